@@ -1,0 +1,25 @@
+# What Remoteler links with, all from the distribution. Each is a system header directory: our
+# warnings are not theirs.
+find_package(PkgConfig REQUIRED)
+find_package(Threads REQUIRED)
+
+function(rl_dependency name)
+    pkg_check_modules(${name} REQUIRED IMPORTED_TARGET GLOBAL ${ARGN})
+endfunction()
+
+rl_dependency(OPENSSL openssl>=3.0)
+rl_dependency(NGHTTP2 libnghttp2>=1.52)
+rl_dependency(PROTOBUFC libprotobuf-c>=1.4)
+rl_dependency(GRPC grpc gpr)
+rl_dependency(PQ libpq)
+rl_dependency(MICROHTTPD libmicrohttpd>=0.9.75)
+rl_dependency(LIBSSH libssh)
+rl_dependency(JANSSON jansson)
+rl_dependency(YAML yaml-0.1)
+rl_dependency(PCRE2 libpcre2-8)
+rl_dependency(ARGON2 libargon2)
+rl_dependency(OATH liboath)
+rl_dependency(CARES libcares)
+rl_dependency(ZSTD libzstd)
+rl_dependency(CHECK check)
+find_program(PROTOC_C protoc-c REQUIRED)

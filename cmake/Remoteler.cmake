@@ -1,0 +1,93 @@
+# One call declares a library, a program, a test or a fuzz target. Link lists are the architecture:
+# a library may include the headers of what it names here and of nothing else
+# (cmake/check-includes.sh holds the sources against these lists).
+option(RL_FUZZ "build libFuzzer targets" OFF)
+option(RL_COVERAGE "instrument for coverage" OFF)
+set(RL_SANITIZE "" CACHE STRING "sanitizers, as in -fsanitize=")
+
+add_library(rl_flags INTERFACE)
+target_include_directories(rl_flags INTERFACE ${CMAKE_SOURCE_DIR}/lib)
+target_compile_definitions(rl_flags INTERFACE _GNU_SOURCE RL_VERSION="${PROJECT_VERSION}")
+target_compile_options(rl_flags INTERFACE
+    -Wall -Wextra -Wshadow -Wconversion -Wsign-conversion -Wformat=2 -Wstrict-prototypes
+    -Wmissing-prototypes -Wvla -Wundef -Wcast-qual -Wwrite-strings -Wimplicit-fallthrough -Werror
+    -fno-common -fvisibility=hidden -fstack-protector-strong -fstack-clash-protection -fPIE)
+if(NOT CMAKE_C_COMPILER_ID STREQUAL "Clang")
+    target_compile_options(rl_flags INTERFACE -Wno-error=maybe-uninitialized)
+endif()
+target_link_options(rl_flags INTERFACE -pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack)
+if(CMAKE_BUILD_TYPE STREQUAL "RelWithDebInfo")
+    target_compile_options(rl_flags INTERFACE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
+endif()
+if(RL_SANITIZE)
+    target_compile_options(rl_flags INTERFACE -fsanitize=${RL_SANITIZE} -fno-omit-frame-pointer
+        -fno-sanitize-recover=undefined)
+    target_link_options(rl_flags INTERFACE -fsanitize=${RL_SANITIZE})
+endif()
+if(RL_COVERAGE)
+    target_compile_options(rl_flags INTERFACE --coverage)
+    target_link_options(rl_flags INTERFACE --coverage)
+endif()
+
+# rl_library(<name> SOURCES ... [DEPS ...] [TESTS tests/test_x.c ...] [TEST_DEPS ...])
+# makes target rl_<name>; DEPS are names of other libraries (status, bytes) or imported targets.
+function(rl_library name)
+    cmake_parse_arguments(A "" "" "SOURCES;DEPS;TESTS;TEST_DEPS" ${ARGN})
+    add_library(rl_${name} STATIC ${A_SOURCES})
+    rl_resolve(deps ${A_DEPS})
+    target_link_libraries(rl_${name} PUBLIC rl_flags ${deps})
+    foreach(test ${A_TESTS})
+        rl_test(${name} ${test} DEPS ${name} ${A_TEST_DEPS})
+    endforeach()
+endfunction()
+
+# rl_program(<binary> SOURCES ... DEPS ...)
+function(rl_program name)
+    cmake_parse_arguments(A "" "" "SOURCES;DEPS" ${ARGN})
+    add_executable(${name} ${A_SOURCES})
+    rl_resolve(deps ${A_DEPS})
+    target_link_libraries(${name} PRIVATE rl_flags ${deps})
+endfunction()
+
+# rl_test(<module> tests/test_x.c DEPS ...): one Check binary, one ctest entry <module>/<x>.
+function(rl_test module source)
+    cmake_parse_arguments(A "" "" "DEPS" ${ARGN})
+    get_filename_component(base ${source} NAME_WE)
+    string(REGEX REPLACE "^test_" "" short ${base})
+    set(target test_${module}_${short})
+    string(REPLACE "/" "_" target ${target})
+    add_executable(${target} ${source})
+    rl_resolve(deps ${A_DEPS})
+    target_link_libraries(${target} PRIVATE rl_flags ${deps} PkgConfig::CHECK)
+    add_test(NAME unit/${module}/${short} COMMAND ${target}
+        WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
+    set_tests_properties(unit/${module}/${short} PROPERTIES TIMEOUT 120 LABELS unit)
+endfunction()
+
+# rl_fuzzer(<name> SOURCE x.c CORPUS dir DEPS ...): libFuzzer with RL_FUZZ, else a program that
+# replays the corpus as an ordinary test.
+function(rl_fuzzer name)
+    cmake_parse_arguments(A "" "SOURCE;CORPUS" "DEPS" ${ARGN})
+    rl_resolve(deps ${A_DEPS})
+    if(RL_FUZZ)
+        add_executable(fuzz_${name} ${A_SOURCE})
+        target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+    else()
+        add_executable(fuzz_${name} ${A_SOURCE} ${CMAKE_SOURCE_DIR}/tests/fuzz/replay.c)
+        add_test(NAME fuzz/${name} COMMAND fuzz_${name} ${CMAKE_CURRENT_SOURCE_DIR}/${A_CORPUS})
+        set_tests_properties(fuzz/${name} PROPERTIES TIMEOUT 120 LABELS fuzz)
+    endif()
+    target_link_libraries(fuzz_${name} PRIVATE rl_flags ${deps})
+endfunction()
+
+function(rl_resolve out)
+    set(result "")
+    foreach(dep ${ARGN})
+        if(dep MATCHES "::" OR dep MATCHES "^-")
+            list(APPEND result ${dep})
+        else()
+            list(APPEND result rl_${dep})
+        endif()
+    endforeach()
+    set(${out} ${result} PARENT_SCOPE)
+endfunction()

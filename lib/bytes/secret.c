@@ -1,0 +1,57 @@
+/* secret: an opaque box, so that a key can not be formatted or compared by accident. */
+#include "bytes/secret.h"
+
+#include <openssl/crypto.h>
+#include <openssl/rand.h>
+#include <string.h>
+
+struct rl_secret {
+    size_t n;
+    uint8_t bytes[];
+};
+
+struct rl_secret *rl_secret_create(struct rl_span bytes)
+{
+    struct rl_secret *s = OPENSSL_zalloc(sizeof *s + bytes.n);
+    RL_ASSERT(s);
+    s->n = bytes.n;
+    if (bytes.n)
+        memcpy(s->bytes, bytes.p, bytes.n);
+    return s;
+}
+
+rl_code rl_secret_random(size_t n, struct rl_secret **out, struct rl_error *err)
+{
+    struct rl_secret *s = OPENSSL_zalloc(sizeof *s + n);
+    RL_ASSERT(s);
+    s->n = n;
+    if (RAND_priv_bytes(s->bytes, (int)n) != 1) {
+        rl_secret_free(&s);
+        return rl_fail(err, RL_E_INTERNAL, "the system gave no random bytes");
+    }
+    *out = s;
+    return RL_OK;
+}
+
+void rl_secret_free(struct rl_secret **secret)
+{
+    if (!secret || !*secret)
+        return;
+    OPENSSL_clear_free(*secret, sizeof **secret + (*secret)->n);
+    *secret = NULL;
+}
+
+struct rl_span rl_secret_reveal(const struct rl_secret *secret)
+{
+    return RL_SPAN(secret->bytes, secret->n);
+}
+
+void rl_wipe(void *p, size_t n)
+{
+    OPENSSL_cleanse(p, n);
+}
+
+void rl_random(void *p, size_t n)
+{
+    RL_ASSERT(RAND_bytes(p, (int)n) == 1);
+}
