@@ -1,0 +1,41 @@
+/* clock: times and durations. A time is nanoseconds since 1970 UTC in an int64_t (`_ns`), or
+ * seconds (`_s`); a duration is milliseconds or seconds and says which.
+ */
+#ifndef RL_CLOCK_H
+#define RL_CLOCK_H
+
+#include "status/status.h"
+
+#include <stdint.h>
+
+int64_t rl_clock_wall_ns(void);
+int64_t rl_clock_wall_s(void);
+uint64_t rl_clock_boot_ms(void); /* CLOCK_BOOTTIME: goes on through suspend, never jumps */
+
+/** RFC 3339 in UTC, "2026-11-22T15:47:43.123Z" (milliseconds) or "...43Z" when they are zero. */
+#define RL_CLOCK_TEXT_BYTES 40
+void rl_clock_format(int64_t time_ns, char text[RL_CLOCK_TEXT_BYTES]);
+/** Takes an offset too. Errors: RL_E_INVAL with what is wrong. */
+rl_code rl_clock_parse(const char *text, int64_t *time_ns, struct rl_error *err);
+/** "90s", "30m", "12h", "7d", "1h30m"; a bare number is refused. */
+rl_code rl_duration_parse(const char *text, uint64_t *duration_s, struct rl_error *err);
+void rl_duration_format(uint64_t duration_s, char text[RL_CLOCK_TEXT_BYTES]); /* "1h30m" */
+/** For people: "3 min", "2 h", "5 days". */
+void rl_duration_words(uint64_t duration_s, char text[RL_CLOCK_TEXT_BYTES]);
+
+/* ---- trusted time: an agent's ----
+ * The last time that auth signed plus CLOCK_BOOTTIME since. Until there is one the wall clock
+ * serves, but never below the floor (what is on disk) or the build date. */
+struct rl_trusted_clock {
+    int64_t signed_ns;      /* 0: none yet */
+    uint64_t signed_boot_ms; /* when we learned it */
+    int64_t floor_ns;
+};
+void rl_trusted_clock_init(struct rl_trusted_clock *clock, int64_t floor_ns);
+/** An older signed time than what is known is ignored. */
+void rl_trusted_clock_learn(struct rl_trusted_clock *clock, int64_t signed_ns);
+int64_t rl_trusted_clock_now_ns(const struct rl_trusted_clock *clock);
+/** The seconds since auth last said what time it is; -1 when it never did. */
+int64_t rl_trusted_clock_age_s(const struct rl_trusted_clock *clock);
+
+#endif

@@ -1,0 +1,37 @@
+/* output: what a command prints. A command builds one JSON value (jansson); --format chooses how it
+ * is shown: text as a table, JSON, or YAML, on stdout. Messages go to stderr.
+ */
+#ifndef RL_OUTPUT_H
+#define RL_OUTPUT_H
+
+#include "status/status.h"
+
+#include <jansson.h>
+#include <stdio.h>
+
+enum rl_format { RL_FORMAT_TEXT, RL_FORMAT_JSON, RL_FORMAT_YAML };
+
+rl_code rl_format_parse(const char *name, enum rl_format *out, struct rl_error *err);
+
+struct rl_column {
+    const char *title; /* "NAME" */
+    const char *key;   /* the member of each object; "a.b" for nested; lists join with "," */
+};
+
+/** An array of objects: a table in text, `[]` and `[...]` in JSON and YAML. `empty` is what text
+ * says when there is none ("No nodes."). Cells are made printable: no escapes reach a terminal. */
+rl_code rl_output_table(FILE *to, enum rl_format format, json_t *array,
+                        const struct rl_column *columns, size_t count, const char *empty,
+                        struct rl_error *err);
+/** One object: "Title: value" lines in text. */
+rl_code rl_output_object(FILE *to, enum rl_format format, json_t *object,
+                         const struct rl_column *columns, size_t count, struct rl_error *err);
+/** The value as it is, JSON (indented, newline at the end) or YAML. */
+rl_code rl_output_value(FILE *to, enum rl_format format, json_t *value, struct rl_error *err);
+
+/** Exit statuses of tsh and tctl (the contract). */
+enum rl_exit { RL_EXIT_DONE, RL_EXIT_FAILED, RL_EXIT_USAGE, RL_EXIT_LOGIN, RL_EXIT_DENIED };
+/** DENIED -> 4, UNAUTHENTICATED -> 3, INVAL -> 1 (usage errors are found before), else 1. */
+int rl_exit_of(rl_code code);
+
+#endif
