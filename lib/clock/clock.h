@@ -27,15 +27,18 @@ void rl_duration_words(uint64_t duration_s, char text[RL_CLOCK_TEXT_BYTES]);
  * The last time that auth signed plus CLOCK_BOOTTIME since. Until there is one the wall clock
  * serves, but never below the floor (what is on disk) or the build date. */
 struct rl_trusted_clock {
-    int64_t signed_ns;      /* 0: none yet */
-    uint64_t signed_boot_ms; /* when we learned it */
+    int64_t signed_ns; /* the latest that auth signed; 0: none yet */
+    int64_t base_ns;   /* the time that it was at base_boot_ms, as far as we know */
+    uint64_t base_boot_ms;
     int64_t floor_ns;
 };
 void rl_trusted_clock_init(struct rl_trusted_clock *clock, int64_t floor_ns);
-/** An older signed time than what is known is ignored. */
+/** An older signed time than the last is ignored; one that was held back on its way does not turn
+ * the clock back (but for what a crystal may have gained). */
 void rl_trusted_clock_learn(struct rl_trusted_clock *clock, int64_t signed_ns);
 int64_t rl_trusted_clock_now_ns(const struct rl_trusted_clock *clock);
-/** The seconds since auth last said what time it is; -1 when it never did. */
+/** The seconds since auth signed the latest time that we have, however long that was on its way;
+ * -1 when it never did. */
 int64_t rl_trusted_clock_age_s(const struct rl_trusted_clock *clock);
 
 #endif

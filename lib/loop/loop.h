@@ -29,11 +29,14 @@ bool rl_loop_is_current(const struct rl_loop *loop); /* is this its thread? */
 
 enum { RL_LOOP_READ = 1, RL_LOOP_WRITE = 2, RL_LOOP_HANGUP = 4 /* told always, never asked for */ };
 
-/** `events` is a set of the bits above. The watch may be stopped in its own callback. */
+/** `events` is a set of the bits above. The watch may be stopped in its own callback. With a
+ * hang-up comes what was asked for, so that reading or writing finds the end; it is told in every
+ * turn until the watch is stopped. */
 typedef void (*rl_watch_fn)(void *context, int fd, unsigned events);
 
 struct rl_watch;
-/** The descriptor stays the caller's. `events` 0 is allowed: hang-ups only. */
+/** The descriptor stays the caller's. `events` 0 is allowed: hang-ups only.
+ * Errors: RL_E_INVAL for what cannot be watched: a regular file, a descriptor watched already. */
 rl_code rl_watch_start(struct rl_loop *loop, int fd, unsigned events, rl_watch_fn fn, void *context,
                        struct rl_watch **out, struct rl_error *err);
 void rl_watch_change(struct rl_watch *watch, unsigned events); /* free when nothing changes */

@@ -1,0 +1,151 @@
+/* clock: the system's clocks, and times as RFC 3339 text. */
+#include "clock/clock.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define NS_PER_S INT64_C(1000000000)
+#define NS_PER_MS INT64_C(1000000)
+
+int64_t rl_clock_wall_ns(void)
+{
+    struct timespec now;
+    RL_ASSERT(clock_gettime(CLOCK_REALTIME, &now) == 0);
+    return now.tv_sec * NS_PER_S + now.tv_nsec;
+}
+
+int64_t rl_clock_wall_s(void)
+{
+    return rl_clock_wall_ns() / NS_PER_S;
+}
+
+uint64_t rl_clock_boot_ms(void)
+{
+    struct timespec now;
+    RL_ASSERT(clock_gettime(CLOCK_BOOTTIME, &now) == 0);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)(now.tv_nsec / NS_PER_MS);
+}
+
+void rl_clock_format(int64_t time_ns, char text[RL_CLOCK_TEXT_BYTES])
+{
+    int64_t seconds = time_ns / NS_PER_S;
+    int64_t rest_ns = time_ns % NS_PER_S;
+    if (rest_ns < 0) { /* before 1970: the fraction still counts forward */
+        seconds--;
+        rest_ns += NS_PER_S;
+    }
+    time_t when = seconds;
+    struct tm tm;
+    RL_ASSERT(gmtime_r(&when, &tm)); /* an int64_t of nanoseconds ends in 2262 */
+    size_t n = strftime(text, RL_CLOCK_TEXT_BYTES, "%Y-%m-%dT%H:%M:%S", &tm);
+    int ms = (int)(rest_ns / NS_PER_MS);
+    if (ms)
+        snprintf(text + n, RL_CLOCK_TEXT_BYTES - n, ".%03dZ", ms);
+    else
+        snprintf(text + n, RL_CLOCK_TEXT_BYTES - n, "Z");
+}
+
+/* ---- reading ---- */
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+/* Takes exactly `digits` digits and, unless `after` is NUL, that character behind them. */
+static bool take(const char **at, int digits, char after, int *value)
+{
+    int v = 0;
+    const char *p = *at;
+    for (int i = 0; i < digits; i++, p++) {
+        if (!is_digit(*p))
+            return false;
+        v = v * 10 + (*p - '0');
+    }
+    if (after && *p++ != after)
+        return false;
+    *at = p;
+    *value = v;
+    return true;
+}
+
+/* Digits beyond the ninth are below a nanosecond: read and dropped. */
+static bool take_fraction(const char **at, int64_t *ns)
+{
+    *ns = 0;
+    if (**at != '.')
+        return true;
+    const char *p = *at + 1;
+    if (!is_digit(*p))
+        return false;
+    int64_t unit = NS_PER_S / 10;
+    for (; is_digit(*p); p++) {
+        *ns += (*p - '0') * unit;
+        unit /= 10;
+    }
+    *at = p;
+    return true;
+}
+
+static bool take_offset(const char **at, int *offset_s)
+{
+    char sign = **at;
+    *offset_s = 0;
+    if (sign == 'Z' || sign == 'z') {
+        (*at)++;
+        return true;
+    }
+    if (sign != '+' && sign != '-')
+        return false;
+    (*at)++;
+    int hours, minutes;
+    if (!take(at, 2, ':', &hours) || !take(at, 2, '\0', &minutes) || hours > 23 || minutes > 59)
+        return false;
+    *offset_s = (hours * 3600 + minutes * 60) * (sign == '-' ? -1 : 1);
+    return true;
+}
+
+static bool take_date_and_time(const char **at, struct tm *tm)
+{
+    if (!take(at, 4, '-', &tm->tm_year) || !take(at, 2, '-', &tm->tm_mon) ||
+        !take(at, 2, '\0', &tm->tm_mday))
+        return false;
+    if (**at != 'T' && **at != 't')
+        return false;
+    (*at)++;
+    return take(at, 2, ':', &tm->tm_hour) && take(at, 2, ':', &tm->tm_min) &&
+           take(at, 2, '\0', &tm->tm_sec);
+}
+
+static bool is_on_the_calendar(const struct tm *tm)
+{
+    static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    if (tm->tm_mon < 1 || tm->tm_mon > 12 || tm->tm_mday < 1)
+        return false;
+    int year = tm->tm_year;
+    bool is_leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    int last = days[tm->tm_mon - 1] + (tm->tm_mon == 2 && is_leap ? 1 : 0);
+    return tm->tm_mday <= last && tm->tm_hour <= 23 && tm->tm_min <= 59 &&
+           tm->tm_sec <= 60; /* a leap second is the first of the next minute */
+}
+
+rl_code rl_clock_parse(const char *text, int64_t *time_ns, struct rl_error *err)
+{
+    const char *at = text;
+    struct tm tm = {0};
+    int64_t fraction_ns;
+    int offset_s;
+    if (!take_date_and_time(&at, &tm) || !take_fraction(&at, &fraction_ns) ||
+        !take_offset(&at, &offset_s) || *at)
+        return rl_fail(err, RL_E_INVAL,
+                       "\"%.40s\" is not a time; write it like 2026-11-22T15:47:43Z", text);
+    if (!is_on_the_calendar(&tm))
+        return rl_fail(err, RL_E_INVAL, "\"%.40s\" is not a day and time of the calendar", text);
+    if (tm.tm_year < 1678 || tm.tm_year > 2261) /* what 64 bits of nanoseconds hold */
+        return rl_fail(err, RL_E_INVAL, "\"%.40s\" is not between the years 1678 and 2261", text);
+    tm.tm_year -= 1900;
+    tm.tm_mon -= 1;
+    *time_ns = ((int64_t)timegm(&tm) - offset_s) * NS_PER_S + fraction_ns;
+    return RL_OK;
+}
