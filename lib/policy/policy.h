@@ -1,0 +1,91 @@
+/* policy: what auth signs for an agent, and how the agent holds it. A policy is a set of entries; a
+ * seal is auth's signature over cluster, agent, version, time and the hash of all entries. Snapshots
+ * and deltas are checked alike: apply, hash, compare, verify. Pure: files are the agent's.
+ */
+#ifndef RL_POLICY_H
+#define RL_POLICY_H
+
+#include "authz/authz.h"
+#include "bytes/buf.h"
+#include "identity/identity.h"
+#include "remoteler/v1/policy.pb-c.h"
+
+#define RL_POLICY_ENTRIES_MAX 20000
+#define RL_POLICY_BYTES_MAX (16u << 20)
+#define RL_STATEMENT_STRICT_AGE_S 300
+
+/* ---- a set of entries: both sides ---- */
+
+struct rl_policy;
+struct rl_policy *rl_policy_create(void);
+struct rl_policy *rl_policy_ref(struct rl_policy *policy);
+void rl_policy_unref(struct rl_policy **policy);
+/** While building (refs == 1). The value is copied. Errors: RL_E_EXHAUSTED beyond the limits. */
+rl_code rl_policy_set(struct rl_policy *policy, const char *key, struct rl_span value,
+                      struct rl_error *err);
+void rl_policy_remove(struct rl_policy *policy, const char *key);
+size_t rl_policy_entry_count(const struct rl_policy *policy);
+void rl_policy_hash(const struct rl_policy *policy, uint8_t sha256[32]);
+uint64_t rl_policy_version(const struct rl_policy *policy); /* 0: not sealed */
+int64_t rl_policy_time_ns(const struct rl_policy *policy);
+
+/* ---- auth's side ---- */
+
+/** The update that brings a holder of `held` (NULL: of nothing) to `policy`, sealed. Owns: *out by
+ * pb__policy_update__free_unpacked(). */
+rl_code rl_policy_seal(const struct rl_policy *policy, const struct rl_policy *held,
+                       const char *cluster, const char *agent_id, uint64_t version, int64_t now_ns,
+                       struct rl_span nonce, EVP_PKEY *signer, const char *key_id,
+                       Pb__PolicyUpdate **out, struct rl_error *err);
+rl_code rl_statement_sign(const char *cluster, int64_t now_ns, uint64_t policy_version,
+                          struct rl_span audit_head, EVP_PKEY *signer, const char *key_id,
+                          Pb__SignedStatement **out, struct rl_error *err);
+
+/* ---- the agent's side ---- */
+
+/** The public keys that may sign: from the trust bundle. */
+struct rl_policy_keys {
+    size_t count;
+    Pb__CaKey *const *keys;
+};
+
+struct rl_policy_expect {
+    const char *cluster, *agent_id;
+    uint64_t floor_version;  /* lower is refused */
+    struct rl_span nonce;    /* n > 0: there is no floor, the seal must carry it */
+    struct rl_policy_keys keys;
+};
+/** Applies an update to `held` (NULL: none) and verifies the result; `held` is not changed. Errors:
+ * RL_E_UNAUTHENTICATED signature; RL_E_DENIED another's, below the floor, wrong nonce;
+ * RL_E_PRECONDITION a delta on another base: ask for a snapshot. */
+rl_code rl_policy_apply(const struct rl_policy *held, const Pb__PolicyUpdate *update,
+                        const struct rl_policy_expect *expect, struct rl_policy **out,
+                        struct rl_error *err);
+/** The whole policy with its seal, for the disk; loading verifies like rl_policy_apply. */
+rl_code rl_policy_pack(const struct rl_policy *policy, struct rl_buf *out, struct rl_error *err);
+rl_code rl_policy_load(struct rl_span packed, const struct rl_policy_expect *expect,
+                       struct rl_policy **out, struct rl_error *err);
+rl_code rl_statement_verify(const Pb__SignedStatement *signed_statement, const char *cluster,
+                            struct rl_policy_keys keys, Pb__Statement **out, struct rl_error *err);
+
+/* What is in it; all borrowed from the policy, unpacked once. */
+const Pb__Role *rl_policy_role(const struct rl_policy *policy, const char *name); /* or NULL */
+void rl_policy_locks(const struct rl_policy *policy, Pb__Lock *const **locks, size_t *count);
+void rl_policy_cuts(const struct rl_policy *policy, Pb__Cut *const **cuts, size_t *count);
+void rl_policy_user_ssh_cas(const struct rl_policy *policy, Pb__CaKey *const **keys, size_t *count);
+void rl_policy_labels(const struct rl_policy *policy, Pb__Label *const **labels, size_t *count);
+const Pb__AgentSettings *rl_policy_settings(const struct rl_policy *policy); /* or NULL */
+
+/** The whole decision of a node for an SSH login: roles by the claims, locks, cuts, age. `now_ns` is
+ * the agent's trusted time. Errors: RL_E_DENIED with the reason. */
+struct rl_policy_ssh {
+    const Pb__IdentityClaims *claims;
+    const char *node_id, *login, *client_address;
+    int64_t now_ns;
+    int64_t statement_age_s;          /* -1: never heard one */
+    uint64_t statement_policy_version; /* newer than ours: not decided (RL_E_UNAVAILABLE) */
+};
+rl_code rl_policy_decide_ssh(const struct rl_policy *policy, const struct rl_policy_ssh *request,
+                             struct rl_authz_grant *out, struct rl_error *err);
+
+#endif

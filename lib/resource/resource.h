@@ -1,0 +1,41 @@
+/* resource: the documents of tctl, YAML and JSON, as messages and back. The schema is the messages'
+ * own descriptors, so a field exists in one place. Unknown fields, wrong types and wrong values are
+ * errors that name the line and the field. Secrets are shown as "<redacted>". Pure; fuzzed.
+ */
+#ifndef RL_RESOURCE_H
+#define RL_RESOURCE_H
+
+#include "bytes/buf.h"
+#include "remoteler/v1/resource.pb-c.h"
+
+#include <jansson.h>
+
+#define RL_RESOURCE_BYTES_MAX (1u << 20)
+#define RL_RESOURCE_DOCUMENTS_MAX 1000
+#define RL_RESOURCE_DEPTH_MAX 16
+#define RL_RESOURCE_REDACTED "<redacted>"
+
+/** Every document of a YAML (or JSON: it is YAML) text. Owns: *out by rl_resources_free(). */
+rl_code rl_resources_parse(struct rl_span text, Pb__Resource ***out, size_t *count,
+                           struct rl_error *err);
+void rl_resources_free(Pb__Resource ***resources, size_t count);
+/** The document as JSON: kind, version, metadata, spec in the shape that the contract shows
+ * (durations "12h", labels as maps, times RFC 3339). A new reference. */
+json_t *rl_resource_to_json(const Pb__Resource *resource);
+/** Documents separated by `---`. */
+rl_code rl_resources_to_yaml(Pb__Resource *const *resources, size_t count, struct rl_buf *out,
+                             struct rl_error *err);
+
+const char *rl_resource_kind(const Pb__Resource *resource);       /* "role" */
+Pb__Metadata *rl_resource_metadata(const Pb__Resource *resource); /* may be NULL */
+const char *rl_resource_name(const Pb__Resource *resource);       /* "" when it has none */
+/** The name by its kind's rules, labels, lists; roles by rl_authz_check_role's sibling rules are
+ * checked at auth. */
+rl_code rl_resource_check(const Pb__Resource *resource, struct rl_error *err);
+/** Every kind that `tctl get` knows; NULL-terminated. Accepts plurals in rl_resource_kind_of. */
+const char *const *rl_resource_kinds(void);
+const char *rl_resource_kind_of(const char *text); /* "roles" -> "role"; NULL: unknown */
+/** "a=b,c=d" as labels. Owns: free each by pb__label__free_unpacked and the array. */
+rl_code rl_labels_parse(const char *text, Pb__Label ***out, size_t *count, struct rl_error *err);
+
+#endif

@@ -1,0 +1,62 @@
+/* tunnel: the reverse tunnel's own protocol, end to end between a proxy and an agent: frames with
+ * offsets, acknowledgements, tickets. Pure: bytes in, bytes out, over any stream; brokers relay it
+ * unparsed but for the first frame. docs/protocols/tunnel.md, byte by byte.
+ */
+#ifndef RL_TUNNEL_H
+#define RL_TUNNEL_H
+
+#include "bytes/buf.h"
+#include "identity/identity.h"
+#include "remoteler/v1/tunnel.pb-c.h"
+
+#define RL_TUNNEL_DATA_BYTES_MAX 16384  /* in one frame */
+#define RL_TUNNEL_CONTROL_BYTES_MAX 65536 /* a frame without data */
+#define RL_TUNNEL_JOIN_MS 10000         /* from open to join */
+#define RL_TUNNEL_STREAM_ID_BYTES 16
+#define RL_TUNNEL_TICKET_AGE_S_MAX 60
+
+/* ---- frames on the wire: 5-byte gRPC prefix and a Frame ---- */
+
+/** Bytes of the header of a data frame that carries n bytes at offset, to be put right before them. */
+size_t rl_frame_data_header_bytes(uint64_t offset, size_t n);
+size_t rl_frame_data_header_write(uint8_t *to, uint64_t offset, size_t n);
+/** A frame without data, whole with its prefix. */
+rl_code rl_frame_write(const Pb__Frame *frame, struct rl_buf *out, struct rl_error *err);
+
+/** Takes a byte stream apart. Data is handed on as it comes, in pieces, never gathered. */
+struct rl_frame_reader;
+struct rl_frame_reader_ops {
+    /* A piece of data: `offset` is of its first byte. Return how many of n were taken; the rest is
+     * offered again by rl_frame_reader_feed's caller. */
+    rl_code (*data)(void *context, uint64_t offset, const uint8_t *bytes, size_t n,
+                    struct rl_error *err);
+    /* Any frame without data (ack, eof, reset, resume, dial, join, opened); borrowed. */
+    rl_code (*control)(void *context, const Pb__Frame *frame, struct rl_error *err);
+};
+struct rl_frame_reader *rl_frame_reader_create(const struct rl_frame_reader_ops *ops,
+                                               void *context);
+/** Errors: RL_E_INVAL malformed, out of limits; then the stream is to be reset. */
+rl_code rl_frame_reader_feed(struct rl_frame_reader *reader, struct rl_span bytes,
+                             struct rl_error *err);
+/** True between frames: where a relay may begin. */
+bool rl_frame_reader_is_between(const struct rl_frame_reader *reader);
+void rl_frame_reader_free(struct rl_frame_reader **reader);
+
+/* ---- tickets ---- */
+
+/** Signs with the proxy's TLS key. Owns: *out by pb__signed_ticket__free_unpacked(). */
+rl_code rl_ticket_sign(const Pb__Ticket *ticket, EVP_PKEY *key, X509 *certificate,
+                       Pb__SignedTicket **out, struct rl_error *err);
+/** By one of this cluster's proxies, for this agent, fresh, not seen before. */
+struct rl_ticket_check {
+    struct rl_trust *trust;
+    const char *agent_id;
+    int64_t now_ns;
+    struct rl_ticket_seen *seen; /* nonces of the last minute; NULL: not looked at */
+};
+rl_code rl_ticket_verify(const Pb__SignedTicket *signed_ticket, const struct rl_ticket_check *check,
+                         Pb__Ticket **out, struct rl_error *err);
+struct rl_ticket_seen *rl_ticket_seen_create(size_t nonces_max);
+void rl_ticket_seen_free(struct rl_ticket_seen **seen);
+
+#endif
