@@ -14,10 +14,14 @@ rl_code rl_log_level_parse(const char *name, enum rl_log_level *out, struct rl_e
 
 struct rl_log_field {
     const char *key;
-    const char *text; /* NULL: the number counts */
+    const char *text; /* cut at 4,096 bytes; NULL: the number counts */
     long long number;
 };
-#define RL_TEXT(k, v) ((struct rl_log_field){(k), (v) ? (v) : "", 0})
+static inline struct rl_log_field rl_log_text(const char *key, const char *text)
+{
+    return (struct rl_log_field){key, text ? text : "", 0};
+}
+#define RL_TEXT(k, v) rl_log_text((k), (v))
 #define RL_NUMBER(k, v) ((struct rl_log_field){(k), NULL, (long long)(v)})
 
 void rl_log_write(enum rl_log_level level, const char *message, const struct rl_log_field *fields,

@@ -18,7 +18,8 @@ rl_code rl_name_check_user(const char *name, struct rl_error *err);
 rl_code rl_name_check_login(const char *name, struct rl_error *err);
 /** Roles, tokens, locks and other resources: [A-Za-z0-9]([A-Za-z0-9._-]{0,62}) */
 rl_code rl_name_check_resource(const char *name, struct rl_error *err);
-/** Key: [A-Za-z0-9]([A-Za-z0-9._/-]{0,62}); value: UTF-8 without control characters, 0..256 bytes */
+/** Key: [A-Za-z0-9]([A-Za-z0-9._/-]{0,62}); value: UTF-8 without control characters, 0..256 bytes
+ */
 rl_code rl_name_check_label(const char *key, const char *value, struct rl_error *err);
 bool rl_name_is_uuid(const char *text); /* lower case, 8-4-4-4-12 */
 
