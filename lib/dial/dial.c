@@ -175,6 +175,13 @@ static void on_deadline(void *context)
 rl_code rl_dial_start(struct rl_loop *loop, const char *address, uint32_t timeout_ms, rl_dial_fn fn,
                       void *context, struct rl_dial **out, struct rl_error *err)
 {
+    return rl_dial_start_asking(loop, address, NULL, timeout_ms, fn, context, out, err);
+}
+
+rl_code rl_dial_start_asking(struct rl_loop *loop, const char *address, const char *servers,
+                             uint32_t timeout_ms, rl_dial_fn fn, void *context,
+                             struct rl_dial **out, struct rl_error *err)
+{
     char *host;
     uint16_t port;
     rl_code rc = rl_address_split(address, &host, &port, err);
@@ -185,7 +192,7 @@ rl_code rl_dial_start(struct rl_loop *loop, const char *address, uint32_t timeou
     dial->address = rl_strdup(address);
     dial->deadline = rl_timer_create(loop, on_deadline, dial);
     dial->next = rl_timer_create(loop, on_next, dial);
-    rc = rl_resolve_start(loop, host, port, NULL, on_resolved, dial, &dial->resolve, err);
+    rc = rl_resolve_start(loop, host, port, servers, on_resolved, dial, &dial->resolve, err);
     free(host);
     if (rc != RL_OK) {
         free_dial(dial);

@@ -4,7 +4,7 @@
 #ifndef RL_DIAL_RESOLVE_H
 #define RL_DIAL_RESOLVE_H
 
-#include "loop/loop.h"
+#include "dial/dial.h"
 
 #include <sys/socket.h>
 
@@ -35,5 +35,10 @@ rl_code rl_resolve_start(struct rl_loop *loop, const char *host, uint16_t port, 
                          rl_resolve_fn fn, void *context, struct rl_resolve **out,
                          struct rl_error *err);
 void rl_resolve_stop(struct rl_resolve **resolve); /* takes NULL */
+
+/** rl_dial_start() with other name servers than the system's. */
+rl_code rl_dial_start_asking(struct rl_loop *loop, const char *address, const char *servers,
+                             uint32_t timeout_ms, rl_dial_fn fn, void *context,
+                             struct rl_dial **out, struct rl_error *err);
 
 #endif

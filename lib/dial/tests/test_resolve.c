@@ -191,6 +191,37 @@ START_TEST(asks_again_when_a_question_was_lost)
 }
 END_TEST
 
+static void on_dialled(void *context, int fd, rl_code code, const char *message)
+{
+    (void)message;
+    *(int *)context = code == RL_OK ? fd : -(int)code;
+}
+
+/* One of the four addresses listens; the others refuse. */
+START_TEST(a_dial_tries_every_address)
+{
+    char name[64];
+    int listener, fd = 0;
+    uint16_t port;
+    server.knows_name = true;
+    ck_assert_int_eq(rl_listen("127.0.0.2:0", &listener, &port, NULL), RL_OK);
+    snprintf(name, sizeof name, "node.example.com:%u", port);
+    ck_assert_int_eq(
+        rl_dial_start_asking(loop, name, server.address, 2000, on_dialled, &fd, NULL, NULL), RL_OK);
+    while (!fd)
+        rl_loop_turn(loop, -1);
+    ck_assert_int_gt(fd, 0);
+    close(fd);
+    close(listener);
+    fd = 0;
+    ck_assert_int_eq(
+        rl_dial_start_asking(loop, name, server.address, 2000, on_dialled, &fd, NULL, NULL), RL_OK);
+    while (!fd)
+        rl_loop_turn(loop, -1);
+    ck_assert_int_eq(fd, -RL_E_UNAVAILABLE);
+}
+END_TEST
+
 START_TEST(reads_an_address_strictly)
 {
     struct rl_endpoint endpoint;
@@ -212,6 +243,7 @@ int main(void)
     tcase_add_test(t, says_that_there_is_no_such_name);
     tcase_add_test(t, stops_while_a_name_server_is_silent);
     tcase_add_test(t, asks_again_when_a_question_was_lost);
+    tcase_add_test(t, a_dial_tries_every_address);
     tcase_add_test(t, reads_an_address_strictly);
     Suite *s = suite_create("resolve");
     suite_add_tcase(s, t);
