@@ -26,7 +26,7 @@ static void put_records(struct rl_buf *reply, unsigned type)
 {
     static const uint8_t v4[2][4] = {{127, 0, 0, 1}, {127, 0, 0, 2}};
     for (unsigned i = 0; i < 2; i++) {
-        uint8_t v6[16] = {[15] = (uint8_t)(i + 1)};
+        static const uint8_t v6[16] = {[15] = 1};
         rl_buf_put_u16(reply, 0xC00C); /* the name in the question (RFC 1035, 4.1.4) */
         rl_buf_put_u16(reply, (uint16_t)type);
         rl_buf_put_u16(reply, 1);
