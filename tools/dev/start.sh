@@ -1,0 +1,14 @@
+# Sourced.
+. "$RL_ROOT/tools/dev/units.sh"
+
+rl_dev_start() {
+    [ $# -ge 1 ] || die "start what? the names: ./dev ps"
+    [ -s "$RL_RUN/ports" ] || die "nothing was set up here; run ./dev up"
+    load_ports
+    netns_names
+    local name
+    for name in "$@"; do
+        check_process_name "$name"
+        start_process "$name"
+    done
+}

@@ -1,0 +1,70 @@
+# The suites. Sourced. No argument: what CI runs, under the address and undefined-behaviour
+# sanitizers.
+. "$RL_ROOT/tools/dev/build.sh"
+
+TESTS_PASSED=0 TESTS_FAILED=0 TESTS_SKIPPED=0
+
+run_ctest() {
+    local label=$1 dir=$2 log
+    log=$RL_RUN/log/ctest-$label.log
+    say_step "tests: $label"
+    (cd "$dir" && ctest -L "^$label\$" -j2 --output-on-failure --no-tests=ignore) >"$log" 2>&1 || true
+    grep -E '^[0-9]+/[0-9]+|tests passed|^ *[0-9]+/[0-9]+ Test' "$log" | tail -1 >&2 || true
+    local passed failed
+    passed=$(grep -cE '^ *[0-9]+/[0-9]+ Test +#[0-9]+: .* Passed ' "$log" || true)
+    failed=$(grep -cE '^ *[0-9]+/[0-9]+ Test +#[0-9]+: .*\*\*\*(Failed|Timeout|Exception|Not Run)' "$log" || true)
+    TESTS_SKIPPED=$((TESTS_SKIPPED + $(grep -cE '\*\*\*Skipped' "$log" || true)))
+    TESTS_PASSED=$((TESTS_PASSED + passed))
+    TESTS_FAILED=$((TESTS_FAILED + failed))
+    if [ "$failed" != 0 ]; then
+        grep -vE '^ *[0-9]+/[0-9]+ Test +#[0-9]+: .* Passed |^ *Start ' "$log" | head -150 >&2
+    fi
+}
+
+# The end-to-end suite: a whole cluster in a directory of its own, driven by stock clients.
+run_e2e() {
+    local dir=$1 pattern=$2 status=0 log=$RL_RUN/log/e2e-$2.log
+    [ -d "$RL_ROOT/tests/e2e" ] || return 0
+    say_step "tests: $pattern"
+    RL_BIN=$dir/bin python3 "$RL_ROOT/tests/e2e/run.py" "$pattern" >"$log" 2>&1 || status=$?
+    local line
+    line=$(grep -E '^e2e: [0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' "$log" | tail -1 || true)
+    if [ -z "$line" ]; then
+        tail -60 "$log" >&2
+        TESTS_FAILED=$((TESTS_FAILED + 1))
+        return 0
+    fi
+    # shellcheck disable=SC2086
+    set -- ${line//,/}
+    TESTS_PASSED=$((TESTS_PASSED + $2))
+    TESTS_FAILED=$((TESTS_FAILED + $4))
+    TESTS_SKIPPED=$((TESTS_SKIPPED + $6))
+    say "$line"
+    if [ "$status" != 0 ]; then grep -vE ' ok$' "$log" | tail -150 >&2; fi
+}
+
+rl_dev_test() {
+    local suite=${1:-ci} dir
+    mkdir -p "$RL_RUN/log"
+    # shellcheck disable=SC2086
+    ensure_packages $RL_PACKAGES_RUN $RL_PACKAGES_TEST
+    rl_dev_build dev
+    dir=$(build_dir dev)
+    case $suite in
+    unit | integration | fuzz) run_ctest "$suite" "$dir" ;;
+    e2e | faults) run_e2e "$dir" "$suite" ;;
+    ci | all)
+        run_ctest unit "$dir"
+        run_ctest fuzz "$dir"
+        run_ctest integration "$dir"
+        run_e2e "$dir" e2e
+        ;;
+    containers | k8s)
+        say "the $suite suite comes with the capability that it tests; skipped"
+        TESTS_SKIPPED=$((TESTS_SKIPPED + 1))
+        ;;
+    *) die "no such suite: $suite" ;;
+    esac
+    printf '%s passed, %s failed, %s skipped\n' "$TESTS_PASSED" "$TESTS_FAILED" "$TESTS_SKIPPED"
+    [ "$TESTS_FAILED" = 0 ] && [ "$TESTS_PASSED" -gt 0 ]
+}
