@@ -20,6 +20,8 @@
 #define RL_RPC_METHOD_BYTES_MAX 128
 #define RL_RPC_SEND_QUEUE_BYTES_MAX (8u << 20) /* a stream's unsent messages */
 #define RL_RPC_CONCURRENT_CALLS_MAX 10000      /* on one connection */
+#define RL_RPC_CONNECTIONS_MAX 16000           /* of one server */
+#define RL_RPC_HANDSHAKES_MAX 1024             /* half-open: then the oldest makes room */
 #define RL_RPC_HANDSHAKE_MS 10000
 #define RL_RPC_KEEPALIVE_MS 10000 /* a PING after this silence ... */
 #define RL_RPC_KEEPALIVE_TIMEOUT_MS 10000 /* ... and the connection is dead this long after it */
@@ -54,7 +56,8 @@ struct rl_rpc_stream_ops {
     void (*closed)(struct rl_rpc_call *call, rl_code code, const char *message, void *context);
 };
 /** Queues a message (packed at once). Errors: RL_E_EXHAUSTED when the queue is full: wait for
- * `writable`; RL_E_CANCELLED when the call is over. */
+ * `writable`; RL_E_INVAL when it is larger than a message may be; RL_E_CANCELLED when the call is
+ * over. */
 rl_code rl_rpc_send(struct rl_rpc_call *call, const ProtobufCMessage *message,
                     struct rl_error *err);
 void rl_rpc_pause(struct rl_rpc_call *call);
@@ -104,6 +107,9 @@ struct rl_rpc_server_config {
     void (*connected)(void *context, const struct rl_rpc_peer *peer);
     void (*disconnected)(void *context, const struct rl_rpc_peer *peer, const char *reason);
     void *connection_context;
+    /* What a peer's certificate is held against while the connection lives; NULL: the wall clock. */
+    int64_t (*now_s)(void *context);
+    void *now_context;
 };
 
 struct rl_rpc_server;
@@ -156,6 +162,8 @@ struct rl_rpc_channel_config {
     void (*down)(void *context, rl_code code, const char *message);
     void *context;
     bool stay_connected;
+    int64_t (*now_s)(void *context); /* as for servers */
+    void *now_context;
 };
 
 struct rl_rpc_channel;

@@ -100,10 +100,24 @@ struct rl_rpc_call {
     struct rl_rpc_channel *channel;
     char *path; /* T: "/remoteler.v1.Dialer/Dial" */
     rl_rpc_done_fn done;
-    struct rl_rpc_call *next_doomed;
 
     ProtobufCMessage *unary; /* server: the request; client: the reply */
+    atomic_bool is_answered; /* server, unary: by rl_rpc_reply or rl_rpc_fail */
+
+    struct rl_rpc_grave *grave; /* its server's or channel's */
+    struct rl_rpc_call *next_doomed, **doomed_link;
+    rl_code doom_code;
+    char *doom_message;
 };
+
+/* Calls that the transport is done with, or never had: closed at the end of the turn, or when their
+ * server or channel goes, so that `closed` comes later but never too late. */
+struct rl_rpc_grave {
+    struct rl_rpc_call *first, **end;
+    struct rl_task *bury;
+};
+void rl_rpc_grave_init(struct rl_rpc_grave *grave, struct rl_loop *loop);
+void rl_rpc_grave_fini(struct rl_rpc_grave *grave); /* closes them now */
 
 struct rl_rpc_call *rl_rpc_call_ref(struct rl_rpc_call *call); /* any thread */
 void rl_rpc_call_unref(struct rl_rpc_call **call);             /* any thread; takes NULL */
@@ -129,6 +143,10 @@ void rl_rpc_call_abort(struct rl_rpc_call *call, rl_code code, const char *messa
 /** It is over: calls `closed` or `done` and drops the transport's reference. `code` and `message`
  * are what the peer or the connection said; what was decided on this side before goes first. */
 void rl_rpc_call_close(struct rl_rpc_call *call, rl_code code, const char *message);
+/** rl_rpc_call_close() at the end of this turn. The transport forgets the call before: no op of it
+ * is called again. May be used inside an op (cancel of a call that still waits for its connection).
+ */
+void rl_rpc_call_doom(struct rl_rpc_call *call, rl_code code, const char *message);
 
 /* ---- servers ---- */
 
@@ -160,6 +178,7 @@ struct rl_rpc_server {
     struct rl_rpc_method *methods;      /* sorted by path */
     size_t method_count;
     bool is_listening;
+    struct rl_rpc_grave grave;
 };
 
 /** Fills in the shared part: `server` is zeroed memory of the transport's size, from rl_alloc. */
@@ -195,9 +214,7 @@ struct rl_rpc_channel {
     const struct rl_rpc_channel_ops *ops;
     struct rl_rpc_channel_config config; /* with the defaults; its `address` is ours */
     char *address;
-    /* Calls that failed before a transport had them; closed by the task. */
-    struct rl_rpc_call *doomed;
-    struct rl_task *bury;
+    struct rl_rpc_grave grave;
 };
 
 /** As for servers. */
@@ -205,7 +222,8 @@ void rl_rpc_channel_init(struct rl_rpc_channel *channel, const struct rl_rpc_cha
                          const struct rl_rpc_channel_config *config);
 void rl_rpc_channel_set_address(struct rl_rpc_channel *channel, const char *address);
 
-/** A client's call of any kind; NULL `raw` and `stream`: unary. Not started yet. */
+/** A client's call, not started yet: the caller sets its kind and callbacks, then starts it with
+ * channel->ops->start or dooms it. */
 struct rl_rpc_call *rl_rpc_call_create(struct rl_rpc_channel *channel,
                                        const ProtobufCServiceDescriptor *service,
                                        const char *method, uint32_t deadline_ms);
