@@ -17,6 +17,8 @@
 #define RL_IDENTITY_OID "2.25.222690915803421541893247571907216409573"
 #define RL_IDENTITY_CLAIMS_BYTES_MAX 16384
 #define RL_IDENTITY_CHAIN_MAX 4
+/** A service's certificate also names the host SERVICE.CLUSTER and this. */
+#define RL_IDENTITY_HOST_SUFFIX ".remoteler.internal"
 /** NotBefore is set back by this much, for clocks that are behind. */
 #define RL_IDENTITY_BACKDATE_S 900
 
@@ -26,12 +28,12 @@ enum rl_identity_kind { RL_IDENTITY_SERVICE = 1, RL_IDENTITY_AGENT, RL_IDENTITY_
 struct rl_identity {
     enum rl_identity_kind kind;
     char *cluster;
-    char *name;         /* user's name, agent's UUID, service's replica UUID */
-    char *service;      /* "auth", "proxy", "broker", "audit"; NULL for the others */
+    char *name;                 /* user's name, agent's UUID, service's replica UUID */
+    char *service;              /* "auth", "proxy", "broker", "audit"; NULL for the others */
     Pb__IdentityClaims *claims; /* never NULL */
     int64_t not_before_s, not_after_s;
     uint8_t fingerprint[32]; /* SHA-256 of the certificate in DER */
-    unsigned refs; /* atomic */
+    unsigned refs;           /* atomic */
 };
 struct rl_identity *rl_identity_ref(const struct rl_identity *identity);
 void rl_identity_unref(struct rl_identity **identity); /* takes NULL */
@@ -45,8 +47,8 @@ struct rl_trust *rl_trust_create(const char *cluster);
 struct rl_trust *rl_trust_ref(struct rl_trust *trust);
 void rl_trust_unref(struct rl_trust **trust);
 const char *rl_trust_cluster(const struct rl_trust *trust);
-/** Adds a CA certificate in DER for certificates of `kind` of `cluster`. Before it is shared. Errors:
- * RL_E_INVAL not a CA, carries another cluster's name, weak key. */
+/** Adds a CA certificate in DER for certificates of `kind` of `cluster`. Before it is shared.
+ * Errors: RL_E_INVAL not a CA, carries another cluster's name, weak key. */
 rl_code rl_trust_add(struct rl_trust *trust, enum rl_identity_kind kind, const char *cluster,
                      struct rl_span ca_der, struct rl_error *err);
 /** sha256:<hex of the SPKI> of a certificate; heap text. */
@@ -57,7 +59,7 @@ char *rl_identity_pin(X509 *ca);
  * Errors: RL_E_UNAUTHENTICATED with what is wrong ("expired 3 min ago", "signed by a certificate",
  * "user certificate from the host authority", "cluster a signed a name of cluster b").
  * Owns: *out by rl_identity_unref(). Threads: safe. Source: RFC 5280; SPIFFE X.509-SVID. */
-rl_code rl_identity_check(const struct rl_trust *trust, STACK_OF(X509) *chain, bool purpose_server,
+rl_code rl_identity_check(const struct rl_trust *trust, STACK_OF(X509) * chain, bool purpose_server,
                           int64_t now_s, struct rl_identity **out, struct rl_error *err);
 
 /* ---- issuing: auth's side (and tests') ---- */
@@ -65,11 +67,11 @@ rl_code rl_identity_check(const struct rl_trust *trust, STACK_OF(X509) *chain, b
 struct rl_identity_request {
     enum rl_identity_kind kind;
     const char *cluster, *name, *service;
-    EVP_PKEY *subject;               /* public half; P-256 */
+    EVP_PKEY *subject; /* public half; P-256 */
     const Pb__IdentityClaims *claims;
     int64_t now_s;
     uint64_t ttl_s;
-    const char *const *addresses;    /* DNS names and IPs for a server's certificate */
+    const char *const *addresses; /* DNS names and IPs for a server's certificate */
     size_t address_count;
 };
 /** `ca` and `ca_key` borrowed. Owns: *out by X509_free(). Serial: 128 random bits. */
@@ -82,8 +84,9 @@ rl_code rl_identity_create_ca(enum rl_identity_kind kind, const char *cluster, i
 /* ---- keys and DER ---- */
 rl_code rl_key_generate_p256(EVP_PKEY **out, struct rl_error *err);
 rl_code rl_key_to_spki(EVP_PKEY *key, struct rl_buf *out, struct rl_error *err);
-rl_code rl_key_from_spki(struct rl_span der, EVP_PKEY **out, struct rl_error *err); /* P-256, Ed25519 */
-rl_code rl_key_to_pem(EVP_PKEY *key, struct rl_buf *out, struct rl_error *err);   /* PKCS#8 */
+rl_code rl_key_from_spki(struct rl_span der, EVP_PKEY **out,
+                         struct rl_error *err);                                 /* P-256, Ed25519 */
+rl_code rl_key_to_pem(EVP_PKEY *key, struct rl_buf *out, struct rl_error *err); /* PKCS#8 */
 rl_code rl_key_from_pem(struct rl_span pem, EVP_PKEY **out, struct rl_error *err);
 rl_code rl_x509_to_der(X509 *certificate, struct rl_buf *out, struct rl_error *err);
 rl_code rl_x509_from_der(struct rl_span der, X509 **out, struct rl_error *err);

@@ -1,0 +1,815 @@
+#include "identity/identity.h"
+
+#include "identity/tests/authority.h"
+
+#include <openssl/ec.h>
+#include <stdlib.h>
+
+static struct authority users, hosts, services, foreign_users;
+static struct rl_trust *trust;
+static EVP_PKEY *key;
+
+static void set_up(void)
+{
+    users = authority_make(RL_IDENTITY_USER, "main");
+    hosts = authority_make(RL_IDENTITY_AGENT, "main");
+    services = authority_make(RL_IDENTITY_SERVICE, "main");
+    foreign_users = authority_make(RL_IDENTITY_USER, "leaf.example");
+    trust = rl_trust_create("main");
+    ck_assert_int_eq(authority_trust(trust, RL_IDENTITY_USER, "main", users.ca, NULL), RL_OK);
+    ck_assert_int_eq(authority_trust(trust, RL_IDENTITY_AGENT, "main", hosts.ca, NULL), RL_OK);
+    ck_assert_int_eq(authority_trust(trust, RL_IDENTITY_SERVICE, "main", services.ca, NULL), RL_OK);
+    key = fresh_key();
+}
+
+static void tear_down(void)
+{
+    authority_free(&users);
+    authority_free(&hosts);
+    authority_free(&services);
+    authority_free(&foreign_users);
+    rl_trust_unref(&trust);
+    EVP_PKEY_free(key);
+}
+
+static rl_code check_chain(X509 *const *certificates, size_t count, bool as_server, int64_t now_s,
+                           struct rl_identity **out, struct rl_error *err)
+{
+    STACK_OF(X509) *chain = sk_X509_new_null();
+    for (size_t i = 0; i < count; i++)
+        sk_X509_push(chain, certificates[i]);
+    rl_code code = rl_identity_check(trust, chain, as_server, now_s, out, err);
+    sk_X509_free(chain);
+    return code;
+}
+
+static struct rl_identity *expect_good(X509 *leaf, bool as_server)
+{
+    struct rl_identity *identity = NULL;
+    struct rl_error err;
+    ck_assert_msg(check_chain(&leaf, 1, as_server, NOW_S, &identity, &err) == RL_OK, "%s",
+                  err.message);
+    return identity;
+}
+
+static void expect_refused_at(X509 *leaf, bool as_server, int64_t now_s, const char *words)
+{
+    struct rl_identity *identity = NULL;
+    struct rl_error err;
+    ck_assert_int_eq(check_chain(&leaf, 1, as_server, now_s, &identity, &err),
+                     RL_E_UNAUTHENTICATED);
+    ck_assert_ptr_null(identity);
+    ck_assert_msg(strstr(err.message, words) != NULL, "\"%s\" does not say \"%s\"", err.message,
+                  words);
+}
+
+/* Frees the leaf. */
+static void expect_refused(X509 *leaf, const char *words)
+{
+    expect_refused_at(leaf, false, NOW_S, words);
+    X509_free(leaf);
+}
+
+/* ---- bad certificates: a good one, changed, and signed again by its authority ---- */
+
+static X509 *sign_again(X509 *leaf, EVP_PKEY *by)
+{
+    uint8_t *der = NULL;
+    ck_assert_int_gt(X509_sign(leaf, by, EVP_sha256()), 0);
+    int n = i2d_X509(leaf, &der);
+    X509_free(leaf);
+    const uint8_t *p = der;
+    leaf = d2i_X509(NULL, &p, n);
+    ck_assert_ptr_nonnull(leaf);
+    OPENSSL_free(der);
+    return leaf;
+}
+
+static void drop_extension(X509 *leaf, int nid)
+{
+    int at = X509_get_ext_by_NID(leaf, nid, -1);
+    ck_assert_int_ge(at, 0);
+    X509_EXTENSION_free(X509_delete_ext(leaf, at));
+}
+
+static void add_extension(X509 *leaf, int nid, const char *value)
+{
+    X509_EXTENSION *extension = X509V3_EXT_nconf_nid(NULL, NULL, nid, value);
+    ck_assert_ptr_nonnull(extension);
+    X509_add_ext(leaf, extension, -1);
+    X509_EXTENSION_free(extension);
+}
+
+static X509 *alice(void)
+{
+    return authority_issue(&users, "alice", NULL, key);
+}
+
+static X509 *alice_with(int nid, const char *value)
+{
+    X509 *leaf = alice();
+    drop_extension(leaf, nid);
+    if (value)
+        add_extension(leaf, nid, value);
+    return sign_again(leaf, users.key);
+}
+
+static int claims_position(X509 *leaf)
+{
+    ASN1_OBJECT *oid = OBJ_txt2obj(RL_IDENTITY_OID, 1);
+    int at = X509_get_ext_by_OBJ(leaf, oid, -1);
+    ASN1_OBJECT_free(oid);
+    return at;
+}
+
+/* `raw` is put in place of the extension's whole value. */
+static X509 *alice_with_claims(struct rl_span raw)
+{
+    X509 *leaf = alice();
+    X509_EXTENSION *extension = X509_get_ext(leaf, claims_position(leaf));
+    ASN1_OCTET_STRING *value = ASN1_OCTET_STRING_new();
+    ASN1_OCTET_STRING_set(value, raw.p, (int)raw.n);
+    X509_EXTENSION_set_data(extension, value);
+    ASN1_OCTET_STRING_free(value);
+    return sign_again(leaf, users.key);
+}
+
+/* The claims of alice with some bytes after them, wrapped as they should be. */
+static X509 *alice_with_more_claims(struct rl_span extra)
+{
+    Pb__IdentityClaims claims = PB__IDENTITY_CLAIMS__INIT;
+    char cluster[] = "main", user[] = "alice";
+    claims.format = 1;
+    claims.cluster = cluster;
+    claims.user = user;
+    uint8_t packed[512];
+    size_t n = pb__identity_claims__pack(&claims, packed);
+    memcpy(packed + n, extra.p, extra.n);
+    ASN1_OCTET_STRING *inner = ASN1_OCTET_STRING_new();
+    ASN1_OCTET_STRING_set(inner, packed, (int)(n + extra.n));
+    uint8_t *der = NULL;
+    int der_n = i2d_ASN1_OCTET_STRING(inner, &der);
+    X509 *leaf = alice_with_claims(RL_SPAN(der, (size_t)der_n));
+    OPENSSL_free(der);
+    ASN1_OCTET_STRING_free(inner);
+    return leaf;
+}
+
+/* ---- what is accepted ---- */
+
+START_TEST(knows_a_user)
+{
+    X509 *leaf = alice();
+    struct rl_identity *identity = expect_good(leaf, false);
+    ck_assert_int_eq(identity->kind, RL_IDENTITY_USER);
+    ck_assert_str_eq(identity->cluster, "main");
+    ck_assert_str_eq(identity->name, "alice");
+    ck_assert_ptr_null(identity->service);
+    ck_assert_str_eq(identity->claims->user, "alice");
+    ck_assert_int_eq(identity->not_before_s, NOW_S - RL_IDENTITY_BACKDATE_S);
+    ck_assert_int_eq(identity->not_after_s, NOW_S + 3600);
+    uint8_t digest[32];
+    X509_digest(leaf, EVP_sha256(), digest, NULL);
+    ck_assert_mem_eq(identity->fingerprint, digest, sizeof digest);
+    char *text = rl_identity_describe(identity);
+    ck_assert_str_eq(text, "user alice");
+    free(text);
+    rl_identity_unref(&identity);
+    X509_free(leaf);
+}
+END_TEST
+
+START_TEST(knows_an_agent_and_a_service_in_either_role)
+{
+    X509 *agent = authority_issue(&hosts, UUID_A, NULL, key);
+    X509 *proxy = authority_issue(&services, UUID_B, "proxy", key);
+    for (int as_server = 0; as_server < 2; as_server++) {
+        struct rl_identity *identity = expect_good(agent, as_server);
+        ck_assert_int_eq(identity->kind, RL_IDENTITY_AGENT);
+        ck_assert(!rl_identity_is_service(identity, "proxy"));
+        rl_identity_unref(&identity);
+        identity = expect_good(proxy, as_server);
+        ck_assert(rl_identity_is_service(identity, "proxy"));
+        ck_assert(!rl_identity_is_service(identity, "auth"));
+        ck_assert_str_eq(identity->name, UUID_B);
+        char *text = rl_identity_describe(identity);
+        ck_assert_str_eq(text, "service proxy (" UUID_B ")");
+        free(text);
+        rl_identity_unref(&identity);
+    }
+    X509_free(agent);
+    X509_free(proxy);
+}
+END_TEST
+
+START_TEST(accepts_the_authority_after_the_leaf_in_the_chain)
+{
+    X509 *leaf = alice();
+    struct rl_identity *identity = NULL;
+    ck_assert_int_eq(check_chain((X509 *[]){leaf, users.ca}, 2, false, NOW_S, &identity, NULL),
+                     RL_OK);
+    rl_identity_unref(&identity);
+    X509_free(leaf);
+}
+END_TEST
+
+START_TEST(lives_as_long_as_its_references)
+{
+    X509 *leaf = alice();
+    struct rl_identity *identity = expect_good(leaf, false);
+    struct rl_identity *second = rl_identity_ref(identity);
+    rl_identity_unref(&identity);
+    ck_assert_ptr_null(identity);
+    ck_assert_str_eq(second->name, "alice");
+    rl_identity_unref(&second);
+    rl_identity_unref(&second);
+    char *text = rl_identity_describe(NULL);
+    ck_assert_str_eq(text, "nobody");
+    free(text);
+    X509_free(leaf);
+}
+END_TEST
+
+START_TEST(a_service_names_the_host_that_it_is_reached_by)
+{
+    X509 *leaf = authority_issue(&services, UUID_B, "auth", key);
+    ck_assert_int_eq(X509_check_host(leaf, "auth.main.remoteler.internal", 0, 0, NULL), 1);
+    X509_free(leaf);
+}
+END_TEST
+
+/* ---- who signed ---- */
+
+START_TEST(rejects_a_certificate_signed_by_a_certificate)
+{
+    /* CVE-2025-49825: mallory holds a good certificate and signs with its key */
+    EVP_PKEY *mallory_key = fresh_key();
+    X509 *mallory = authority_issue(&users, "mallory", NULL, mallory_key);
+    X509 *leaf = alice();
+    X509_set_issuer_name(leaf, X509_get_subject_name(mallory));
+    leaf = sign_again(leaf, mallory_key);
+    struct rl_identity *identity = NULL;
+    struct rl_error err;
+    X509 *chain[] = {leaf, mallory, users.ca};
+    ck_assert_int_eq(check_chain(chain, 3, false, NOW_S, &identity, &err), RL_E_UNAUTHENTICATED);
+    ck_assert_ptr_nonnull(strstr(err.message, "signed by a certificate"));
+    ck_assert_int_eq(check_chain(chain, 1, false, NOW_S, &identity, &err), RL_E_UNAUTHENTICATED);
+    X509_free(leaf);
+    X509_free(mallory);
+    EVP_PKEY_free(mallory_key);
+}
+END_TEST
+
+START_TEST(rejects_an_intermediate_authority)
+{
+    EVP_PKEY *between_key = fresh_key();
+    X509 *between = authority_issue(&users, "between", NULL, between_key);
+    drop_extension(between, NID_basic_constraints);
+    add_extension(between, NID_basic_constraints, "critical,CA:TRUE");
+    drop_extension(between, NID_key_usage);
+    add_extension(between, NID_key_usage, "critical,keyCertSign,digitalSignature");
+    between = sign_again(between, users.key);
+    X509 *leaf = alice();
+    X509_set_issuer_name(leaf, X509_get_subject_name(between));
+    leaf = sign_again(leaf, between_key);
+    struct rl_identity *identity = NULL;
+    struct rl_error err;
+    X509 *chain[] = {leaf, between, users.ca};
+    ck_assert_int_eq(check_chain(chain, 3, false, NOW_S, &identity, &err), RL_E_UNAUTHENTICATED);
+    ck_assert_ptr_nonnull(strstr(err.message, "signed by a certificate"));
+    X509_free(leaf);
+    X509_free(between);
+    EVP_PKEY_free(between_key);
+}
+END_TEST
+
+START_TEST(rejects_an_authority_that_is_not_known)
+{
+    struct authority other = authority_make(RL_IDENTITY_USER, "main");
+    X509 *leaf = authority_issue(&other, "alice", NULL, key);
+    struct rl_identity *identity = NULL;
+    struct rl_error err;
+    ck_assert_int_eq(check_chain((X509 *[]){leaf, other.ca}, 2, false, NOW_S, &identity, &err),
+                     RL_E_UNAUTHENTICATED);
+    ck_assert_ptr_nonnull(strstr(err.message, "not trusted here"));
+    X509_free(leaf);
+    authority_free(&other);
+}
+END_TEST
+
+START_TEST(rejects_each_kind_from_the_authority_of_another)
+{
+    struct authority kinds[] = {users, hosts, services};
+    static const char *const uris[] = {
+        "URI:spiffe://main/user/alice",
+        "URI:spiffe://main/agent/" UUID_A,
+        "URI:spiffe://main/service/auth/" UUID_A,
+    };
+    static const char *const names[] = {"alice", UUID_A, UUID_A};
+    for (size_t by = 0; by < 3; by++)
+        for (size_t as = 0; as < 3; as++) {
+            if (by == as)
+                continue;
+            X509 *leaf = authority_issue(&kinds[by], names[by], "auth", key);
+            drop_extension(leaf, NID_subject_alt_name);
+            add_extension(leaf, NID_subject_alt_name, uris[as]);
+            expect_refused(sign_again(leaf, kinds[by].key), "authority");
+        }
+}
+END_TEST
+
+START_TEST(rejects_a_user_of_another_cluster_by_this_clusters_authority)
+{
+    /* 17.2.7: the certificate's cluster was not matched to its issuer */
+    X509 *leaf = alice();
+    drop_extension(leaf, NID_subject_alt_name);
+    add_extension(leaf, NID_subject_alt_name, "URI:spiffe://leaf.example/user/alice");
+    expect_refused(sign_again(leaf, users.key), "signed a name of cluster leaf.example");
+}
+END_TEST
+
+START_TEST(accepts_a_foreign_authority_for_its_own_cluster_only)
+{
+    ck_assert_int_eq(
+        authority_trust(trust, RL_IDENTITY_USER, "leaf.example", foreign_users.ca, NULL), RL_OK);
+    X509 *bob = authority_issue(&foreign_users, "bob", NULL, key);
+    struct rl_identity *identity = expect_good(bob, false);
+    ck_assert_str_eq(identity->cluster, "leaf.example");
+    rl_identity_unref(&identity);
+    drop_extension(bob, NID_subject_alt_name);
+    add_extension(bob, NID_subject_alt_name, "URI:spiffe://main/user/bob");
+    expect_refused(sign_again(bob, foreign_users.key), "signed a name of cluster main");
+}
+END_TEST
+
+/* ---- what the leaf may be ---- */
+
+START_TEST(rejects_an_authority_as_a_holder)
+{
+    expect_refused(alice_with(NID_basic_constraints, "critical,CA:TRUE"), "authority's");
+    X509 *ca = X509_dup(users.ca);
+    expect_refused(ca, "");
+}
+END_TEST
+
+START_TEST(rejects_other_purposes_than_those_of_its_kind)
+{
+    expect_refused(alice_with(NID_ext_key_usage, "serverAuth,clientAuth"), "purposes");
+    expect_refused(alice_with(NID_ext_key_usage, "serverAuth"), "purposes");
+    expect_refused(alice_with(NID_ext_key_usage, "clientAuth,1.3.6.1.4.1.311.20.2.2"), "purposes");
+    expect_refused(alice_with(NID_ext_key_usage, "anyExtendedKeyUsage"), "purposes");
+    expect_refused(alice_with(NID_ext_key_usage, NULL), "purposes");
+    X509 *agent = authority_issue(&hosts, UUID_A, NULL, key);
+    drop_extension(agent, NID_ext_key_usage);
+    add_extension(agent, NID_ext_key_usage, "clientAuth");
+    expect_refused(sign_again(agent, hosts.key), "purposes");
+}
+END_TEST
+
+START_TEST(rejects_a_key_that_may_sign_certificates)
+{
+    expect_refused(alice_with(NID_key_usage, "critical,digitalSignature,keyCertSign"),
+                   "not for signing");
+    expect_refused(alice_with(NID_key_usage, NULL), "not for signing");
+}
+END_TEST
+
+START_TEST(rejects_a_user_that_acts_as_a_server)
+{
+    X509 *leaf = alice();
+    expect_refused_at(leaf, true, NOW_S, "can not be a server's");
+    X509_free(leaf);
+}
+END_TEST
+
+START_TEST(rejects_names_that_are_not_exactly_one_uri)
+{
+    static const char *const bad[] = {
+        "URI:spiffe://main/user/alice,URI:spiffe://main/user/bob",
+        "URI:spiffe://main/user/alice,email:alice@example.com",
+        "URI:spiffe://main/user/alice,DNS:proxy.example.com",
+        "DNS:alice",
+        "URI:https://main/user/alice",
+        "URI:spiffe://main",
+        "URI:spiffe://main/user/",
+        "URI:spiffe://main/user/alice/",
+        "URI:spiffe://main/user/alice/x",
+        "URI:spiffe://main/root/alice",
+        "URI:spiffe://main//user/alice",
+        "URI:spiffe:///user/alice",
+        "URI:spiffe://main/user/al ice",
+        "URI:spiffe://main:80/user/alice",
+        "URI:spiffe://main/user/alice?admin",
+        "URI:spiffe://main/agent/alice",
+        "URI:spiffe://main/service/root/" UUID_A,
+    };
+    for (size_t i = 0; i < RL_COUNT(bad); i++)
+        expect_refused(alice_with(NID_subject_alt_name, bad[i]), "");
+    expect_refused(alice_with(NID_subject_alt_name, NULL), "no name");
+}
+END_TEST
+
+START_TEST(rejects_a_name_with_a_nul_in_it)
+{
+    X509 *leaf = alice();
+    GENERAL_NAMES *names = X509_get_ext_d2i(leaf, NID_subject_alt_name, NULL, NULL);
+    GENERAL_NAME *name = sk_GENERAL_NAME_value(names, 0);
+    static const char text[] = "spiffe://main/user/alice\0.evil";
+    ASN1_STRING_set(name->d.uniformResourceIdentifier, text, (int)sizeof text - 1);
+    drop_extension(leaf, NID_subject_alt_name);
+    X509_add1_ext_i2d(leaf, NID_subject_alt_name, names, 0, 0);
+    GENERAL_NAMES_free(names);
+    expect_refused(sign_again(leaf, users.key), "no name");
+}
+END_TEST
+
+START_TEST(rejects_critical_extensions_that_it_does_not_know)
+{
+    X509 *leaf = alice();
+    X509_EXTENSION_set_critical(X509_get_ext(leaf, claims_position(leaf)), 1);
+    expect_refused(sign_again(leaf, users.key), "critical");
+    leaf = alice();
+    add_extension(leaf, NID_policy_constraints, "critical,requireExplicitPolicy:0");
+    expect_refused(sign_again(leaf, users.key), "critical");
+}
+END_TEST
+
+START_TEST(rejects_an_extension_that_is_there_twice)
+{
+    X509 *leaf = alice();
+    X509_add_ext(leaf, X509_get_ext(leaf, claims_position(leaf)), -1);
+    expect_refused(sign_again(leaf, users.key), "twice");
+}
+END_TEST
+
+START_TEST(rejects_keys_that_are_not_p256)
+{
+    EVP_PKEY *others[] = {EVP_EC_gen("P-384"), EVP_RSA_gen(2048)};
+    for (size_t i = 0; i < RL_COUNT(others); i++) {
+        X509 *leaf = alice();
+        X509_set_pubkey(leaf, others[i]);
+        expect_refused(sign_again(leaf, users.key), "P-256");
+        EVP_PKEY_free(others[i]);
+    }
+}
+END_TEST
+
+/* ---- time ---- */
+
+START_TEST(rejects_before_and_after_its_time_and_accepts_on_the_bounds)
+{
+    X509 *leaf = alice();
+    struct rl_identity *identity = NULL;
+    int64_t from_s = NOW_S - RL_IDENTITY_BACKDATE_S, until_s = NOW_S + 3600;
+    expect_refused_at(leaf, false, from_s - 1, "not valid yet");
+    expect_refused_at(leaf, false, until_s + 180, "expired 3 min ago");
+    expect_refused_at(leaf, false, INT64_MIN, "not valid yet");
+    expect_refused_at(leaf, false, INT64_MAX, "expired");
+    for (size_t i = 0; i < 2; i++) {
+        int64_t at_s = i ? until_s : from_s;
+        ck_assert_int_eq(check_chain(&leaf, 1, false, at_s, &identity, NULL), RL_OK);
+        rl_identity_unref(&identity);
+    }
+    X509_free(leaf);
+}
+END_TEST
+
+START_TEST(rejects_what_an_expired_authority_signed)
+{
+    X509 *leaf = alice();
+    ASN1_TIME_set(X509_getm_notAfter(leaf), NOW_S + 7300ll * 86400);
+    leaf = sign_again(leaf, users.key);
+    expect_refused_at(leaf, false, NOW_S + 3651ll * 86400, "the authority's certificate expired");
+    X509_free(leaf);
+}
+END_TEST
+
+START_TEST(never_issues_beyond_the_authoritys_end)
+{
+    X509 *leaf = authority_issue_at(&users, "alice", NULL, key, NOW_S, 7300ull * 86400);
+    struct rl_identity *identity = expect_good(leaf, false);
+    ck_assert_int_eq(identity->not_after_s, NOW_S + 3650ll * 86400);
+    rl_identity_unref(&identity);
+    X509_free(leaf);
+}
+END_TEST
+
+/* ---- claims ---- */
+
+START_TEST(rejects_missing_and_unreadable_claims)
+{
+    X509 *leaf = alice();
+    X509_EXTENSION_free(X509_delete_ext(leaf, claims_position(leaf)));
+    expect_refused(sign_again(leaf, users.key), "no claims");
+    expect_refused(alice_with_claims(RL_SPAN("", 0)), "can not be read");
+    expect_refused(alice_with_claims(RL_SPAN("\x04\x02\x08", 3)), "can not be read");
+    expect_refused(alice_with_claims(RL_SPAN("\x04\x02\x0a\x7f", 4)), "can not be read");
+    expect_refused(alice_with_claims(RL_SPAN("\x04\x02\x08\x02", 4)), "can not be read");
+}
+END_TEST
+
+START_TEST(rejects_claims_that_are_too_long)
+{
+    uint8_t *big = rl_alloc(RL_IDENTITY_CLAIMS_BYTES_MAX + 1);
+    expect_refused(alice_with_claims(RL_SPAN(big, RL_IDENTITY_CLAIMS_BYTES_MAX + 1)), "too long");
+    expect_refused(alice_with_claims(RL_SPAN(big, RL_IDENTITY_CLAIMS_BYTES_MAX)),
+                   "can not be read");
+    free(big);
+}
+END_TEST
+
+START_TEST(rejects_claims_that_differ_from_the_name)
+{
+    /* a second value for a field wins in protobuf: field 2 is the cluster, 3 the user */
+    expect_refused(alice_with_more_claims(rl_span_of("\x12\x05other")), "");
+    expect_refused(alice_with_more_claims(rl_span_of("\x1a\x03"
+                                                     "bob")),
+                   "");
+    X509 *leaf = alice();
+    drop_extension(leaf, NID_subject_alt_name);
+    add_extension(leaf, NID_subject_alt_name, "URI:spiffe://main/user/bob");
+    expect_refused(sign_again(leaf, users.key), "another user");
+}
+END_TEST
+
+START_TEST(keeps_fields_that_it_does_not_know)
+{
+    X509 *leaf = alice_with_more_claims(rl_span_of("\xa2\x06\x03new"));
+    struct rl_identity *identity = expect_good(leaf, false);
+    ck_assert_uint_eq(identity->claims->base.n_unknown_fields, 1);
+    rl_identity_unref(&identity);
+    X509_free(leaf);
+}
+END_TEST
+
+START_TEST(rejects_a_text_with_a_nul_in_the_claims)
+{
+    /* a role "admin\0x" would read as "admin" */
+    expect_refused(alice_with_more_claims(RL_SPAN("\x22\x07"
+                                                  "admin\0x",
+                                                  9)),
+                   "can not be read");
+}
+END_TEST
+
+/* ---- tampering ---- */
+
+START_TEST(rejects_every_changed_byte)
+{
+    X509 *leaf = alice();
+    uint8_t *der = NULL;
+    int n = i2d_X509(leaf, &der);
+    for (int i = 0; i < n; i++) {
+        X509 *changed = NULL;
+        struct rl_identity *identity = NULL;
+        der[i] ^= 0x01;
+        if (rl_x509_from_der(RL_SPAN(der, (size_t)n), &changed, NULL) == RL_OK)
+            ck_assert_msg(check_chain(&changed, 1, false, NOW_S, &identity, NULL) != RL_OK,
+                          "byte %d", i);
+        X509_free(changed);
+        der[i] ^= 0x01;
+    }
+    OPENSSL_free(der);
+    X509_free(leaf);
+}
+END_TEST
+
+START_TEST(rejects_no_chain_and_too_long_a_chain)
+{
+    X509 *leaf = alice();
+    X509 *chain[] = {leaf, users.ca, users.ca, users.ca, users.ca};
+    struct rl_identity *identity = NULL;
+    ck_assert_int_eq(check_chain(NULL, 0, false, NOW_S, &identity, NULL), RL_E_UNAUTHENTICATED);
+    ck_assert_int_eq(rl_identity_check(trust, NULL, false, NOW_S, &identity, NULL),
+                     RL_E_UNAUTHENTICATED);
+    ck_assert_int_eq(check_chain(chain, 5, false, NOW_S, &identity, NULL), RL_E_UNAUTHENTICATED);
+    ck_assert_int_eq(check_chain(chain, 4, false, NOW_S, &identity, NULL), RL_OK);
+    rl_identity_unref(&identity);
+    X509_free(leaf);
+}
+END_TEST
+
+/* ---- the list of authorities ---- */
+
+static void expect_not_added(enum rl_identity_kind kind, const char *cluster, X509 *ca,
+                             const char *words)
+{
+    struct rl_error err;
+    ck_assert_int_eq(authority_trust(trust, kind, cluster, ca, &err), RL_E_INVAL);
+    ck_assert_msg(strstr(err.message, words) != NULL, "\"%s\" does not say \"%s\"", err.message,
+                  words);
+}
+
+START_TEST(does_not_take_as_authority_what_is_none)
+{
+    struct authority other = authority_make(RL_IDENTITY_USER, "main");
+    X509 *leaf = alice();
+    expect_not_added(RL_IDENTITY_USER, "main", leaf, "may not sign");
+    X509_free(leaf);
+    X509 *crossed = sign_again(X509_dup(other.ca), users.key);
+    expect_not_added(RL_IDENTITY_USER, "main", crossed, "another one signed it");
+    X509_free(crossed);
+    X509 *open_ended = X509_dup(other.ca);
+    drop_extension(open_ended, NID_basic_constraints);
+    add_extension(open_ended, NID_basic_constraints, "critical,CA:TRUE");
+    open_ended = sign_again(open_ended, other.key);
+    expect_not_added(RL_IDENTITY_USER, "main", open_ended, "may not sign");
+    X509_free(open_ended);
+    ck_assert_int_eq(rl_trust_add(trust, RL_IDENTITY_USER, "main", RL_SPAN("x", 1), NULL),
+                     RL_E_INVAL);
+    authority_free(&other);
+}
+END_TEST
+
+START_TEST(does_not_take_an_authority_of_another_cluster)
+{
+    expect_not_added(RL_IDENTITY_USER, "main", foreign_users.ca, "names another");
+    expect_not_added(RL_IDENTITY_USER, "remoteler.internal", foreign_users.ca, "");
+}
+END_TEST
+
+START_TEST(does_not_take_an_authority_for_two_kinds)
+{
+    expect_not_added(RL_IDENTITY_SERVICE, "main", users.ca, "there twice");
+    ck_assert_int_eq(authority_trust(trust, RL_IDENTITY_USER, "main", users.ca, NULL), RL_OK);
+}
+END_TEST
+
+START_TEST(does_not_take_an_authority_with_a_weak_key)
+{
+    struct authority other = authority_make(RL_IDENTITY_USER, "main");
+    EVP_PKEY *weak = EVP_EC_gen("P-224");
+    X509 *ca = X509_dup(other.ca);
+    X509_set_pubkey(ca, weak);
+    drop_extension(ca, NID_subject_key_identifier);
+    ca = sign_again(ca, weak);
+    expect_not_added(RL_IDENTITY_USER, "main", ca, "weak");
+    X509_free(ca);
+    EVP_PKEY_free(weak);
+    authority_free(&other);
+}
+END_TEST
+
+/* ---- issuing ---- */
+
+START_TEST(refuses_to_issue_what_it_would_not_accept)
+{
+    Pb__IdentityClaims claims = PB__IDENTITY_CLAIMS__INIT;
+    char cluster[] = "main", user[] = "alice", bob[] = "bob";
+    claims.format = 1;
+    claims.cluster = cluster;
+    claims.user = user;
+    const struct rl_identity_request good = {.kind = RL_IDENTITY_USER,
+                                             .cluster = "main",
+                                             .name = "alice",
+                                             .subject = key,
+                                             .claims = &claims,
+                                             .now_s = NOW_S,
+                                             .ttl_s = 60};
+    X509 *out = NULL;
+    struct rl_identity_request bad = good;
+    bad.name = "al/ice";
+    claims.user = (char *)(uintptr_t)bad.name;
+    ck_assert_int_eq(rl_identity_issue(&bad, users.ca, users.key, &out, NULL), RL_E_INVAL);
+    claims.user = bob;
+    ck_assert_int_eq(rl_identity_issue(&good, users.ca, users.key, &out, NULL), RL_E_INVAL);
+    claims.user = user;
+    ck_assert_int_eq(rl_identity_issue(&good, foreign_users.ca, foreign_users.key, &out, NULL),
+                     RL_E_INVAL);
+    ck_assert_int_eq(rl_identity_issue(&good, users.ca, hosts.key, &out, NULL), RL_E_INVAL);
+    bad = good;
+    bad.ttl_s = 0;
+    ck_assert_int_eq(rl_identity_issue(&bad, users.ca, users.key, &out, NULL), RL_E_INVAL);
+    bad = good;
+    bad.addresses = (const char *const[]){"example.com"};
+    bad.address_count = 1;
+    ck_assert_int_eq(rl_identity_issue(&bad, users.ca, users.key, &out, NULL), RL_E_INVAL);
+    claims.format = 2;
+    ck_assert_int_eq(rl_identity_issue(&good, users.ca, users.key, &out, NULL), RL_E_INVAL);
+    ck_assert_ptr_null(out);
+}
+END_TEST
+
+START_TEST(certifies_addresses_of_a_service)
+{
+    Pb__IdentityClaims claims = PB__IDENTITY_CLAIMS__INIT;
+    char cluster[] = "main";
+    claims.format = 1;
+    claims.cluster = cluster;
+    static const char *const addresses[] = {"example.com", "192.0.2.7", "2001:db8::7",
+                                            "kube.main.remoteler.internal"};
+    struct rl_identity_request request = {.kind = RL_IDENTITY_SERVICE,
+                                          .cluster = "main",
+                                          .name = UUID_A,
+                                          .service = "proxy",
+                                          .subject = key,
+                                          .claims = &claims,
+                                          .now_s = NOW_S,
+                                          .ttl_s = 60,
+                                          .addresses = addresses,
+                                          .address_count = RL_COUNT(addresses)};
+    X509 *leaf = NULL;
+    ck_assert_int_eq(rl_identity_issue(&request, services.ca, services.key, &leaf, NULL), RL_OK);
+    ck_assert_int_eq(X509_check_host(leaf, "example.com", 0, 0, NULL), 1);
+    ck_assert_int_eq(X509_check_host(leaf, "kube.main.remoteler.internal", 0, 0, NULL), 1);
+    ck_assert_int_eq(X509_check_ip_asc(leaf, "192.0.2.7", 0), 1);
+    ck_assert_int_eq(X509_check_ip_asc(leaf, "2001:db8::7", 0), 1);
+    struct rl_identity *identity = expect_good(leaf, true);
+    rl_identity_unref(&identity);
+    X509_free(leaf);
+    request.addresses = (const char *const[]){"*.example.com"};
+    request.address_count = 1;
+    ck_assert_int_eq(rl_identity_issue(&request, services.ca, services.key, &leaf, NULL),
+                     RL_E_INVAL);
+}
+END_TEST
+
+START_TEST(every_serial_is_new)
+{
+    X509 *a = alice(), *b = alice();
+    ck_assert_int_ne(ASN1_INTEGER_cmp(X509_get_serialNumber(a), X509_get_serialNumber(b)), 0);
+    X509_free(a);
+    X509_free(b);
+}
+END_TEST
+
+START_TEST(other_validators_accept_the_chain_too)
+{
+    /* gRPC core's own TLS builds chains by OpenSSL's rules */
+    X509 *leaf = authority_issue(&services, UUID_B, "auth", key);
+    X509_STORE *store = X509_STORE_new();
+    X509_STORE_add_cert(store, services.ca);
+    X509_STORE_CTX *context = X509_STORE_CTX_new();
+    X509_STORE_CTX_init(context, store, leaf, NULL);
+    X509_VERIFY_PARAM *param = X509_STORE_CTX_get0_param(context);
+    X509_VERIFY_PARAM_set_time(param, NOW_S);
+    X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_X509_STRICT | X509_V_FLAG_USE_CHECK_TIME);
+    ck_assert_int_eq(X509_STORE_CTX_set_purpose(context, X509_PURPOSE_SSL_SERVER), 1);
+    ck_assert_msg(X509_verify_cert(context) == 1, "%s",
+                  X509_verify_cert_error_string(X509_STORE_CTX_get_error(context)));
+    X509_STORE_CTX_free(context);
+    X509_STORE_free(store);
+    X509_free(leaf);
+}
+END_TEST
+
+static void add_checks(TCase *t)
+{
+    tcase_add_test(t, knows_a_user);
+    tcase_add_test(t, knows_an_agent_and_a_service_in_either_role);
+    tcase_add_test(t, accepts_the_authority_after_the_leaf_in_the_chain);
+    tcase_add_test(t, lives_as_long_as_its_references);
+    tcase_add_test(t, a_service_names_the_host_that_it_is_reached_by);
+    tcase_add_test(t, rejects_a_certificate_signed_by_a_certificate);
+    tcase_add_test(t, rejects_an_intermediate_authority);
+    tcase_add_test(t, rejects_an_authority_that_is_not_known);
+    tcase_add_test(t, rejects_each_kind_from_the_authority_of_another);
+    tcase_add_test(t, rejects_a_user_of_another_cluster_by_this_clusters_authority);
+    tcase_add_test(t, accepts_a_foreign_authority_for_its_own_cluster_only);
+    tcase_add_test(t, rejects_an_authority_as_a_holder);
+    tcase_add_test(t, rejects_other_purposes_than_those_of_its_kind);
+    tcase_add_test(t, rejects_a_key_that_may_sign_certificates);
+    tcase_add_test(t, rejects_a_user_that_acts_as_a_server);
+    tcase_add_test(t, rejects_names_that_are_not_exactly_one_uri);
+    tcase_add_test(t, rejects_a_name_with_a_nul_in_it);
+    tcase_add_test(t, rejects_critical_extensions_that_it_does_not_know);
+    tcase_add_test(t, rejects_an_extension_that_is_there_twice);
+    tcase_add_test(t, rejects_keys_that_are_not_p256);
+    tcase_add_test(t, rejects_before_and_after_its_time_and_accepts_on_the_bounds);
+    tcase_add_test(t, rejects_what_an_expired_authority_signed);
+    tcase_add_test(t, rejects_missing_and_unreadable_claims);
+    tcase_add_test(t, rejects_claims_that_are_too_long);
+    tcase_add_test(t, rejects_claims_that_differ_from_the_name);
+    tcase_add_test(t, keeps_fields_that_it_does_not_know);
+    tcase_add_test(t, rejects_a_text_with_a_nul_in_the_claims);
+    tcase_add_test(t, rejects_every_changed_byte);
+    tcase_add_test(t, rejects_no_chain_and_too_long_a_chain);
+}
+
+static void add_authorities_and_issuing(TCase *t)
+{
+    tcase_add_test(t, does_not_take_as_authority_what_is_none);
+    tcase_add_test(t, does_not_take_an_authority_of_another_cluster);
+    tcase_add_test(t, does_not_take_an_authority_for_two_kinds);
+    tcase_add_test(t, does_not_take_an_authority_with_a_weak_key);
+    tcase_add_test(t, never_issues_beyond_the_authoritys_end);
+    tcase_add_test(t, refuses_to_issue_what_it_would_not_accept);
+    tcase_add_test(t, certifies_addresses_of_a_service);
+    tcase_add_test(t, every_serial_is_new);
+    tcase_add_test(t, other_validators_accept_the_chain_too);
+}
+
+int main(void)
+{
+    TCase *t = tcase_create("identity");
+    tcase_add_checked_fixture(t, set_up, tear_down);
+    add_checks(t);
+    add_authorities_and_issuing(t);
+    Suite *s = suite_create("identity");
+    suite_add_tcase(s, t);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_ENV);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed != 0;
+}

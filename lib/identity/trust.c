@@ -1,0 +1,132 @@
+/* trust: who may vouch for whom. An authority is in the list once, for one kind of one cluster; the
+ * list does not change once it is shared. */
+#include "identity/trust.h"
+
+#include "identity/certificate.h"
+#include "identity/spiffe.h"
+#include "names/names.h"
+
+#include <openssl/x509v3.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define AUTHORITIES_MAX 1024
+
+struct rl_trust {
+    char *cluster;
+    struct rl_authority *authorities;
+    size_t count;
+    unsigned refs; /* atomic */
+};
+
+struct rl_trust *rl_trust_create(const char *cluster)
+{
+    struct rl_trust *trust = rl_alloc(sizeof *trust);
+    trust->cluster = rl_strdup(cluster);
+    trust->refs = 1;
+    return trust;
+}
+
+struct rl_trust *rl_trust_ref(struct rl_trust *trust)
+{
+    if (trust)
+        __atomic_add_fetch(&trust->refs, 1, __ATOMIC_RELAXED);
+    return trust;
+}
+
+static void fini_authority(struct rl_authority *authority)
+{
+    X509_free(authority->certificate);
+    NAME_CONSTRAINTS_free(authority->constraints);
+    free(authority->cluster);
+}
+
+void rl_trust_unref(struct rl_trust **trust)
+{
+    struct rl_trust *gone = trust ? *trust : NULL;
+    if (!gone)
+        return;
+    *trust = NULL;
+    if (__atomic_sub_fetch(&gone->refs, 1, __ATOMIC_ACQ_REL) > 0)
+        return;
+    for (size_t i = 0; i < gone->count; i++)
+        fini_authority(&gone->authorities[i]);
+    free(gone->authorities);
+    free(gone->cluster);
+    free(gone);
+}
+
+const char *rl_trust_cluster(const struct rl_trust *trust)
+{
+    return trust->cluster;
+}
+
+size_t rl_trust_count(const struct rl_trust *trust)
+{
+    return trust->count;
+}
+
+const struct rl_authority *rl_trust_at(const struct rl_trust *trust, size_t i)
+{
+    RL_ASSERT(i < trust->count);
+    return &trust->authorities[i];
+}
+
+/* A key speaks for one kind of one cluster: the one that made a user authority of a host authority
+ * would let every agent be anyone. */
+static const struct rl_authority *find_by_key(const struct rl_trust *trust, X509 *ca)
+{
+    for (size_t i = 0; i < trust->count; i++)
+        if (EVP_PKEY_eq(X509_get0_pubkey(trust->authorities[i].certificate),
+                        X509_get0_pubkey(ca)) == 1)
+            return &trust->authorities[i];
+    return NULL;
+}
+
+static rl_code check_new(const struct rl_trust *trust, enum rl_identity_kind kind,
+                         const char *cluster, X509 *ca, struct rl_error *err)
+{
+    if (rl_name_check_cluster(cluster, err) != RL_OK ||
+        rl_certificate_check_authority(ca, cluster, err) != RL_OK)
+        return RL_E_INVAL;
+    const struct rl_authority *known = find_by_key(trust, ca);
+    if (known && (known->kind != kind || strcmp(known->cluster, cluster) != 0))
+        return rl_fail(err, RL_E_INVAL, "an authority is there twice: as %s and as %s authority",
+                       rl_spiffe_authority_name(known->kind), rl_spiffe_authority_name(kind));
+    if (trust->count == AUTHORITIES_MAX)
+        return rl_fail(err, RL_E_EXHAUSTED, "more than %d authorities", AUTHORITIES_MAX);
+    return RL_OK;
+}
+
+/* Takes `ca` over. */
+static void append(struct rl_trust *trust, const struct rl_authority *authority)
+{
+    struct rl_authority *grown = rl_alloc_array(trust->count + 1, sizeof *grown);
+    if (trust->count)
+        memcpy(grown, trust->authorities, trust->count * sizeof *grown);
+    grown[trust->count++] = *authority;
+    free(trust->authorities);
+    trust->authorities = grown;
+}
+
+rl_code rl_trust_add(struct rl_trust *trust, enum rl_identity_kind kind, const char *cluster,
+                     struct rl_span ca_der, struct rl_error *err)
+{
+    struct rl_authority authority = {.kind = kind};
+    rl_code code = rl_x509_from_der(ca_der, &authority.certificate, err);
+    if (code != RL_OK)
+        return code;
+    code = check_new(trust, kind, cluster, authority.certificate, err);
+    if (code == RL_OK)
+        code = rl_certificate_times(authority.certificate, &authority.not_before_s,
+                                    &authority.not_after_s, err);
+    if (code != RL_OK) {
+        fini_authority(&authority);
+        return RL_E_EXHAUSTED == code ? code : RL_E_INVAL;
+    }
+    authority.cluster = rl_strdup(cluster);
+    authority.constraints =
+        X509_get_ext_d2i(authority.certificate, NID_name_constraints, NULL, NULL);
+    append(trust, &authority);
+    return RL_OK;
+}

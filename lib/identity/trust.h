@@ -1,0 +1,20 @@
+/* trust: the authorities, each with the one kind and the one cluster that it may speak for.
+ * Internal to identity.
+ */
+#ifndef RL_IDENTITY_TRUST_H
+#define RL_IDENTITY_TRUST_H
+
+#include "identity/identity.h"
+
+struct rl_authority {
+    X509 *certificate;
+    NAME_CONSTRAINTS *constraints; /* NULL: none */
+    enum rl_identity_kind kind;
+    char *cluster;
+    int64_t not_before_s, not_after_s;
+};
+
+size_t rl_trust_count(const struct rl_trust *trust);
+const struct rl_authority *rl_trust_at(const struct rl_trust *trust, size_t i);
+
+#endif
