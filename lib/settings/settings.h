@@ -26,7 +26,7 @@ struct rl_text_list {
 
 /** A row. `offset` is where the value lies in the program's own struct. */
 struct rl_setting {
-    const char *name;        /* "--name", "name:" in the file; [a-z0-9-] */
+    const char *name; /* "--name", "name:" in the file; [a-z0-9-] */
     enum rl_setting_type type;
     size_t offset;
     const char *fallback;    /* as text; NULL: absent */
@@ -39,14 +39,14 @@ struct rl_setting {
 };
 
 struct rl_settings_spec {
-    const char *program;   /* "remoteler-auth", "tsh login" */
-    const char *summary;   /* one line */
-    const char *usage;     /* after the program's name: "[flags] NODE [COMMAND ...]" */
-    const char *example;   /* shown by --help; one or more lines */
+    const char *program; /* "remoteler-auth", "tsh login" */
+    const char *summary; /* one line */
+    const char *usage;   /* after the program's name: "[flags] NODE [COMMAND ...]" */
+    const char *example; /* shown by --help; one or more lines */
     const struct rl_setting *rows;
     size_t count;
-    size_t positional_max; /* more is an error */
-    bool stop_at_positional; /* the rest belongs to another program: `tsh ssh node ls -l` */
+    size_t positional_max;    /* more is an error */
+    bool stop_at_positional;  /* the rest belongs to another program: `tsh ssh node ls -l` */
     const char *file_setting; /* the row that names the configuration file, or NULL */
 };
 
@@ -56,8 +56,9 @@ struct rl_positionals {
 };
 
 /** Fills `target` (zeroed by the caller) with defaults, file, environment and flags in that order.
- * Errors: RL_E_INVAL with one sentence that names the setting and where it came from. RL_E_CANCELLED
- * after --help was printed to stdout: exit 0. Owns: release with rl_settings_free(). */
+ * Errors: RL_E_INVAL with one sentence that names the setting and where it came from.
+ * RL_E_CANCELLED after --help was printed to stdout: exit 0. Owns: release with rl_settings_free().
+ */
 rl_code rl_settings_read(const struct rl_settings_spec *spec, int argc, char **argv, void *target,
                          struct rl_positionals *positionals, struct rl_error *err);
 void rl_settings_free(const struct rl_settings_spec *spec, void *target);

@@ -1,0 +1,123 @@
+/* settings: reads the four sources in the order of their strength, each over the one before. */
+#include "settings/internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void read_defaults(struct reading *reading)
+{
+    for (size_t i = 0; i < reading->spec->count; i++) {
+        const struct rl_setting *row = &reading->spec->rows[i];
+        struct rl_error err;
+        if (row->fallback)
+            RL_ASSERT(rl_setting_assign(reading, row, SOURCE_DEFAULT, row->fallback, &err) ==
+                      RL_OK); /* the table itself is wrong */
+    }
+}
+
+/* An empty variable is how one unsets it for a child in many a shell and unit file. */
+static const char *environment_of(const struct rl_setting *row)
+{
+    const char *text = row->environment ? getenv(row->environment) : NULL;
+    return text && *text ? text : NULL;
+}
+
+static rl_code read_environment(struct reading *reading, struct rl_error *err)
+{
+    for (size_t i = 0; i < reading->spec->count; i++) {
+        const struct rl_setting *row = &reading->spec->rows[i];
+        const char *text = environment_of(row);
+        if (text && rl_setting_assign(reading, row, SOURCE_ENVIRONMENT, text, err) != RL_OK)
+            return rl_error_prefix(err, "%s", row->environment);
+    }
+    return RL_OK;
+}
+
+static rl_code assign_flags(struct reading *reading, const struct flags *flags,
+                            struct rl_error *err)
+{
+    for (size_t i = 0; i < flags->count; i++) {
+        const struct flag *flag = &flags->items[i];
+        if (rl_setting_assign(reading, flag->row, SOURCE_FLAG, flag->text, err) != RL_OK)
+            return rl_error_prefix(err, "--%s", flag->row->name);
+    }
+    return RL_OK;
+}
+
+/* A file that only the default names need not be there. */
+static rl_code read_file(struct reading *reading, const struct flags *flags, struct rl_error *err)
+{
+    const struct rl_settings_spec *spec = reading->spec;
+    if (!spec->file_setting)
+        return RL_OK;
+    const struct rl_setting *row =
+        rl_setting_find(spec, spec->file_setting, strlen(spec->file_setting));
+    RL_ASSERT(row);
+    const char *path = environment_of(row);
+    for (size_t i = 0; i < flags->count; i++)
+        if (flags->items[i].row == row)
+            path = flags->items[i].text;
+    bool is_wanted = path != NULL;
+    if (!is_wanted)
+        path = row->fallback;
+    if (!path || (!is_wanted && access(path, F_OK) < 0 && errno == ENOENT))
+        return RL_OK;
+    return rl_settings_read_file(reading, path, err);
+}
+
+static rl_code check_required(const struct reading *reading, struct rl_error *err)
+{
+    for (size_t i = 0; i < reading->spec->count; i++) {
+        const struct rl_setting *row = &reading->spec->rows[i];
+        if (!row->required || reading->source_of[i] != SOURCE_NONE)
+            continue;
+        if (row->environment)
+            return rl_fail(err, RL_E_INVAL, "--%s is needed (or %s in the environment)", row->name,
+                           row->environment);
+        return rl_fail(err, RL_E_INVAL, "--%s is needed", row->name);
+    }
+    return RL_OK;
+}
+
+static rl_code read_all(struct reading *reading, const struct flags *flags, struct rl_error *err)
+{
+    read_defaults(reading);
+    rl_code rc = read_file(reading, flags, err);
+    if (rc == RL_OK)
+        rc = read_environment(reading, err);
+    if (rc == RL_OK)
+        rc = assign_flags(reading, flags, err);
+    if (rc == RL_OK)
+        rc = check_required(reading, err);
+    return rc;
+}
+
+rl_code rl_settings_read(const struct rl_settings_spec *spec, int argc, char **argv, void *target,
+                         struct rl_positionals *positionals, struct rl_error *err)
+{
+    struct rl_error own; /* prefixes are put before a message: there has to be one */
+    struct rl_error *to = err ? err : &own;
+    struct flags flags = {0};
+    struct reading reading = {.spec = spec, .target = target};
+    reading.source_of = rl_alloc_array(spec->count, sizeof *reading.source_of);
+    rl_code rc = rl_flags_parse(spec, argc, argv, &flags, positionals, to);
+    if (rc == RL_OK && flags.help_is_wanted) {
+        rl_settings_print_help(spec, stdout);
+        rc = rl_fail(to, RL_E_CANCELLED, "help was shown");
+    }
+    if (rc == RL_OK)
+        rc = read_all(&reading, &flags, to);
+    if (rc != RL_OK)
+        rl_settings_free(spec, target);
+    free(flags.items);
+    free(reading.source_of);
+    return rc;
+}
+
+void rl_settings_free(const struct rl_settings_spec *spec, void *target)
+{
+    for (size_t i = 0; i < spec->count; i++)
+        rl_setting_clear(&spec->rows[i], target);
+}

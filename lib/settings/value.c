@@ -1,0 +1,210 @@
+/* value: text into the program's struct, checked by the row's type and range. */
+#include "settings/internal.h"
+
+#include "clock/clock.h"
+#include "names/names.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What a program takes in one list: a command line or file must not fill the memory. */
+#define LIST_ITEMS_MAX 1024
+
+const struct rl_setting *rl_setting_find(const struct rl_settings_spec *spec, const char *name,
+                                         size_t name_bytes)
+{
+    for (size_t i = 0; i < spec->count; i++) {
+        const struct rl_setting *row = &spec->rows[i];
+        if (strlen(row->name) == name_bytes && memcmp(row->name, name, name_bytes) == 0)
+            return row;
+    }
+    return NULL;
+}
+
+static void *place_of(const struct rl_setting *row, void *target)
+{
+    return (char *)target + row->offset;
+}
+
+static rl_code refuse(const char *text, const char *says, struct rl_error *err)
+{
+    char *shown = rl_name_printable(text);
+    rl_fail(err, RL_E_INVAL, "\"%.80s\" is not %s", shown, says);
+    free(shown);
+    return RL_E_INVAL;
+}
+
+static bool is_bounded(const struct rl_setting *row)
+{
+    return row->min != 0 || row->max != 0;
+}
+
+static rl_code assign_number(const struct rl_setting *row, int64_t *to, const char *text,
+                             struct rl_error *err)
+{
+    char *end;
+    errno = 0;
+    int64_t value = strtoll(text, &end, 10);
+    bool starts_well = (*text >= '0' && *text <= '9') || *text == '-'; /* strtoll skips spaces */
+    if (!starts_well || *end || errno)
+        return refuse(text, "a number", err);
+    if (is_bounded(row) && (value < row->min || value > row->max))
+        return rl_fail(err, RL_E_INVAL, "%" PRId64 " is not between %" PRId64 " and %" PRId64,
+                       value, row->min, row->max);
+    *to = value;
+    return RL_OK;
+}
+
+static rl_code assign_duration(const struct rl_setting *row, uint64_t *to, const char *text,
+                               struct rl_error *err)
+{
+    uint64_t value;
+    rl_code rc = rl_duration_parse(text, &value, err);
+    if (rc != RL_OK)
+        return rc;
+    if (is_bounded(row) && (value < (uint64_t)row->min || value > (uint64_t)row->max)) {
+        char min[RL_CLOCK_TEXT_BYTES], max[RL_CLOCK_TEXT_BYTES];
+        rl_duration_format((uint64_t)row->min, min);
+        rl_duration_format((uint64_t)row->max, max);
+        return rl_fail(err, RL_E_INVAL, "%.40s is not between %s and %s", text, min, max);
+    }
+    *to = value;
+    return RL_OK;
+}
+
+static rl_code assign_switch(bool *to, const char *text, struct rl_error *err)
+{
+    bool is_yes = strcmp(text, "yes") == 0 || strcmp(text, "true") == 0;
+    bool is_no = strcmp(text, "no") == 0 || strcmp(text, "false") == 0;
+    if (!is_yes && !is_no)
+        return refuse(text, "yes or no", err);
+    *to = is_yes;
+    return RL_OK;
+}
+
+static void assign_text(char **to, const char *text)
+{
+    free(*to);
+    *to = rl_strdup(text);
+}
+
+static rl_code assign_address(char **to, const char *text, struct rl_error *err)
+{
+    char *host;
+    uint16_t port;
+    rl_code rc = rl_address_split(text, &host, &port, err);
+    if (rc != RL_OK)
+        return rc;
+    free(host);
+    assign_text(to, text);
+    return RL_OK;
+}
+
+/* ---- lists ---- */
+
+static void list_clear(struct rl_text_list *list)
+{
+    for (size_t i = 0; i < list->count; i++)
+        free(list->items[i]);
+    free(list->items);
+    *list = (struct rl_text_list){0};
+}
+
+static void list_add(struct rl_text_list *list, const char *item, size_t n)
+{
+    char **items = reallocarray(list->items, list->count + 1, sizeof *items);
+    RL_ASSERT(items);
+    list->items = items;
+    items[list->count++] = rl_sprintf("%.*s", (int)n, item);
+}
+
+static rl_code list_split(struct rl_text_list *list, const char *text, struct rl_error *err)
+{
+    if (!*text)
+        return RL_OK;
+    for (const char *at = text;;) {
+        size_t n = strcspn(at, ",");
+        if (n == 0)
+            return rl_fail(err, RL_E_INVAL, "there is an empty item between the commas");
+        if (list->count == LIST_ITEMS_MAX)
+            return rl_fail(err, RL_E_INVAL, "there are more than %d items", LIST_ITEMS_MAX);
+        list_add(list, at, n);
+        if (!at[n])
+            return RL_OK;
+        at += n + 1;
+    }
+}
+
+/* The list of the row, emptied if what is in it came from a weaker source. */
+static struct rl_text_list *list_of(struct reading *reading, const struct rl_setting *row,
+                                    enum source source)
+{
+    struct rl_text_list *list = place_of(row, reading->target);
+    if (reading->source_of[row - reading->spec->rows] != source)
+        list_clear(list);
+    return list;
+}
+
+void rl_setting_append(struct reading *reading, const struct rl_setting *row, enum source source,
+                       const char *item)
+{
+    struct rl_text_list *list = list_of(reading, row, source);
+    reading->source_of[row - reading->spec->rows] = source;
+    if (item)
+        list_add(list, item, strlen(item));
+}
+
+/* ---- any row ---- */
+
+rl_code rl_setting_assign(struct reading *reading, const struct rl_setting *row, enum source source,
+                          const char *text, struct rl_error *err)
+{
+    void *to = place_of(row, reading->target);
+    rl_code rc = RL_OK;
+    switch (row->type) {
+    case RL_SETTING_TEXT:
+    case RL_SETTING_FILE:
+        assign_text(to, text);
+        break;
+    case RL_SETTING_LIST:
+        rc = list_split(list_of(reading, row, source), text, err);
+        break;
+    case RL_SETTING_NUMBER:
+        rc = assign_number(row, to, text, err);
+        break;
+    case RL_SETTING_DURATION:
+        rc = assign_duration(row, to, text, err);
+        break;
+    case RL_SETTING_SWITCH:
+        rc = assign_switch(to, text, err);
+        break;
+    case RL_SETTING_ADDRESS:
+        rc = assign_address(to, text, err);
+        break;
+    }
+    if (rc == RL_OK)
+        reading->source_of[row - reading->spec->rows] = source;
+    return rc;
+}
+
+void rl_setting_clear(const struct rl_setting *row, void *target)
+{
+    void *at = place_of(row, target);
+    switch (row->type) {
+    case RL_SETTING_TEXT:
+    case RL_SETTING_FILE:
+    case RL_SETTING_ADDRESS:
+        free(*(char **)at);
+        *(char **)at = NULL;
+        break;
+    case RL_SETTING_LIST:
+        list_clear(at);
+        break;
+    case RL_SETTING_NUMBER:
+    case RL_SETTING_DURATION:
+    case RL_SETTING_SWITCH:
+        break;
+    }
+}
