@@ -1,7 +1,7 @@
 /* authz: may this person do this here? A pure function of identity, roles, resource, action and
  * locks. Deny wins; nothing is allowed by default; order never matters. A role with a field that
- * this version does not know allows nothing (its denials count). The same code decides at auth (what
- * may be seen) and at the far end (what may be done).
+ * this version does not know allows nothing (its denials count). The same code decides at auth
+ * (what may be seen) and at the far end (what may be done).
  */
 #ifndef RL_AUTHZ_H
 #define RL_AUTHZ_H
@@ -44,19 +44,24 @@ struct rl_authz_grant {
     enum { RL_RECORD_OFF, RL_RECORD_BEST_EFFORT, RL_RECORD_STRICT } record_ssh;
 };
 
-/** May the subject log in to this node as `login`? Locks and cuts are looked at first. Errors:
+/** May the subject log in to this node as `login`? A role allows its own logins on nodes of its own
+ * labels; a denial of any role wins. The grant is what the roles that allow it say together; one
+ * that says nothing of recording says best_effort. Locks and cuts are rl_authz_locks()'s. Errors:
  * RL_E_DENIED; the message names the reason for the log and the user: `role(s) access do not allow
- * login "root" on node-r1`, "locked: lost laptop", "certificate issued before ...". */
+ * login "root" on node-r1`, "role x asks for record_session: strict, which this version does not
+ * enforce; the session is refused". On error *out is untouched. Threads: safe. */
 rl_code rl_authz_ssh(const struct rl_authz_subject *subject, const struct rl_authz_target *node,
                      const char *login, struct rl_authz_grant *out, struct rl_error *err);
 /** May the subject know that this node is there? True when some role's node_labels match and no
  * denial does. */
 bool rl_authz_sees_node(const struct rl_authz_subject *subject, const struct rl_authz_target *node);
-/** The logins that the subject may use there, sorted, without repeats. Owns: free each and the
+/** The logins with which rl_authz_ssh() says yes, sorted, without repeats. Owns: free each and the
  * array. */
 void rl_authz_node_logins(const struct rl_authz_subject *subject,
                           const struct rl_authz_target *node, char ***logins, size_t *count);
-/** All logins of the roles with the subject's traits filled in: a certificate's principals. */
+/** All logins of the roles with the subject's traits filled in: a certificate's principals.
+ * "{{internal.NAME}}" takes the traits of a user of the home cluster, "{{external.NAME}}" those of
+ * another's; what is no login by its form is left out. Owns: as above. */
 void rl_authz_logins(const struct rl_authz_subject *subject, char ***logins, size_t *count);
 /** The smallest max_session_ttl of the roles; `fallback_s` when none says. */
 uint64_t rl_authz_session_ttl_s(const struct rl_authz_subject *subject, uint64_t fallback_s);
@@ -64,12 +69,13 @@ uint64_t rl_authz_session_ttl_s(const struct rl_authz_subject *subject, uint64_t
 struct rl_authz_rule_grant {
     bool own_only;
 };
-/** rules: may the subject `verb` resources of this kind? */
+/** rules: may the subject `verb` resources of this kind? Errors: RL_E_DENIED. */
 rl_code rl_authz_rule(const struct rl_authz_subject *subject, const char *resource_kind,
                       const char *verb, struct rl_authz_rule_grant *out, struct rl_error *err);
 
-/** Locks that are in force at now_ns and cuts. RL_E_DENIED with the lock's message. `login` and
- * `node` may be NULL. */
+/** Locks that are in force at now_ns and cuts. Errors: RL_E_DENIED, "locked: lost laptop",
+ * "certificate issued before ...". `login` and `node` may be NULL: locks on those are not looked
+ * at. A lock of an unknown kind stops everyone. */
 rl_code rl_authz_locks(const struct rl_authz_subject *subject, const struct rl_authz_target *node,
                        const char *login, Pb__Lock *const *locks, size_t lock_count,
                        Pb__Cut *const *cuts, size_t cut_count, int64_t now_ns,
