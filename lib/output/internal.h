@@ -1,0 +1,15 @@
+/* What the files of output share. */
+#ifndef RL_OUTPUT_INTERNAL_H
+#define RL_OUTPUT_INTERNAL_H
+
+#include "output/output.h"
+
+/* text.c */
+void rl_text_print_table(FILE *to, json_t *array, const struct rl_column *columns, size_t count,
+                         const char *empty);
+void rl_text_print_object(FILE *to, json_t *object, const struct rl_column *columns, size_t count);
+
+/* yaml.c */
+rl_code rl_yaml_print(FILE *to, json_t *value, struct rl_error *err);
+
+#endif
