@@ -1,7 +1,7 @@
 /* authz: may this person do this here? A pure function of identity, roles, resource, action and
  * locks. Deny wins; nothing is allowed by default; order never matters. A role with a field that
- * this version does not know allows nothing (its denials count). The same code decides at auth
- * (what may be seen) and at the far end (what may be done).
+ * this version does not know allows nothing; its denials and what it demands of a session count.
+ * The same code decides at auth (what may be seen) and at the far end (what may be done).
  */
 #ifndef RL_AUTHZ_H
 #define RL_AUTHZ_H

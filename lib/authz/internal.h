@@ -35,10 +35,12 @@ rl_code login_template_check(const char *text, struct rl_error *err);
 /** This version knows every field and word of the role: only then may it allow anything. */
 bool role_is_understood(const Pb__Role *role);
 const char *role_name(const Pb__Role *role);
-/** What no role at all grants: grant_add() narrows or widens it by each role that applies.
- * `options` may be NULL: a role that says nothing. */
+bool options_are_understood(const Pb__RoleOptions *options);
+/** What no role at all grants. Each role that applies narrows it and widens it; `options` may be
+ * NULL: a role that says nothing. */
 void grant_init(struct rl_authz_grant *grant);
-void grant_add(struct rl_authz_grant *grant, const Pb__RoleOptions *options);
+void grant_narrow(struct rl_authz_grant *grant, const Pb__RoleOptions *options);
+void grant_widen(struct rl_authz_grant *grant, const Pb__RoleOptions *options);
 /** What a role asks of a session that this version does not enforce, "record_session: strict".
  * Returns how many. */
 #define NOT_ENFORCED_MAX 3

@@ -56,8 +56,12 @@ bool lock_mode_is_known(const char *mode)
 }
 
 /* A bound of zero has no meaning that all agree on ("none", "nothing"), so it has none here. */
-static bool are_options_understood(const Pb__RoleOptions *o)
+bool options_are_understood(const Pb__RoleOptions *o)
 {
+    if (!o)
+        return true;
+    if (!is_message_understood(&o->base))
+        return false;
     const Pb__RecordSession *record = o->record_session;
     if (record &&
         !(record_mode_is_known(record->default_mode) && record_mode_is_known(record->ssh)))
@@ -71,7 +75,7 @@ static bool are_options_understood(const Pb__RoleOptions *o)
 bool role_is_understood(const Pb__Role *role)
 {
     return is_message_understood(&role->base) &&
-           (!role->spec || !role->spec->options || are_options_understood(role->spec->options));
+           (!role->spec || options_are_understood(role->spec->options));
 }
 
 const char *role_name(const Pb__Role *role)
@@ -113,7 +117,7 @@ static void add_bounds(struct rl_authz_grant *grant, const Pb__RoleOptions *o)
         grant->max_sessions = (uint32_t)smaller_bound(grant->max_sessions, o->max_sessions);
 }
 
-void grant_add(struct rl_authz_grant *grant, const Pb__RoleOptions *o)
+void grant_narrow(struct rl_authz_grant *grant, const Pb__RoleOptions *o)
 {
     unsigned record = record_ssh(o);
     if (record > (unsigned)grant->record_ssh)
@@ -121,13 +125,19 @@ void grant_add(struct rl_authz_grant *grant, const Pb__RoleOptions *o)
     if (!o)
         return;
     add_bounds(grant, o);
-    grant->port_forwarding |= o->has_port_forwarding && o->port_forwarding;
-    grant->forward_agent |= o->has_forward_agent && o->forward_agent;
     grant->ssh_file_copy &= !o->has_ssh_file_copy || o->ssh_file_copy;
     grant->disconnect_expired_cert |= o->has_disconnect_expired_cert && o->disconnect_expired_cert;
     grant->require_session_mfa |= o->has_require_session_mfa && o->require_session_mfa;
     grant->pin_source_ip |= o->has_pin_source_ip && o->pin_source_ip;
     grant->is_lock_strict |= strcmp(o->lock, "strict") == 0;
+}
+
+void grant_widen(struct rl_authz_grant *grant, const Pb__RoleOptions *o)
+{
+    if (!o)
+        return;
+    grant->port_forwarding |= o->has_port_forwarding && o->port_forwarding;
+    grant->forward_agent |= o->has_forward_agent && o->forward_agent;
 }
 
 size_t options_not_enforced(const Pb__RoleOptions *o, const char *names[NOT_ENFORCED_MAX])

@@ -11,9 +11,10 @@
 
 /* What the subject's roles say of one node, whatever the login. */
 struct node_view {
-    const Pb__Role *denier; /* a role whose node_labels deny it; NULL: none */
-    bool allows[RL_AUTHZ_ROLES_MAX];
-    bool is_allowed; /* by one of them */
+    const Pb__Role *denier;           /* a role whose node_labels deny it; NULL: none */
+    bool applies[RL_AUTHZ_ROLES_MAX]; /* the labels of its allow match */
+    bool allows[RL_AUTHZ_ROLES_MAX];  /* and this version understands all of the role */
+    bool is_allowed;                  /* by one of them */
     const Pb__Role *not_understood;
 };
 
@@ -42,10 +43,10 @@ static void view_node(const struct rl_authz_subject *subject, const struct rl_au
         const Pb__Role *role = subject->roles[i];
         if (node_labels_match(deny_of(role), node, true))
             view->denier = role;
-        if (!role_is_understood(role))
+        view->applies[i] = node_labels_match(allow_of(role), node, false);
+        view->allows[i] = view->applies[i] && role_is_understood(role);
+        if (view->applies[i] && !view->allows[i])
             view->not_understood = role;
-        else
-            view->allows[i] = node_labels_match(allow_of(role), node, false);
         view->is_allowed |= view->allows[i];
     }
 }
@@ -82,6 +83,29 @@ static const Pb__Role *find_denier(const struct rl_authz_subject *subject,
     return NULL;
 }
 
+/* What a role that applies demands of the session counts also when the role, for a field that this
+ * version does not know, allows nothing: another one may. */
+static rl_code apply_role(const Pb__Role *role, bool allows, struct rl_authz_grant *grant,
+                          struct rl_error *err)
+{
+    const Pb__RoleOptions *options = role->spec->options;
+    const char *missing[NOT_ENFORCED_MAX];
+    if (!options_are_understood(options))
+        return rl_fail(err, RL_E_DENIED,
+                       "role %s has an option that this version does not know; the session is "
+                       "refused",
+                       role_name(role));
+    if (options_not_enforced(options, missing) > 0)
+        return rl_fail(err, RL_E_DENIED,
+                       "role %s asks for %s, which this version does not enforce; the session is "
+                       "refused",
+                       role_name(role), missing[0]);
+    grant_narrow(grant, options);
+    if (allows)
+        grant_widen(grant, options);
+    return RL_OK;
+}
+
 /* `login` is a login by its form, so every name that gets into a message is printable. */
 static rl_code decide(const struct rl_authz_subject *subject, const struct node_view *view,
                       const char *node_name, const char *login, struct rl_authz_grant *out,
@@ -96,16 +120,12 @@ static rl_code decide(const struct rl_authz_subject *subject, const struct node_
     bool is_allowed = false;
     for (size_t i = 0; i < subject->role_count; i++) {
         const Pb__Role *role = subject->roles[i];
-        if (!view->allows[i] || !login_is_allowed(subject, allow_of(role), login))
+        if (!view->applies[i] || !login_is_allowed(subject, allow_of(role), login))
             continue;
-        const char *missing[NOT_ENFORCED_MAX];
-        if (options_not_enforced(role->spec->options, missing) > 0)
-            return rl_fail(err, RL_E_DENIED,
-                           "role %s asks for %s, which this version does not enforce; the session "
-                           "is refused",
-                           role_name(role), missing[0]);
-        grant_add(&grant, role->spec->options);
-        is_allowed = true;
+        rl_code code = apply_role(role, view->allows[i], &grant, err);
+        if (code != RL_OK)
+            return code;
+        is_allowed |= view->allows[i];
     }
     if (!is_allowed)
         return refuse_unmatched(subject, view, node_name, login, err);

@@ -228,7 +228,7 @@ START_TEST(allows_nothing_by_a_role_with_a_field_it_does_not_know)
         add_unknown_field(inside[where]);
         struct rl_error err;
         ck_assert_int_eq(try_ssh(&subject, &node, "root", &err), RL_E_DENIED);
-        ck_assert_ptr_nonnull(strstr(err.message, "role new has a setting that this version"));
+        ck_assert_ptr_nonnull(strstr(err.message, "that this version does not know"));
         ck_assert_int_eq(rl_authz_rule(&subject, "node", "list", &rule, NULL), RL_E_DENIED);
         ck_assert(!rl_authz_sees_node(&subject, &node.target));
         expect_logins(&subject, "");
@@ -249,6 +249,33 @@ START_TEST(still_counts_the_denials_of_such_a_role)
     ck_assert_int_eq(try_ssh(&subject, &node, "root", NULL), RL_OK);
     add_label(newer->spec->deny, "*", "*");
     ck_assert_int_eq(try_ssh(&subject, &node, "root", NULL), RL_E_DENIED);
+    free_role(good);
+    free_role(newer);
+}
+END_TEST
+
+START_TEST(keeps_the_demands_of_such_a_role_where_another_allows)
+{
+    Pb__Role *good = simple_role("good", "root", "*", "*");
+    Pb__Role *newer = simple_role("newer", "root", "*", "*");
+    const Pb__Role *roles[] = {good, newer};
+    struct rl_authz_subject subject = make_subject(roles, 2);
+    struct test_node node;
+    make_node(&node, "node-a");
+    newer->spec->options->has_max_sessions = newer->spec->options->has_port_forwarding = true;
+    newer->spec->options->max_sessions = 2;
+    newer->spec->options->port_forwarding = true;
+    struct rl_authz_grant grant;
+    ck_assert_int_eq(rl_authz_ssh(&subject, &node.target, "root", &grant, NULL), RL_OK);
+    ck_assert(grant.port_forwarding && grant.max_sessions == 2);
+    add_unknown_field(&newer->spec->base);
+    ck_assert_int_eq(rl_authz_ssh(&subject, &node.target, "root", &grant, NULL), RL_OK);
+    ck_assert(!grant.port_forwarding && grant.max_sessions == 2);
+    add_unknown_field(&newer->spec->options->base);
+    struct rl_error err;
+    ck_assert_int_eq(try_ssh(&subject, &node, "root", &err), RL_E_DENIED);
+    ck_assert_str_eq(err.message, "role newer has an option that this version does not know; the "
+                                  "session is refused");
     free_role(good);
     free_role(newer);
 }
@@ -357,6 +384,7 @@ int main(void)
     tcase_add_test(t, refuses_a_login_that_is_none_by_its_form);
     tcase_add_test(t, allows_nothing_by_a_role_with_a_field_it_does_not_know);
     tcase_add_test(t, still_counts_the_denials_of_such_a_role);
+    tcase_add_test(t, keeps_the_demands_of_such_a_role_where_another_allows);
     tcase_add_test(t, denies_who_has_no_role_or_too_many);
     tcase_add_test(t, takes_a_role_without_a_spec_for_one_that_allows_nothing);
     tcase_add_test(t, decides_rules_by_the_table);
