@@ -1,0 +1,32 @@
+/* admission: what happens between a ticket that arrives and a connection that is served: is it a
+ * proxy's, for us, fresh, once; is our policy as new as auth says it is? An agent that is behind
+ * waits for its policy first.
+ */
+#ifndef RL_AGENT_ADMISSION_H
+#define RL_AGENT_ADMISSION_H
+
+#include "agent.h"
+
+#define ADMISSION_WAITING_MAX 256
+#define ADMISSION_WAIT_MS 5000
+
+struct admission;
+struct admission *admission_create(struct agent *agent);
+void admission_free(struct admission **admission);
+
+/** RL_OK: `fd` is the agent's end of the connection's byte stream, the callee's now, and `ticket`
+ * is borrowed. Else why not. Once, now or later. */
+typedef void (*admission_fn)(void *context, const Pb__Ticket *ticket, int fd, rl_code code,
+                             const char *message);
+struct admission_request;
+/** *out is NULL when fn was called already. `statement` may be NULL (a direct node hears them on
+ * its own connection to auth). */
+void admission_ask(struct admission *admission, const Pb__SignedTicket *ticket,
+                   const Pb__SignedStatement *statement, admission_fn fn, void *context,
+                   struct admission_request **out);
+/** Not wanted any more: fn is not called. */
+void admission_cancel(struct admission *admission, struct admission_request **request);
+/** A newer policy is held: those who wait are looked at again. */
+void admission_policy_changed(struct admission *admission);
+
+#endif

@@ -1,0 +1,69 @@
+/* agent: the far side. One process, one loop: it dials out (or, as a direct node, listens), holds
+ * the policy that auth signed, and forks one child for each connection.
+ */
+#ifndef RL_AGENT_H
+#define RL_AGENT_H
+
+#include "clock/clock.h"
+#include "enrol/enrol.h"
+#include "event/event.h"
+#include "loop/loop.h"
+#include "settings/settings.h"
+
+#define RL_AGENT_CONNECTIONS_MAX 1024 /* of users, at once */
+#define RL_AGENT_POLICY_FILE "policy"
+#define RL_AGENT_STATUS_SOCKET "status.sock"
+
+/** The program's settings (agent/settings.c has the table). */
+struct agent_settings {
+    char *proxy, *auth_server, *listen;
+    char *token, *nodename, *data_dir, *ca_pin, *config, *log_level;
+    char *advertise;
+    struct rl_text_list labels, roles;
+    bool insecure, log_text;
+};
+extern const struct rl_settings_spec agent_start_spec;
+
+struct policy_keeper; /* policy_keeper.h */
+struct admission;     /* admission.h */
+struct uplink;        /* uplink.h */
+struct node;          /* node.h */
+struct direct;        /* direct.h */
+struct status_server; /* status.h */
+
+/** What the rooms of the agent share. */
+struct agent {
+    struct rl_loop *loop;
+    struct agent_settings settings;
+    char hostname[256];
+    bool is_direct;
+    bool is_unprivileged;
+    Pb__Label **labels;
+    size_t label_count;
+    struct rl_enrol *enrol;
+    struct rl_trusted_clock clock;
+    struct policy_keeper *policy;
+    struct admission *admission;
+    struct uplink *uplink;
+    struct node *node;
+    struct direct *direct;
+    struct status_server *status;
+    /* to audit */
+    struct rl_tls_client *audit_tls;
+    struct rl_rpc_channel *audit_channel;
+    struct rl_event_sender *events;
+    int exit_code;
+};
+
+/** Agent time: the last that auth signed plus what passed since. */
+int64_t agent_now_ns(const struct agent *agent);
+int64_t agent_now_s(void *agent);
+/** Who sends events and to where. Called when the address becomes known (direct nodes learn it). */
+rl_code agent_open_audit(struct agent *agent, const char *address, bool through_proxy,
+                         struct rl_error *err);
+
+int agent_start(int argc, char **argv);
+int agent_status(int argc, char **argv);
+int agent_version(int argc, char **argv);
+
+#endif

@@ -1,0 +1,205 @@
+#include "carry.h"
+
+#include "log/log.h"
+#include "tunnel_rpc/tunnel_rpc.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define STREAM_WINDOW_BYTES 262144
+
+/* ---- one user's connection ---- */
+
+struct carriage {
+    struct agent *agent;
+    struct rl_tunnel_end *end;
+    struct admission_request *request; /* direct: while admission waits */
+    char session_id[64];
+};
+
+static void on_closed(void *context, const struct rl_tunnel_summary *summary)
+{
+    struct carriage *carriage = context;
+    rl_log_info("connection over", RL_TEXT("session_id", carriage->session_id),
+                RL_TEXT("code", rl_code_name(summary->code)), RL_TEXT("reason", summary->message),
+                RL_NUMBER("bytes_in", summary->bytes_to_socket),
+                RL_NUMBER("bytes_out", summary->bytes_from_socket));
+    if (carriage->request)
+        admission_cancel(carriage->agent->admission, &carriage->request);
+    free(carriage);
+}
+
+static struct carriage *carriage_create(struct agent *agent, const Pb__Ticket *ticket)
+{
+    struct carriage *carriage = rl_alloc(sizeof *carriage);
+    carriage->agent = agent;
+    if (ticket)
+        snprintf(carriage->session_id, sizeof carriage->session_id, "%s", ticket->session_id);
+    return carriage;
+}
+
+static struct rl_tunnel_end_config end_config(struct carriage *carriage, enum rl_tunnel_role role)
+{
+    return (struct rl_tunnel_end_config){
+        .loop = carriage->agent->loop,
+        .role = role,
+        .window_bytes = STREAM_WINDOW_BYTES,
+        .closed = on_closed,
+        .context = carriage,
+    };
+}
+
+/* Takes fd. */
+static void attach_socket(struct carriage *carriage, int fd)
+{
+    struct rl_error err;
+    struct rl_socket *socket = NULL;
+    rl_code rc = rl_socket_create(carriage->agent->loop, fd, NULL, NULL, NULL, &socket, &err);
+    if (rc == RL_OK) {
+        rl_tunnel_end_attach(carriage->end, &socket, RL_SPAN(NULL, 0));
+    } else {
+        close(fd);
+        rl_tunnel_end_refuse(carriage->end, rc, err.message);
+    }
+}
+
+/* ---- open: from a broker ---- */
+
+struct carry_waiting {
+    struct carry_waiting *next, **at;
+    struct carry_open how;
+    uint8_t stream_id[RL_TUNNEL_STREAM_ID_BYTES];
+    struct admission_request *request;
+};
+
+static void waiting_free(struct carry_waiting *waiting)
+{
+    *waiting->at = waiting->next;
+    if (waiting->next)
+        waiting->next->at = waiting->at;
+    free(waiting);
+}
+
+static rl_code open_carry(const struct carry_waiting *waiting, const Pb__Ticket *ticket, int fd,
+                          struct rl_error *err)
+{
+    struct carriage *carriage = carriage_create(waiting->how.agent, ticket);
+    struct rl_tunnel_end_config config = end_config(carriage, RL_TUNNEL_CARRIES);
+    uint8_t id[RL_TUNNEL_STREAM_ID_BYTES];
+    memcpy(id, waiting->stream_id, sizeof id);
+    Pb__CarryJoin join = PB__CARRY_JOIN__INIT;
+    join.stream_id = (ProtobufCBinaryData){sizeof id, id};
+    join.epoch = waiting->how.epoch;
+    Pb__Frame first = PB__FRAME__INIT;
+    first.join = &join;
+    rl_code rc = rl_tunnel_rpc_open(waiting->how.channel, &pb__tunnel_broker__descriptor, "Carry",
+                                    &config, &first, &carriage->end, err);
+    if (rc != RL_OK) {
+        free(carriage);
+        return rc;
+    }
+    attach_socket(carriage, fd);
+    return RL_OK;
+}
+
+static void on_admitted(void *context, const Pb__Ticket *ticket, int fd, rl_code code,
+                        const char *message)
+{
+    struct carry_waiting *waiting = context;
+    struct rl_error err = {code, ""};
+    if (code == RL_OK) {
+        code = open_carry(waiting, ticket, fd, &err);
+        if (code != RL_OK)
+            close(fd);
+    } else {
+        rl_fail(&err, code, "%s", message);
+    }
+    if (code != RL_OK) {
+        rl_log_warn("connection refused", RL_TEXT("session_id", ticket ? ticket->session_id : ""),
+                    RL_TEXT("code", rl_code_name(code)), RL_TEXT("reason", err.message));
+        waiting->how.refuse(waiting->how.context,
+                            RL_SPAN(waiting->stream_id, sizeof waiting->stream_id), code,
+                            err.message);
+    }
+    waiting_free(waiting);
+}
+
+void carry_answer(const struct carry_open *how, const Pb__Open *open, struct carry_waiting **list)
+{
+    if (open->stream_id.len != RL_TUNNEL_STREAM_ID_BYTES) {
+        how->refuse(how->context, RL_SPAN(open->stream_id.data, open->stream_id.len), RL_E_INVAL,
+                    "a stream id has 16 bytes");
+        return;
+    }
+    struct carry_waiting *waiting = rl_alloc(sizeof *waiting);
+    waiting->how = *how;
+    memcpy(waiting->stream_id, open->stream_id.data, sizeof waiting->stream_id);
+    waiting->next = *list;
+    waiting->at = list;
+    if (*list)
+        (*list)->at = &waiting->next;
+    *list = waiting;
+    /* on_admitted() may come from inside the call and free `waiting`: nothing is read after it, and
+     * the request goes where it is kept only while it lives. */
+    struct admission_request *request = NULL;
+    admission_ask(how->admission, open->ticket, open->statement, on_admitted, waiting, &request);
+    if (request)
+        waiting->request = request;
+}
+
+void carry_drop(struct carry_waiting **list)
+{
+    while (*list) {
+        struct carry_waiting *waiting = *list;
+        admission_cancel(waiting->how.admission, &waiting->request);
+        waiting_free(waiting);
+    }
+}
+
+/* ---- dial: from a proxy, direct nodes ---- */
+
+static void on_dial_admitted(void *context, const Pb__Ticket *ticket, int fd, rl_code code,
+                             const char *message)
+{
+    struct carriage *carriage = context;
+    carriage->request = NULL;
+    if (ticket)
+        snprintf(carriage->session_id, sizeof carriage->session_id, "%s", ticket->session_id);
+    if (code == RL_OK)
+        attach_socket(carriage, fd);
+    else
+        rl_tunnel_end_refuse(carriage->end, code, message);
+}
+
+static void on_dialled(void *context, const Pb__DialOpen *dial)
+{
+    struct carriage *carriage = context;
+    struct admission_request *request = NULL;
+    admission_ask(carriage->agent->admission, dial->ticket, NULL, on_dial_admitted, carriage,
+                  &request);
+    if (request)
+        carriage->request = request;
+}
+
+static void on_dial_opened(struct rl_rpc_call *call, void *context)
+{
+    struct rl_error err;
+    struct carriage *carriage = carriage_create(context, NULL);
+    struct rl_tunnel_end_config config = end_config(carriage, RL_TUNNEL_ANSWERS);
+    config.dialled = on_dialled;
+    rl_code rc = rl_tunnel_rpc_answer(call, &config, &carriage->end, &err);
+    if (rc != RL_OK) {
+        rl_rpc_raw_finish(call, rc, err.message);
+        free(carriage);
+    }
+}
+
+const struct rl_rpc_raw_ops carry_dial_ops = {
+    .opened = on_dial_opened,
+    .data = rl_tunnel_rpc_data,
+    .produce = rl_tunnel_rpc_produce,
+    .half_closed = rl_tunnel_rpc_half_closed,
+    .closed = rl_tunnel_rpc_closed,
+};

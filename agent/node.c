@@ -1,0 +1,187 @@
+/* node: forking, and what the children report. The child is a copy of the agent, so it decides on
+ * the policy that was held when the user came; every descriptor of the agent but its own three is
+ * closed in it before it reads a byte from anyone.
+ */
+#include "node.h"
+
+#include "log/log.h"
+#include "node_child.h"
+#include "policy_keeper.h"
+#include "sshd/sshd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define REPORT_BYTES_MAX 65536
+
+struct connection {
+    struct connection *next;
+    struct node *node;
+    pid_t pid;
+    int control; /* to the monitor: end it */
+    int reports; /* from the monitor: events */
+    struct rl_watch *watch;
+};
+
+struct node {
+    struct agent *agent;
+    struct connection *connections;
+    size_t count;
+};
+
+rl_code node_create(struct agent *agent, struct node **out, struct rl_error *err)
+{
+    (void)err;
+    struct node *node = rl_alloc(sizeof *node);
+    node->agent = agent;
+    *out = node;
+    return RL_OK;
+}
+
+static void close_if_open(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+static void connection_free(struct connection *connection)
+{
+    rl_watch_stop(&connection->watch);
+    close_if_open(&connection->control);
+    close_if_open(&connection->reports);
+    free(connection);
+}
+
+void node_free(struct node **node)
+{
+    if (!*node)
+        return;
+    struct connection *next;
+    for (struct connection *c = (*node)->connections; c; c = next) {
+        next = c->next;
+        connection_free(c);
+    }
+    free(*node);
+    *node = NULL;
+}
+
+/* An event from a monitor: it is ours, root's, and says what it saw; it still has to parse. */
+static void on_report(void *context, int fd, unsigned events)
+{
+    (void)events;
+    struct connection *connection = context;
+    uint8_t bytes[REPORT_BYTES_MAX];
+    ssize_t n;
+    while ((n = recv(fd, bytes, sizeof bytes, MSG_DONTWAIT)) > 0) {
+        Pb__Event *event = pb__event__unpack(NULL, (size_t)n, bytes);
+        if (event)
+            rl_event_send(connection->node->agent->events, &event);
+    }
+    if (n == 0 || (errno != EAGAIN && errno != EINTR))
+        rl_watch_stop(&connection->watch);
+}
+
+struct sockets {
+    int stream[2], control[2], reports[2];
+};
+
+static void close_sockets(struct sockets *s)
+{
+    int *all[] = {&s->stream[0],  &s->stream[1],  &s->control[0],
+                  &s->control[1], &s->reports[0], &s->reports[1]};
+    for (size_t i = 0; i < RL_COUNT(all); i++)
+        close_if_open(all[i]);
+}
+
+static rl_code open_sockets(struct sockets *s, struct rl_error *err)
+{
+    *s = (struct sockets){{-1, -1}, {-1, -1}, {-1, -1}};
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, s->stream) == 0 &&
+        socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, s->control) == 0 &&
+        socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, s->reports) == 0 &&
+        fcntl(s->stream[0], F_SETFL, O_NONBLOCK) == 0)
+        return RL_OK;
+    rl_fail_errno(err, RL_E_EXHAUSTED, "no descriptors for another connection");
+    close_sockets(s);
+    return RL_E_EXHAUSTED;
+}
+
+static rl_code may_serve(const struct node *node, struct rl_error *err)
+{
+    if (node->count >= RL_AGENT_CONNECTIONS_MAX)
+        return rl_fail(err, RL_E_EXHAUSTED, "the node serves %d connections already",
+                       RL_AGENT_CONNECTIONS_MAX);
+    if (!policy_keeper_policy(node->agent->policy))
+        return rl_fail(err, RL_E_UNAVAILABLE, "the node has no policy from auth yet; try again");
+    return RL_OK;
+}
+
+rl_code node_serve(struct node *node, const Pb__Ticket *ticket, int *fd, struct rl_error *err)
+{
+    struct sockets s;
+    struct connection *connection = NULL;
+    rl_code rc = may_serve(node, err);
+    if (rc != RL_OK || (rc = open_sockets(&s, err)) != RL_OK)
+        return rc;
+    connection = rl_alloc(sizeof *connection);
+    *connection =
+        (struct connection){.node = node, .control = s.control[0], .reports = s.reports[0]};
+    rc = rl_watch_start(node->agent->loop, connection->reports, RL_LOOP_READ, on_report, connection,
+                        &connection->watch, err);
+    if (rc != RL_OK)
+        goto out;
+    connection->pid = fork();
+    if (connection->pid == 0)
+        node_child_main(node->agent, ticket, s.stream[1], s.control[1], s.reports[1]);
+    if (connection->pid < 0) {
+        rc = rl_fail_errno(err, RL_E_EXHAUSTED, "no process for another connection");
+        goto out;
+    }
+    connection->next = node->connections;
+    node->connections = connection;
+    node->count++;
+    *fd = s.stream[0];
+    s.stream[0] = s.control[0] = s.reports[0] = -1;
+    connection = NULL;
+out:
+    if (connection) {
+        s.control[0] = s.reports[0] = -1; /* the connection's */
+        connection_free(connection);
+    }
+    close_sockets(&s);
+    return rc;
+}
+
+void node_reap(struct node *node)
+{
+    for (struct connection **at = &node->connections; *at;) {
+        struct connection *connection = *at;
+        if (waitpid(connection->pid, NULL, WNOHANG) != connection->pid) {
+            at = &connection->next;
+            continue;
+        }
+        if (connection->watch)
+            on_report(connection, connection->reports, RL_LOOP_READ);
+        *at = connection->next;
+        node->count--;
+        connection_free(connection);
+    }
+}
+
+void node_end_all(struct node *node, const char *message)
+{
+    for (struct connection *c = node->connections; c; c = c->next)
+        rl_sshd_control_end(c->control, message, NULL);
+}
+
+size_t node_connections(const struct node *node)
+{
+    return node->count;
+}

@@ -1,0 +1,22 @@
+/* node: this machine as an SSH server. One forked child for each connection becomes its monitor
+ * (lib/sshd); what it sees comes back as events.
+ */
+#ifndef RL_AGENT_NODE_H
+#define RL_AGENT_NODE_H
+
+#include "agent.h"
+
+struct node;
+rl_code node_create(struct agent *agent, struct node **out, struct rl_error *err);
+void node_free(struct node **node);
+/** Starts the child that will serve the connection which `ticket` announces. *fd is the agent's end
+ * of its byte stream: non-blocking, close-on-exec, the caller's. Errors: RL_E_EXHAUSTED too many
+ * connections or processes; RL_E_UNAVAILABLE no policy yet. */
+rl_code node_serve(struct node *node, const Pb__Ticket *ticket, int *fd, struct rl_error *err);
+/** Children that ended are taken off: after SIGCHLD. */
+void node_reap(struct node *node);
+/** Tells every session why and ends it. */
+void node_end_all(struct node *node, const char *message);
+size_t node_connections(const struct node *node);
+
+#endif

@@ -1,0 +1,282 @@
+/* node_child: decides who comes in, on the policy that auth signed, and reports what happens. The
+ * ticket only says who is said to come: the decision rests on the user's certificate alone.
+ */
+#include "node_child.h"
+
+#include "log/log.h"
+#include "names/names.h"
+#include "policy_keeper.h"
+#include "sshcert/sshkey.h"
+#include "sshd/sshd.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define ROOM_UID_BASE 1073741824u /* a range that no distribution hands out */
+#define ROOM_UID_COUNT 65536u
+#define AUTHORITIES_MAX 16
+#define EMPTY_DIR_NAME "empty"
+
+/* One process, one connection: this is its whole state. */
+struct visit {
+    struct agent *agent;
+    const Pb__Ticket *ticket;
+    char client_ip[64];
+    int reports;
+    Pb__IdentityClaims *claims; /* once let in, or refused by the policy */
+};
+
+static void keep_three(int *stream, int *control, int *reports)
+{
+    int *fds[] = {stream, control, reports};
+    int moved[RL_COUNT(fds)];
+    for (size_t i = 0; i < RL_COUNT(fds); i++)
+        moved[i] = dup(*fds[i]);
+    for (size_t i = 0; i < RL_COUNT(fds); i++) {
+        *fds[i] = 3 + (int)i;
+        if (moved[i] < 0 || dup3(moved[i], 3 + (int)i, O_CLOEXEC) < 0)
+            _exit(71);
+    }
+    close_range(3 + RL_COUNT(fds), ~0u, 0);
+}
+
+/* "192.0.2.7:1234" or "[2001:db8::1]:1234" to the address alone. */
+static void address_without_port(const char *address, char ip[64])
+{
+    char *host = NULL;
+    uint16_t port = 0;
+    ip[0] = '\0';
+    if (rl_address_split(address, &host, &port, NULL) == RL_OK && strlen(host) < 64)
+        memcpy(ip, host, strlen(host) + 1);
+    free(host);
+}
+
+static rl_code read_claims(struct visit *visit, const struct rl_sshcert *cert, struct rl_error *err)
+{
+    const char *cluster = rl_enrol_cluster(visit->agent->enrol);
+    if (cert->identity.n == 0 || cert->identity.n > RL_IDENTITY_CLAIMS_BYTES_MAX)
+        return rl_fail(err, RL_E_DENIED,
+                       "the certificate does not say who it is for; log in with tsh");
+    Pb__IdentityClaims *claims =
+        pb__identity_claims__unpack(NULL, cert->identity.n, cert->identity.p);
+    if (!claims)
+        return rl_fail(err, RL_E_DENIED, "the certificate's identity can not be read");
+    if (visit->claims)
+        pb__identity_claims__free_unpacked(visit->claims, NULL);
+    visit->claims = claims;
+    if (strcmp(claims->cluster, cluster) != 0 || !claims->user[0])
+        return rl_fail(err, RL_E_DENIED, "the certificate is not for a user of cluster %s",
+                       cluster);
+    return RL_OK;
+}
+
+static rl_code authorize(void *context, const struct rl_sshd_request *request,
+                         struct rl_sshd_grant *grant, struct rl_error *err)
+{
+    struct visit *visit = context;
+    struct agent *agent = visit->agent;
+    snprintf(grant->session_id, sizeof grant->session_id, "%s", visit->ticket->session_id);
+    rl_code rc = read_claims(visit, request->cert, err);
+    if (rc != RL_OK)
+        return rc;
+    struct rl_policy_ssh ask = {
+        .claims = visit->claims,
+        .node_id = rl_enrol_id(agent->enrol),
+        .login = request->login,
+        .client_address = visit->client_ip,
+        .now_ns = agent_now_ns(agent),
+        .statement_age_s = policy_keeper_statement_age_s(agent->policy),
+        .statement_policy_version = policy_keeper_statement_version(agent->policy),
+    };
+    struct rl_authz_grant allowed;
+    rc = rl_policy_decide_ssh(policy_keeper_policy(agent->policy), &ask, &allowed, err);
+    if (rc != RL_OK)
+        return rc;
+    grant->permit_pty = true;
+    grant->port_forwarding = allowed.port_forwarding;
+    grant->agent_forwarding = allowed.forward_agent;
+    grant->file_copy = allowed.ssh_file_copy;
+    grant->client_idle_timeout_s = (uint32_t)allowed.client_idle_timeout_s;
+    grant->max_sessions = allowed.max_sessions;
+    if (allowed.disconnect_expired_cert)
+        grant->disconnect_at_s = (int64_t)request->cert->valid_before_s;
+    return RL_OK;
+}
+
+/* ---- events ---- */
+
+static const struct {
+    const char *type;
+    const char *outcome; /* NULL: the event's own */
+} event_types[] = {
+    [RL_SSHD_SESSION_START] = {"session.start", "success"},
+    [RL_SSHD_SESSION_COMMAND] = {"session.command", "success"},
+    [RL_SSHD_SESSION_RESIZE] = {"session.resize", "success"},
+    [RL_SSHD_SESSION_END] = {"session.end", "success"},
+    [RL_SSHD_SESSION_REJECTED] = {"session.rejected", "denied"},
+    [RL_SSHD_PORT_FORWARD] = {"port.forward", NULL},
+    [RL_SSHD_SFTP] = {"sftp", "success"},
+    [RL_SSHD_CLIENT_DISCONNECT] = {"client.disconnect", "success"},
+};
+
+static const char *const outcome_names[] = {
+    [RL_SSHD_SUCCESS] = "success",
+    [RL_SSHD_FAILURE] = "failure",
+    [RL_SSHD_DENIED] = "denied",
+};
+
+static const char *const kind_names[] = {
+    [RL_SSHD_SHELL] = "shell",
+    [RL_SSHD_EXEC] = "exec",
+    [RL_SSHD_SUBSYSTEM] = "subsystem",
+};
+
+static void detail_number(Pb__Event *event, const char *key, uint64_t value)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%llu", (unsigned long long)value);
+    rl_event_detail(event, key, text);
+}
+
+static void say_who_and_where(const struct visit *visit, const struct rl_sshd_event *seen,
+                              Pb__Event *event)
+{
+    const struct agent *agent = visit->agent;
+    rl_event_set(&event->cluster, rl_enrol_cluster(agent->enrol));
+    if (visit->claims) {
+        rl_event_set(&event->user, visit->claims->user);
+        rl_event_set(&event->user_cluster, visit->claims->cluster);
+    }
+    rl_event_set(&event->session_id, visit->ticket->session_id);
+    rl_event_set(&event->root_session_id, visit->ticket->root_session_id);
+    rl_event_set(&event->resource_kind, "node");
+    rl_event_set(&event->resource_id, rl_enrol_id(agent->enrol));
+    rl_event_set(&event->resource_name, rl_enrol_name(agent->enrol));
+    rl_event_set(&event->login, seen->login);
+    rl_event_set(&event->client_address, visit->ticket->client_address);
+}
+
+static void say_what(const struct rl_sshd_event *seen, Pb__Event *event)
+{
+    bool is_session = seen->type == RL_SSHD_SESSION_START || seen->type == RL_SSHD_SESSION_END;
+    rl_event_set(&event->reason, seen->reason);
+    rl_event_set(&event->command, seen->command);
+    if (is_session) {
+        rl_event_detail(event, "kind", kind_names[seen->kind]);
+        detail_number(event, "channel", seen->channel);
+    }
+    if (seen->type == RL_SSHD_SESSION_START)
+        rl_event_detail(event, "interactive", seen->pty ? "true" : "false");
+    if (seen->columns || seen->rows) {
+        detail_number(event, "columns", seen->columns);
+        detail_number(event, "rows", seen->rows);
+    }
+    if (seen->type == RL_SSHD_SESSION_END) {
+        event->has_exit_code = seen->exit_code >= 0;
+        event->exit_code = event->has_exit_code ? seen->exit_code : 0;
+        rl_event_set(&event->signal, seen->signal);
+        event->has_bytes = true;
+        event->bytes_in = seen->bytes_in;
+        event->bytes_out = seen->bytes_out;
+        detail_number(event, "duration_ms", seen->duration_ms);
+    }
+    if (seen->type == RL_SSHD_PORT_FORWARD) {
+        rl_event_detail(event, "host", seen->host);
+        detail_number(event, "port", seen->port);
+        rl_event_detail(event, "direction", seen->direction);
+    }
+}
+
+static void report(void *context, const struct rl_sshd_event *seen)
+{
+    struct visit *visit = context;
+    const char *outcome = event_types[seen->type].outcome;
+    if (!outcome)
+        outcome = outcome_names[seen->outcome];
+    Pb__Event *event =
+        rl_event_create(event_types[seen->type].type, outcome, agent_now_ns(visit->agent));
+    say_who_and_where(visit, seen, event);
+    say_what(seen, event);
+    size_t n = pb__event__get_packed_size(event);
+    uint8_t *packed = rl_alloc(n);
+    pb__event__pack(event, packed);
+    /* Blocks when the agent is slow: an event is worth waiting for, and nothing is lost. */
+    if (send(visit->reports, packed, n, MSG_NOSIGNAL) != (ssize_t)n)
+        rl_log_error("an event could not be handed to the agent", RL_TEXT("type", event->type));
+    free(packed);
+    rl_event_free(&event);
+}
+
+/* ---- the process ---- */
+
+static int64_t now_s(void *context)
+{
+    const struct visit *visit = context;
+    return agent_now_ns(visit->agent) / 1000000000;
+}
+
+static size_t authorities(const struct agent *agent, struct rl_span spans[AUTHORITIES_MAX])
+{
+    Pb__CaKey *const *keys = NULL;
+    size_t count = 0;
+    rl_policy_user_ssh_cas(policy_keeper_policy(agent->policy), &keys, &count);
+    if (count > AUTHORITIES_MAX)
+        count = AUTHORITIES_MAX;
+    for (size_t i = 0; i < count; i++)
+        spans[i] = RL_SPAN(keys[i]->public_key.data, keys[i]->public_key.len);
+    return count;
+}
+
+static rl_code serve(struct visit *visit, int stream, int control, struct rl_error *err)
+{
+    struct agent *agent = visit->agent;
+    struct rl_span trusted[AUTHORITIES_MAX];
+    struct rl_buf host_public;
+    rl_buf_init(&host_public, 1024);
+    rl_code rc = rl_sshkey_public_blob(rl_enrol_ssh_host_key(agent->enrol), &host_public, err);
+    if (rc == RL_OK) {
+        char *empty = rl_sprintf("%s/" EMPTY_DIR_NAME, agent->settings.data_dir);
+        struct rl_sshd_config config = {
+            .host_key = rl_enrol_ssh_host_key(agent->enrol),
+            .host_public = rl_buf_span(&host_public),
+            .host_certificate = rl_enrol_ssh_host_certificate(agent->enrol),
+            .user_authorities = trusted,
+            .user_authorities_n = authorities(agent, trusted),
+            .node_name = rl_enrol_name(agent->enrol),
+            .empty_dir = empty,
+            .room_uid_base = ROOM_UID_BASE,
+            .room_uid_count = ROOM_UID_COUNT,
+            .motd_path = "/etc/motd",
+            .ctx = visit,
+            .now_s = now_s,
+            .authorize = authorize,
+            .event = report,
+        };
+        rc = rl_sshd_serve(&config, stream, control, visit->client_ip, err);
+        free(empty);
+    }
+    rl_buf_fini(&host_public);
+    return rc;
+}
+
+_Noreturn void node_child_main(struct agent *agent, const Pb__Ticket *ticket, int stream,
+                               int control, int reports)
+{
+    sigset_t none;
+    sigemptyset(&none);
+    keep_three(&stream, &control, &reports);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    struct visit visit = {.agent = agent, .ticket = ticket, .reports = reports};
+    address_without_port(ticket->client_address, visit.client_ip);
+    struct rl_error err;
+    rl_code rc = serve(&visit, stream, control, &err);
+    if (rc != RL_OK)
+        rl_log_warn("connection ended", RL_TEXT("session_id", ticket->session_id),
+                    RL_TEXT("code", rl_code_name(rc)), RL_TEXT("reason", err.message));
+    _exit(rc == RL_OK ? 0 : 1);
+}

@@ -1,0 +1,215 @@
+#include "status.h"
+
+#include "output/output.h"
+#include "policy_keeper.h"
+#include "uplink.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define ANSWER_BYTES_MAX 65536
+
+struct status_server {
+    struct agent *agent;
+    int fd;
+    struct rl_watch *watch;
+    char *path;
+};
+
+static json_t *text_or_null(const char *text)
+{
+    return text && text[0] ? json_string(text) : json_null();
+}
+
+static json_t *time_or_null(int64_t time_ns)
+{
+    char text[RL_CLOCK_TEXT_BYTES];
+    if (!time_ns)
+        return json_null();
+    rl_clock_format(time_ns, text);
+    return json_string(text);
+}
+
+static json_t *describe(const struct agent *agent)
+{
+    struct uplink_status up;
+    uplink_status(agent->uplink, &up);
+    const struct rl_policy *policy = policy_keeper_policy(agent->policy);
+    int64_t age_s = policy ? (agent_now_ns(agent) - rl_policy_time_ns(policy)) / 1000000000 : 0;
+    return json_pack("{s:s, s:o, s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:o}", "id",
+                     rl_enrol_id(agent->enrol), "name", text_or_null(rl_enrol_name(agent->enrol)),
+                     "cluster", rl_enrol_cluster(agent->enrol), "mode",
+                     agent->is_direct ? "direct" : "tunnel", "connected", up.is_connected, "broker",
+                     text_or_null(up.broker), "since", time_or_null(up.since_ns), "last_error",
+                     text_or_null(up.last_error), "policy_version",
+                     policy ? json_integer((json_int_t)rl_policy_version(policy)) : json_null(),
+                     "policy_age_s", policy ? json_integer(age_s) : json_null());
+}
+
+/* The answer fits the socket's buffer: whoever asks and does not read holds up nobody. */
+static void on_asked(void *context, int fd, unsigned events)
+{
+    (void)events;
+    const struct status_server *server = context;
+    int peer = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (peer < 0)
+        return;
+    json_t *answer = describe(server->agent);
+    char *text = answer ? json_dumps(answer, JSON_COMPACT) : NULL;
+    if (text)
+        send(peer, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT);
+    free(text);
+    json_decref(answer);
+    close(peer);
+}
+
+/* A socket's path is 107 bytes at most; one relative to the open directory always fits. */
+static rl_code socket_address(const char *data_dir, struct sockaddr_un *address, int *dir,
+                              struct rl_error *err)
+{
+    *dir = open(data_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (*dir < 0)
+        return rl_fail_errno(err, RL_E_NOT_FOUND, "no agent's data in %s", data_dir);
+    *address = (struct sockaddr_un){.sun_family = AF_UNIX};
+    snprintf(address->sun_path, sizeof address->sun_path, "/proc/self/fd/%d/%s", *dir,
+             RL_AGENT_STATUS_SOCKET);
+    return RL_OK;
+}
+
+rl_code status_server_create(struct agent *agent, struct status_server **out, struct rl_error *err)
+{
+    struct sockaddr_un address;
+    int dir = -1;
+    rl_code rc = socket_address(agent->settings.data_dir, &address, &dir, err);
+    if (rc != RL_OK)
+        return rc;
+    struct status_server *server = rl_alloc(sizeof *server);
+    server->agent = agent;
+    server->path = rl_sprintf("%s/%s", agent->settings.data_dir, RL_AGENT_STATUS_SOCKET);
+    unlink(server->path); /* the directory is locked: it is a dead agent's */
+    server->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (server->fd < 0 ||
+        bind(server->fd, (const struct sockaddr *)&address, sizeof address) != 0 ||
+        chmod(server->path, 0600) != 0 || listen(server->fd, 8) != 0)
+        rc = rl_fail_errno(err, RL_E_INTERNAL, "the status socket in %s", agent->settings.data_dir);
+    close(dir);
+    if (rc == RL_OK)
+        rc = rl_watch_start(agent->loop, server->fd, RL_LOOP_READ, on_asked, server, &server->watch,
+                            err);
+    if (rc != RL_OK) {
+        status_server_free(&server);
+        return rc;
+    }
+    *out = server;
+    return RL_OK;
+}
+
+void status_server_free(struct status_server **server)
+{
+    if (!*server)
+        return;
+    rl_watch_stop(&(*server)->watch);
+    if ((*server)->fd >= 0)
+        close((*server)->fd);
+    unlink((*server)->path);
+    free((*server)->path);
+    free(*server);
+    *server = NULL;
+}
+
+/* ---- `remoteler status` ---- */
+
+struct status_settings {
+    char *data_dir, *format;
+};
+
+static const struct rl_setting rows[] = {
+    {.name = "data-dir",
+     .type = RL_SETTING_FILE,
+     .offset = offsetof(struct status_settings, data_dir),
+     .help = "the agent's; as for start"},
+    {.name = "format",
+     .type = RL_SETTING_TEXT,
+     .offset = offsetof(struct status_settings, format),
+     .fallback = "text",
+     .help = "text, json or yaml"},
+};
+
+const struct rl_settings_spec agent_status_spec = {
+    .program = "remoteler status",
+    .summary = "what the agent that runs on this machine is doing",
+    .usage = "[--data-dir=DIR] [--format=text|json|yaml]",
+    .example = "remoteler status --format=json",
+    .rows = rows,
+    .count = RL_COUNT(rows),
+};
+
+static rl_code ask(const char *data_dir, json_t **out, struct rl_error *err)
+{
+    struct sockaddr_un address;
+    int dir = -1;
+    rl_code rc = socket_address(data_dir, &address, &dir, err);
+    if (rc != RL_OK)
+        return rc;
+    char answer[ANSWER_BYTES_MAX];
+    size_t n = 0;
+    ssize_t got = 0;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof address) != 0) {
+        rc = rl_fail_errno(err, RL_E_UNAVAILABLE, "no agent runs on %s", data_dir);
+    } else {
+        while (n < sizeof answer && (got = read(fd, answer + n, sizeof answer - n)) > 0)
+            n += (size_t)got;
+        *out = json_loadb(answer, n, 0, NULL);
+        if (!*out)
+            rc = rl_fail(err, RL_E_INTERNAL, "the agent's answer can not be read");
+    }
+    if (fd >= 0)
+        close(fd);
+    close(dir);
+    return rc;
+}
+
+static const struct rl_column columns[] = {
+    {"ID", "id"},
+    {"Name", "name"},
+    {"Cluster", "cluster"},
+    {"Mode", "mode"},
+    {"Connected", "connected"},
+    {"Broker", "broker"},
+    {"Since", "since"},
+    {"Last error", "last_error"},
+    {"Policy version", "policy_version"},
+    {"Policy age (s)", "policy_age_s"},
+};
+
+int agent_status(int argc, char **argv)
+{
+    struct status_settings s = {0};
+    struct rl_positionals rest = {0};
+    struct rl_error err;
+    enum rl_format format;
+    json_t *status = NULL;
+    rl_code rc = rl_settings_read(&agent_status_spec, argc, argv, &s, &rest, &err);
+    if (rc == RL_E_CANCELLED)
+        return 0;
+    int code = rc == RL_OK ? 1 : 2;
+    const char *dir = s.data_dir ? s.data_dir : "/var/lib/remoteler";
+    if (rc == RL_OK && (rc = rl_format_parse(s.format, &format, &err)) != RL_OK)
+        code = 2;
+    if (rc == RL_OK)
+        rc = ask(dir, &status, &err);
+    if (rc == RL_OK)
+        rc = rl_output_object(stdout, format, status, columns, RL_COUNT(columns), &err);
+    if (rc != RL_OK)
+        fprintf(stderr, "remoteler: %s\n", err.message);
+    json_decref(status);
+    rl_settings_free(&agent_status_spec, &s);
+    return rc == RL_OK ? 0 : code;
+}

@@ -1,0 +1,13 @@
+/* status: what `remoteler status` asks of the running agent: one JSON object over a Unix socket in
+ * the data directory. Nothing is written to disk for it.
+ */
+#ifndef RL_AGENT_STATUS_H
+#define RL_AGENT_STATUS_H
+
+#include "agent.h"
+
+struct status_server;
+rl_code status_server_create(struct agent *agent, struct status_server **out, struct rl_error *err);
+void status_server_free(struct status_server **server);
+
+#endif

@@ -1,0 +1,331 @@
+#include "uplink.h"
+
+#include "admission.h"
+#include "bytes/secret.h"
+#include "carry.h"
+#include "hello.h"
+#include "log/log.h"
+#include "policy_keeper.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RETRY_MS_MIN 200
+#define RETRY_MS_MAX 30000
+#define PROBE_MS 3000
+
+struct uplink {
+    struct agent *agent;
+    struct rl_tls_client *tls;
+    struct rl_rpc_channel *channel;
+    struct rl_rpc_call *call; /* Attach or Follow; NULL: not now */
+    struct rl_timer *retry;
+    uint32_t retry_ms;
+    uint64_t epoch;
+    struct carry_waiting *waiting;
+    bool is_attached;
+    char broker[64];
+    int64_t since_ns;
+    char last_error[RL_ERROR_MESSAGE_BYTES];
+};
+
+static void set_state(struct uplink *uplink, bool is_attached, const char *error)
+{
+    if (uplink->is_attached != is_attached)
+        uplink->since_ns = agent_now_ns(uplink->agent);
+    uplink->is_attached = is_attached;
+    snprintf(uplink->last_error, sizeof uplink->last_error, "%s", error);
+}
+
+/* ---- what comes ---- */
+
+static void send_refusal(void *context, struct rl_span stream_id, rl_code code, const char *message)
+{
+    struct uplink *uplink = context;
+    if (!uplink->call)
+        return;
+    struct rl_error text;
+    rl_fail(&text, code, "%s", message);
+    uint8_t id[64];
+    size_t n = stream_id.n < sizeof id ? stream_id.n : sizeof id;
+    if (n)
+        memcpy(id, stream_id.p, n);
+    Pb__OpenRefused refused = PB__OPEN_REFUSED__INIT;
+    refused.stream_id = (ProtobufCBinaryData){n, id};
+    refused.code = (uint32_t)code;
+    refused.message = text.message;
+    Pb__AgentMessage message_out = PB__AGENT_MESSAGE__INIT;
+    message_out.body_case = PB__AGENT_MESSAGE__BODY_REFUSED;
+    message_out.refused = &refused;
+    rl_rpc_send(uplink->call, &message_out.base, NULL);
+}
+
+static void on_challenge(struct uplink *uplink, const Pb__Challenge *challenge)
+{
+    struct rl_error err;
+    Pb__AgentMessage *hello = NULL;
+    uplink->epoch = challenge->epoch;
+    snprintf(uplink->broker, sizeof uplink->broker, "%s", challenge->broker_id);
+    rl_code rc = hello_sign(uplink->agent, challenge, &hello, &err);
+    if (rc == RL_OK)
+        rc = rl_rpc_send(uplink->call, &hello->base, &err);
+    if (hello)
+        pb__agent_message__free_unpacked(hello, NULL);
+    if (rc != RL_OK) {
+        rl_log_error("hello could not be said", RL_TEXT("reason", err.message));
+        rl_rpc_cancel(uplink->call);
+    }
+}
+
+static void on_welcome(struct uplink *uplink, const Pb__Welcome *welcome)
+{
+    struct rl_error err;
+    uplink->retry_ms = RETRY_MS_MIN;
+    set_state(uplink, true, "");
+    rl_log_info("attached", RL_TEXT("broker", uplink->broker), RL_NUMBER("epoch", uplink->epoch));
+    if (welcome->audit_address[0] &&
+        agent_open_audit(uplink->agent, welcome->audit_address, false, &err) != RL_OK)
+        rl_log_error("audit can not be reached", RL_TEXT("reason", err.message));
+}
+
+/* What is held, or 0: send a snapshot. */
+static void send_held(struct uplink *uplink, bool needs_snapshot)
+{
+    uint8_t hash[32];
+    Pb__PolicyHeld held = PB__POLICY_HELD__INIT;
+    if (!needs_snapshot)
+        policy_keeper_held(uplink->agent->policy, &held, hash);
+    Pb__AgentMessage message = PB__AGENT_MESSAGE__INIT;
+    message.body_case = PB__AGENT_MESSAGE__BODY_POLICY_HELD;
+    message.policy_held = &held;
+    rl_rpc_send(uplink->call, &message.base, NULL);
+}
+
+static void on_policy(struct uplink *uplink, const Pb__PolicyUpdate *update)
+{
+    struct rl_error err;
+    rl_code rc = policy_keeper_update(uplink->agent->policy, update, &err);
+    if (rc != RL_OK)
+        rl_log_warn("a policy was not taken", RL_TEXT("code", rl_code_name(rc)),
+                    RL_TEXT("reason", err.message));
+    if (rc == RL_OK || rc == RL_E_PRECONDITION)
+        send_held(uplink, rc != RL_OK);
+    if (rc == RL_OK)
+        admission_policy_changed(uplink->agent->admission);
+}
+
+static void on_open(struct uplink *uplink, const Pb__Open *open)
+{
+    const struct carry_open how = {
+        .agent = uplink->agent,
+        .admission = uplink->agent->admission,
+        .channel = uplink->channel,
+        .epoch = uplink->epoch,
+        .refuse = send_refusal,
+        .context = uplink,
+    };
+    carry_answer(&how, open, &uplink->waiting);
+}
+
+static void on_statement(struct uplink *uplink, const Pb__SignedStatement *statement)
+{
+    struct rl_error err;
+    if (policy_keeper_hear(uplink->agent->policy, statement, &err) != RL_OK)
+        rl_log_warn("a statement was not believed", RL_TEXT("reason", err.message));
+}
+
+static void on_message(struct rl_rpc_call *call, const ProtobufCMessage *message, void *context)
+{
+    (void)call;
+    struct uplink *uplink = context;
+    const Pb__BrokerMessage *said = (const Pb__BrokerMessage *)message;
+    switch (said->body_case) {
+    case PB__BROKER_MESSAGE__BODY_CHALLENGE:
+        on_challenge(uplink, said->challenge);
+        break;
+    case PB__BROKER_MESSAGE__BODY_WELCOME:
+        on_welcome(uplink, said->welcome);
+        break;
+    case PB__BROKER_MESSAGE__BODY_POLICY:
+        on_policy(uplink, said->policy);
+        break;
+    case PB__BROKER_MESSAGE__BODY_OPEN:
+        on_open(uplink, said->open);
+        break;
+    case PB__BROKER_MESSAGE__BODY_STATEMENT:
+        on_statement(uplink, said->statement);
+        break;
+    case PB__BROKER_MESSAGE__BODY_DRAIN:
+        /* The broker goes away: the next connection is made before this one is cut. */
+        uplink->retry_ms =
+            said->drain->come_back_ms > RETRY_MS_MIN ? said->drain->come_back_ms : RETRY_MS_MIN;
+        rl_log_info("the broker asks us to move", RL_TEXT("reason", said->drain->reason));
+        rl_rpc_channel_renew(uplink->channel, NULL);
+        rl_rpc_end(uplink->call, RL_OK, NULL);
+        break;
+    default:
+        break; /* a newer broker's */
+    }
+}
+
+/* ---- the stream's life ---- */
+
+/* Full jitter: anything between nothing and the step, which doubles. */
+static void retry_later(struct uplink *uplink)
+{
+    uint32_t random;
+    rl_random(&random, sizeof random);
+    rl_timer_arm(uplink->retry, random % (uplink->retry_ms + 1));
+    if (uplink->retry_ms < RETRY_MS_MAX)
+        uplink->retry_ms *= 2;
+    if (uplink->retry_ms > RETRY_MS_MAX)
+        uplink->retry_ms = RETRY_MS_MAX;
+}
+
+static void on_closed(struct rl_rpc_call *call, rl_code code, const char *message, void *context)
+{
+    (void)call;
+    struct uplink *uplink = context;
+    uplink->call = NULL;
+    carry_drop(&uplink->waiting);
+    bool was_attached = uplink->is_attached;
+    set_state(uplink, false, message);
+    if (was_attached || rl_rpc_channel_is_up(uplink->channel))
+        rl_log_warn("detached", RL_TEXT("code", rl_code_name(code)), RL_TEXT("reason", message));
+    /* Without a connection the channel's own back-off decides when; `up` begins anew. */
+    if (rl_rpc_channel_is_up(uplink->channel))
+        retry_later(uplink);
+}
+
+static void half_closed(struct rl_rpc_call *call, void *context)
+{
+    (void)call;
+    (void)context;
+}
+
+static const struct rl_rpc_stream_ops attach_ops = {
+    .message = on_message,
+    .half_closed = half_closed,
+    .closed = on_closed,
+};
+
+static void begin(void *context)
+{
+    struct uplink *uplink = context;
+    if (uplink->call)
+        return;
+    uplink->call = uplink->agent->is_direct
+                       ? rl_rpc_stream(uplink->channel, &pb__fleet__descriptor, "Follow", 0,
+                                       &attach_ops, uplink)
+                       : rl_rpc_stream(uplink->channel, &pb__tunnel_broker__descriptor, "Attach", 0,
+                                       &attach_ops, uplink);
+}
+
+static void on_up(void *context, const struct rl_rpc_peer *peer)
+{
+    (void)peer;
+    struct uplink *uplink = context;
+    uplink->retry_ms = RETRY_MS_MIN;
+    begin(uplink);
+}
+
+static void on_down(void *context, rl_code code, const char *message)
+{
+    struct uplink *uplink = context;
+    if (uplink->is_attached || strcmp(uplink->last_error, message) != 0)
+        rl_log_warn("no connection", RL_TEXT("code", rl_code_name(code)),
+                    RL_TEXT("reason", message));
+    set_state(uplink, false, message);
+}
+
+/* ---- made and reloaded ---- */
+
+static rl_code make_tls(struct uplink *uplink, struct rl_error *err)
+{
+    struct agent *agent = uplink->agent;
+    const char *service = agent->is_direct ? "auth" : "broker";
+    char *sni = rl_sprintf("%s.%s" RL_TLS_SNI_SUFFIX, service, rl_enrol_cluster(agent->enrol));
+    const struct rl_tls_client_config config = {
+        .identity = rl_enrol_identity(agent->enrol),
+        .trust = rl_enrol_trust(agent->enrol),
+        .alpn = "h2",
+        .sni = sni,
+        .peer_kind = RL_IDENTITY_SERVICE,
+        .peer_service = service,
+        .now_s = agent_now_s,
+        .now_context = agent,
+    };
+    rl_code rc = rl_tls_client_create(&config, &uplink->tls, err);
+    free(sni);
+    return rc;
+}
+
+rl_code uplink_create(struct agent *agent, struct uplink **out, struct rl_error *err)
+{
+    struct uplink *uplink = rl_alloc(sizeof *uplink);
+    uplink->agent = agent;
+    uplink->retry_ms = RETRY_MS_MIN;
+    uplink->since_ns = agent_now_ns(agent);
+    uplink->retry = rl_timer_create(agent->loop, begin, uplink);
+    rl_code rc = make_tls(uplink, err);
+    if (rc == RL_OK) {
+        const struct rl_rpc_channel_config config = {
+            .loop = agent->loop,
+            .address = agent->is_direct ? agent->settings.auth_server : agent->settings.proxy,
+            .tls = uplink->tls,
+            .up = on_up,
+            .down = on_down,
+            .context = uplink,
+            .stay_connected = true,
+        };
+        rc = rl_rpc_channel_create_h2(&config, &uplink->channel, err);
+    }
+    if (rc != RL_OK) {
+        uplink_free(&uplink);
+        return rc;
+    }
+    rl_rpc_channel_connect(uplink->channel);
+    *out = uplink;
+    return RL_OK;
+}
+
+void uplink_free(struct uplink **uplink)
+{
+    if (!*uplink)
+        return;
+    rl_rpc_channel_free(&(*uplink)->channel);
+    carry_drop(&(*uplink)->waiting);
+    rl_timer_free(&(*uplink)->retry);
+    rl_tls_client_unref(&(*uplink)->tls);
+    free(*uplink);
+    *uplink = NULL;
+}
+
+rl_code uplink_reload(struct uplink *uplink, struct rl_error *err)
+{
+    struct agent *agent = uplink->agent;
+    rl_code rc = rl_tls_client_reload(uplink->tls, rl_enrol_identity(agent->enrol),
+                                      rl_enrol_trust(agent->enrol), err);
+    if (rc == RL_OK) {
+        rl_rpc_channel_renew(uplink->channel, NULL);
+        if (uplink->call)
+            rl_rpc_end(uplink->call, RL_OK, NULL);
+    }
+    return rc;
+}
+
+void uplink_probe(struct uplink *uplink)
+{
+    rl_rpc_channel_probe(uplink->channel, PROBE_MS);
+}
+
+void uplink_status(const struct uplink *uplink, struct uplink_status *out)
+{
+    *out = (struct uplink_status){
+        .is_connected = uplink->is_attached,
+        .broker = uplink->is_attached ? uplink->broker : "",
+        .since_ns = uplink->since_ns,
+        .last_error = uplink->last_error,
+    };
+}
