@@ -1,5 +1,5 @@
-/* event: audit events. Made here, so that each has its uid, time, type and code; sent in batches over
- * a channel to audit, kept in memory while it is away, up to a named limit.
+/* event: audit events. Made here, so that each has its uid, time, type and code; sent in batches
+ * over a channel to audit, kept in memory while it is away, up to a named limit.
  */
 #ifndef RL_EVENT_H
 #define RL_EVENT_H
@@ -7,29 +7,37 @@
 #include "remoteler/v1/audit.pb-c.h"
 #include "rpc/rpc.h"
 
-#define RL_EVENT_QUEUE_MAX 10000   /* beyond: the oldest non-security ones go first, and it is counted */
+#define RL_EVENT_QUEUE_MAX 10000 /* beyond: the oldest goes, and it is counted */
 #define RL_EVENT_BATCH_MAX 256
 #define RL_EVENT_TEXT_BYTES_MAX 4096 /* command, reason: cut and marked */
 
-/** A new event with uid, time and code; the strings are set by rl_event_set_*. `type` must be one of
- * the contract's types (asserted). Owns: the caller, until rl_event_send() takes it. */
+/** A new event with uid, time and code; the strings are set by rl_event_set_*. `type` must be one
+ * of the contract's types (asserted). Owns: the caller, until rl_event_send() takes it. */
 Pb__Event *rl_event_create(const char *type, const char *outcome, int64_t now_ns);
 void rl_event_free(Pb__Event **event);
-/** Replaces a string field of the event with a copy (bounded). `field` is &event->user and so on. */
+/** Replaces a string field of the event with a copy (bounded). `field` is &event->user and so on.
+ */
 void rl_event_set(char **field, const char *text);
 /** Adds "key": "value" to details. */
 void rl_event_detail(Pb__Event *event, const char *key, const char *value);
 bool rl_event_type_is_known(const char *type);
-const char *rl_event_code(const char *type, const char *outcome);
+/** The code that belongs to a type and an outcome. Errors: RL_E_INVAL for what is not one. */
+#define RL_EVENT_CODE_BYTES 8
+rl_code rl_event_code(const char *type, const char *outcome, char code[RL_EVENT_CODE_BYTES],
+                      struct rl_error *err);
+/** An event from a peer: known type, outcome and code, a UUIDv7, strings within their limits. */
+rl_code rl_event_check(const Pb__Event *event, struct rl_error *err);
 
 struct rl_event_sender;
-/** `channel` is borrowed: to audit, either transport. Sends at most 200 ms after an event came; again
- * with back-off until audit has it. */
+/** `channel` is borrowed: to audit, either transport. Sends at most 200 ms after an event came;
+ * again with back-off until audit has it. */
 struct rl_event_sender *rl_event_sender_create(struct rl_loop *loop,
                                                struct rl_rpc_channel *channel);
 /** Takes the event. Any thread. */
 void rl_event_send(struct rl_event_sender *sender, Pb__Event **event);
 size_t rl_event_sender_pending(const struct rl_event_sender *sender);
+/** Events that were dropped because audit was away for too long. */
+size_t rl_event_sender_dropped(const struct rl_event_sender *sender);
 /** Tries for at most grace_ms to send what is left, turning the loop. */
 void rl_event_sender_free(struct rl_event_sender **sender, uint32_t grace_ms);
 
