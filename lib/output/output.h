@@ -29,6 +29,10 @@ rl_code rl_output_object(FILE *to, enum rl_format format, json_t *object,
 /** The value as it is, JSON (indented, newline at the end) or YAML. */
 rl_code rl_output_value(FILE *to, enum rl_format format, json_t *value, struct rl_error *err);
 
+/** What each program's `version` says: {version, commit, built}; built is the commit's time. */
+rl_code rl_output_version(FILE *to, enum rl_format format, const char *program,
+                          struct rl_error *err);
+
 /** Exit statuses of tsh and tctl (the contract). */
 enum rl_exit { RL_EXIT_DONE, RL_EXIT_FAILED, RL_EXIT_USAGE, RL_EXIT_LOGIN, RL_EXIT_DENIED };
 /** DENIED -> 4, UNAUTHENTICATED -> 3, INVAL -> 1 (usage errors are found before), else 1. */
