@@ -51,6 +51,10 @@ const char *rl_trust_cluster(const struct rl_trust *trust);
  * Errors: RL_E_INVAL not a CA, carries another cluster's name, weak key. */
 rl_code rl_trust_add(struct rl_trust *trust, enum rl_identity_kind kind, const char *cluster,
                      struct rl_span ca_der, struct rl_error *err);
+/** The authorities for `kind` of the trust's own cluster, as PEM: for TLS stacks that verify the
+ * chain themselves before rl_identity_check() does. Errors: RL_E_NOT_FOUND there is none. */
+rl_code rl_trust_pem(const struct rl_trust *trust, enum rl_identity_kind kind, struct rl_buf *out,
+                     struct rl_error *err);
 /** sha256:<hex of the SPKI> of a certificate; heap text. */
 char *rl_identity_pin(X509 *ca);
 

@@ -130,3 +130,22 @@ rl_code rl_trust_add(struct rl_trust *trust, enum rl_identity_kind kind, const c
     append(trust, &authority);
     return RL_OK;
 }
+
+rl_code rl_trust_pem(const struct rl_trust *trust, enum rl_identity_kind kind, struct rl_buf *out,
+                     struct rl_error *err)
+{
+    size_t found = 0;
+    for (size_t i = 0; i < trust->count; i++) {
+        const struct rl_authority *authority = &trust->authorities[i];
+        if (authority->kind != kind || strcmp(authority->cluster, trust->cluster) != 0)
+            continue;
+        rl_code code = rl_x509_to_pem(authority->certificate, out, err);
+        if (code != RL_OK)
+            return code;
+        found++;
+    }
+    if (found == 0)
+        return rl_fail(err, RL_E_NOT_FOUND, "cluster %s has no %s authority here", trust->cluster,
+                       rl_spiffe_authority_name(kind));
+    return RL_OK;
+}

@@ -621,6 +621,26 @@ START_TEST(does_not_take_as_authority_what_is_none)
 }
 END_TEST
 
+START_TEST(writes_the_authorities_of_one_kind_of_its_own_cluster)
+{
+    struct rl_buf pem, one;
+    rl_buf_init(&pem, 65536);
+    rl_buf_init(&one, 65536);
+    ck_assert_int_eq(
+        authority_trust(trust, RL_IDENTITY_USER, "leaf.example", foreign_users.ca, NULL), RL_OK);
+    ck_assert_int_eq(rl_trust_pem(trust, RL_IDENTITY_USER, &pem, NULL), RL_OK);
+    ck_assert_int_eq(rl_x509_to_pem(users.ca, &one, NULL), RL_OK);
+    ck_assert(rl_span_equal(rl_buf_span(&pem), rl_buf_span(&one)));
+    rl_buf_clear(&pem);
+    struct rl_trust *empty = rl_trust_create("main");
+    ck_assert_int_eq(rl_trust_pem(empty, RL_IDENTITY_USER, &pem, NULL), RL_E_NOT_FOUND);
+    ck_assert_uint_eq(pem.n, 0);
+    rl_trust_unref(&empty);
+    rl_buf_fini(&pem);
+    rl_buf_fini(&one);
+}
+END_TEST
+
 START_TEST(does_not_take_an_authority_of_another_cluster)
 {
     expect_not_added(RL_IDENTITY_USER, "main", foreign_users.ca, "names another");
@@ -789,6 +809,7 @@ static void add_checks(TCase *t)
 static void add_authorities_and_issuing(TCase *t)
 {
     tcase_add_test(t, does_not_take_as_authority_what_is_none);
+    tcase_add_test(t, writes_the_authorities_of_one_kind_of_its_own_cluster);
     tcase_add_test(t, does_not_take_an_authority_of_another_cluster);
     tcase_add_test(t, does_not_take_an_authority_for_two_kinds);
     tcase_add_test(t, does_not_take_an_authority_with_a_weak_key);
