@@ -11,6 +11,8 @@
 #include <string.h>
 #include <time.h>
 
+#define SPIFFE_SCHEME "spiffe://"
+
 static rl_code refuse(struct rl_error *err, const char *why)
 {
     return rl_fail(err, RL_E_UNAUTHENTICATED, "%s", why);
@@ -128,18 +130,28 @@ rl_code rl_certificate_check_time(const char *what, int64_t not_before_s, int64_
 
 char *rl_certificate_authority_uri(const char *cluster)
 {
-    return rl_sprintf("spiffe://%s", cluster);
+    return rl_sprintf(SPIFFE_SCHEME "%s", cluster);
+}
+
+rl_code rl_certificate_authority_cluster(X509 *ca, char **out, struct rl_error *err)
+{
+    char *uri = NULL;
+    bool has_addresses;
+    rl_code code = rl_certificate_uri(ca, &uri, &has_addresses, err);
+    if (code == RL_OK && (has_addresses || strncmp(uri, SPIFFE_SCHEME, strlen(SPIFFE_SCHEME)) != 0))
+        code = refuse(err, "the authority names no cluster");
+    if (code == RL_OK)
+        *out = rl_strdup(uri + strlen(SPIFFE_SCHEME));
+    free(uri);
+    return code;
 }
 
 static bool names_cluster(X509 *ca, const char *cluster)
 {
-    char *uri = NULL;
-    char *expected = rl_certificate_authority_uri(cluster);
-    bool has_addresses;
-    bool same = rl_certificate_uri(ca, &uri, &has_addresses, NULL) == RL_OK && !has_addresses &&
-                strcmp(uri, expected) == 0;
-    free(uri);
-    free(expected);
+    char *named = NULL;
+    bool same =
+        rl_certificate_authority_cluster(ca, &named, NULL) == RL_OK && strcmp(named, cluster) == 0;
+    free(named);
     return same;
 }
 

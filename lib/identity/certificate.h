@@ -25,6 +25,8 @@ rl_code rl_certificate_check_time(const char *what, int64_t not_before_s, int64_
                                   int64_t now_s, struct rl_error *err);
 /** "spiffe://cluster": what an authority carries. Owns: heap text. */
 char *rl_certificate_authority_uri(const char *cluster);
+/** The cluster that an authority's URI names. Owns: *out by free(). */
+rl_code rl_certificate_authority_cluster(X509 *ca, char **out, struct rl_error *err);
 /** A self-signed authority of `cluster`, P-256 or P-384, that may sign only leaves. RL_E_INVAL. */
 rl_code rl_certificate_check_authority(X509 *ca, const char *cluster, struct rl_error *err);
 

@@ -66,6 +66,12 @@ char *rl_identity_pin(X509 *ca);
 rl_code rl_identity_check(const struct rl_trust *trust, STACK_OF(X509) * chain, bool purpose_server,
                           int64_t now_s, struct rl_identity **out, struct rl_error *err);
 
+/** The same before any trust is there: the authority of `kind` with this pin ("sha256:hex") must be
+ * in the sent chain, and have signed the leaf. What it then says of its cluster is believed. */
+rl_code rl_identity_check_pinned(const char *pin, enum rl_identity_kind kind,
+                                 STACK_OF(X509) * chain, bool purpose_server, int64_t now_s,
+                                 struct rl_identity **out, struct rl_error *err);
+
 /* ---- issuing: auth's side (and tests') ---- */
 
 struct rl_identity_request {

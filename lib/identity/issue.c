@@ -2,7 +2,6 @@
  * would not, so a wrong request fails at auth and not on a device. */
 #include "identity/identity.h"
 
-#include "bytes/encoding.h"
 #include "identity/certificate.h"
 #include "identity/claims.h"
 #include "identity/spiffe.h"
@@ -293,17 +292,4 @@ rl_code rl_identity_create_ca(enum rl_identity_kind kind, const char *cluster, i
     X509_free(ca);
     EVP_PKEY_free(key);
     return code;
-}
-
-char *rl_identity_pin(X509 *ca)
-{
-    uint8_t *der = NULL;
-    uint8_t digest[32];
-    int n = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(ca), &der);
-    RL_ASSERT(n > 0 && EVP_Digest(der, (size_t)n, digest, NULL, EVP_sha256(), NULL) == 1);
-    OPENSSL_free(der);
-    char *hex = rl_hex_encode(RL_SPAN(digest, sizeof digest));
-    char *pin = rl_sprintf("sha256:%s", hex);
-    free(hex);
-    return pin;
 }

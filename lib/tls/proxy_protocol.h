@@ -15,8 +15,8 @@
 
 struct rl_proxy_header {
     struct sockaddr_storage source, destination;
-    bool is_local; /* the proxy's own health check: no addresses */
-    size_t bytes;  /* of the header: the TLS bytes start there */
+    bool is_local;                /* the proxy's own health check: no addresses */
+    size_t bytes;                 /* of the header: the TLS bytes start there */
     struct rl_span signature_tlv; /* borrowed; n 0 when there is none */
 };
 

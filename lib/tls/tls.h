@@ -33,14 +33,15 @@ enum rl_tls_client_certificate {
 };
 
 struct rl_tls_server_config {
-    const char *route;               /* session-id context: "auth", "connect", "web" */
+    const char *route;                /* session-id context: "auth", "connect", "web" */
     struct rl_tls_identity *identity; /* ref taken */
     struct rl_trust *trust;           /* ref taken; NULL with RL_TLS_CLIENT_NONE */
     enum rl_tls_client_certificate client;
-    const char *const *alpn;          /* in order of preference; NULL-terminated; one must match */
+    const char *const *alpn; /* in order of preference; NULL-terminated; one must match */
+    bool allow_no_alpn;      /* a client that offers none is taken all the same (kubectl) */
     bool allow_tls12;
-    bool allow_resumption;            /* tickets, by the keys of rl_tls_server_set_ticket_keys */
-    int64_t (*now_s)(void *context);  /* NULL: the wall clock */
+    bool allow_resumption;           /* tickets, by the keys of rl_tls_server_set_ticket_keys */
+    int64_t (*now_s)(void *context); /* NULL: the wall clock */
     void *now_context;
 };
 
@@ -49,15 +50,16 @@ rl_code rl_tls_server_create(const struct rl_tls_server_config *config, struct r
                              struct rl_error *err);
 struct rl_tls_server *rl_tls_server_ref(struct rl_tls_server *server);
 void rl_tls_server_unref(struct rl_tls_server **server);
-/** New handshakes use it from now on; running connections keep theirs. Any thread. */
+/** New handshakes use it from now on; running connections keep theirs. NULL: as before. Any thread.
+ */
 rl_code rl_tls_server_reload(struct rl_tls_server *server, struct rl_tls_identity *identity,
                              struct rl_trust *trust, struct rl_error *err);
-/** 80-byte keys (name 16, HMAC 32, AES 32), newest first: it encrypts, all decrypt. */
+/** At most 8 80-byte keys (name 16, HMAC 32, AES 32), newest first: it encrypts, all decrypt. */
 rl_code rl_tls_server_set_ticket_keys(struct rl_tls_server *server, const struct rl_span *keys,
                                       size_t count, struct rl_error *err);
 /** An accepting SSL over a non-blocking socket whose first bytes, `already_read`, were taken off it
  * (copied). The descriptor stays the caller's. `sni_expected` (or NULL): what OpenSSL parses must
- * equal it. Owns: *out by SSL_free(). */
+ * equal it; "" : no name at all. Owns: *out by SSL_free(). */
 rl_code rl_tls_accept(struct rl_tls_server *server, int fd, struct rl_span already_read,
                       const char *sni_expected, SSL **out, struct rl_error *err);
 
@@ -68,12 +70,14 @@ struct rl_tls_client_config {
     const char *sni;                  /* sent; NULL: none */
     /* who must answer, by SPIFFE: */
     enum rl_identity_kind peer_kind;
-    const char *peer_service;         /* for services: "auth"; NULL: any */
-    const char *peer_name;            /* an agent's UUID; NULL: any */
+    const char *peer_service; /* for services: "auth"; NULL: any */
+    const char *peer_name;    /* an agent's UUID; NULL: any */
+    const char *peer_cluster; /* NULL: the trust's own */
     /* or, before any trust is there: */
-    const char *pin;                  /* sha256:hex of the SPKI of an authority in the sent chain */
-    const char *web_host;             /* system trust and this host name */
-    bool insecure;                    /* nothing is checked: `--insecure` */
+    const char *pin;      /* sha256:hex of the SPKI of an authority in the sent chain;
+                             without meaning once there is a trust */
+    const char *web_host; /* system trust and this host name */
+    bool insecure;        /* nothing is checked: `--insecure` */
     int64_t (*now_s)(void *context);
     void *now_context;
 };
@@ -93,13 +97,17 @@ enum rl_tls_progress { RL_TLS_DONE, RL_TLS_WANT_READ, RL_TLS_WANT_WRITE, RL_TLS_
 /** One step of the handshake on a non-blocking socket. On RL_TLS_FAILED `err` says why, in words:
  * the peer's alert or what was wrong with its certificate. */
 enum rl_tls_progress rl_tls_handshake(SSL *ssl, struct rl_error *err);
+/** After SSL_read or SSL_write failed for good (not WANT_*): why, in words. TLS 1.3 tells a client
+ * only now that its certificate was refused. RL_E_UNAUTHENTICATED then, else RL_E_UNAVAILABLE. Call
+ * it before anything that sets errno. */
+rl_code rl_tls_explain(SSL *ssl, int result, struct rl_error *err);
 /** After the handshake: who the peer is, checked now (a resumed session too). *out is NULL for a
  * client that showed no certificate. Owns: by rl_identity_unref(). */
 rl_code rl_tls_peer(SSL *ssl, struct rl_identity **out, struct rl_error *err);
 /** The same steps for a blocking socket (tsh). Bounded by timeout_ms. */
 rl_code rl_tls_handshake_blocking(SSL *ssl, int timeout_ms, struct rl_error *err);
-/** The authority certificate at the top of the peer's sent chain, for pinning on first use; may be
- * NULL. Owned by the caller. */
+/** The authority certificate at the top of the peer's sent chain, if it signed the leaf, for
+ * pinning on first use; may be NULL. Owns: by X509_free(). */
 X509 *rl_tls_peer_authority(SSL *ssl);
 
 #endif

@@ -11,6 +11,9 @@
 #include <string.h>
 
 #define NOW_S 1800000000
+/* authorities were there before and end this long after */
+#define CA_AGE_S (30 * 86400)
+#define CA_LEFT_S (3650ll * 86400)
 #define UUID_A "0190c0de-0000-7000-8000-00000000000a"
 #define UUID_B "0190c0de-0000-7000-8000-00000000000b"
 
@@ -25,9 +28,9 @@ static inline struct authority authority_make(enum rl_identity_kind kind, const 
 {
     struct authority a = {.kind = kind, .cluster = cluster};
     struct rl_error err;
-    ck_assert_msg(
-        rl_identity_create_ca(kind, cluster, NOW_S, 3650ull * 86400, &a.ca, &a.key, &err) == RL_OK,
-        "%s", err.message);
+    ck_assert_msg(rl_identity_create_ca(kind, cluster, NOW_S - CA_AGE_S, CA_AGE_S + CA_LEFT_S,
+                                        &a.ca, &a.key, &err) == RL_OK,
+                  "%s", err.message);
     return a;
 }
 

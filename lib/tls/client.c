@@ -1,0 +1,245 @@
+/* client: who must answer is part of the context. With a trust it is a name signed by an authority
+ * of it; before that an authority by its pin; for the web the system's trust and a host name. */
+#include "tls/session.h"
+
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ALPN_BYTES_MAX 64
+
+struct rl_tls_client {
+    char *alpn, *sni;
+    enum rl_identity_kind peer_kind;
+    char *peer_cluster, *peer_service, *peer_name, *pin, *web_host;
+    bool is_insecure;
+    int64_t (*now_s)(void *context);
+    void *now_context;
+    unsigned refs; /* atomic */
+
+    pthread_mutex_t lock; /* of what follows */
+    SSL_CTX *context;
+    struct rl_tls_identity *identity;
+    struct rl_trust *trust;
+};
+
+static bool differs(const char *expected, const char *is)
+{
+    return expected && (!is || strcmp(expected, is) != 0);
+}
+
+static rl_code check_expected(const struct rl_tls_client *client, const struct rl_trust *trust,
+                              const struct rl_identity *peer, struct rl_error *err)
+{
+    const char *cluster = client->peer_cluster;
+    if (!cluster && trust)
+        cluster = rl_trust_cluster(trust);
+    if (peer->kind == client->peer_kind && !differs(cluster, peer->cluster) &&
+        !differs(client->peer_service, peer->service) && !differs(client->peer_name, peer->name))
+        return RL_OK;
+    char *who = rl_identity_describe(peer);
+    rl_fail(err, RL_E_UNAUTHENTICATED, "%s of cluster %s answered; expected was %s%s%s%s%s", who,
+            peer->cluster, client->peer_kind == RL_IDENTITY_AGENT ? "an agent" : "a service",
+            client->peer_service ? " " : "", client->peer_service ? client->peer_service : "",
+            cluster ? " of cluster " : "", cluster ? cluster : "");
+    free(who);
+    return RL_E_UNAUTHENTICATED;
+}
+
+static rl_code judge_server(const void *owner, const struct rl_trust *trust, STACK_OF(X509) * chain,
+                            int64_t now_s, struct rl_identity **out, struct rl_error *err)
+{
+    const struct rl_tls_client *client = owner;
+    struct rl_identity *peer = NULL;
+    if (client->is_insecure)
+        return RL_OK;
+    rl_code code = trust ? rl_identity_check(trust, chain, true, now_s, &peer, err)
+                         : rl_identity_check_pinned(client->pin, client->peer_kind, chain, true,
+                                                    now_s, &peer, err);
+    if (code == RL_OK)
+        code = check_expected(client, trust, peer, err);
+    if (code == RL_OK)
+        *out = peer;
+    else
+        rl_identity_unref(&peer);
+    return code;
+}
+
+static bool verify_by_system(const struct rl_tls_client *client, SSL_CTX *context)
+{
+    X509_VERIFY_PARAM *param = SSL_CTX_get0_param(context);
+    X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    return SSL_CTX_set_default_verify_paths(context) == 1 &&
+           (X509_VERIFY_PARAM_set1_ip_asc(param, client->web_host) == 1 ||
+            X509_VERIFY_PARAM_set1_host(param, client->web_host, 0) == 1);
+}
+
+static bool offer_alpn(const char *alpn, SSL_CTX *context)
+{
+    uint8_t wire[ALPN_BYTES_MAX];
+    size_t n = alpn ? strlen(alpn) : 0;
+    if (n == 0)
+        return true;
+    if (n + 1 > sizeof wire)
+        return false;
+    wire[0] = (uint8_t)n;
+    memcpy(wire + 1, alpn, n);
+    return SSL_CTX_set_alpn_protos(context, wire, (unsigned)(n + 1)) == 0;
+}
+
+static rl_code create_context(const struct rl_tls_client *client,
+                              const struct rl_tls_identity *identity, SSL_CTX **out,
+                              struct rl_error *err)
+{
+    SSL_CTX *context = NULL;
+    rl_code code = rl_tls_context_create(TLS_client_method(), client->web_host != NULL, identity,
+                                         &context, err);
+    if (code != RL_OK)
+        return code;
+    SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
+    bool is_set = offer_alpn(client->alpn, context);
+    if (is_set && client->web_host && !client->is_insecure)
+        is_set = verify_by_system(client, context);
+    else
+        SSL_CTX_set_cert_verify_callback(context, rl_tls_verify, NULL);
+    if (!is_set) {
+        SSL_CTX_free(context);
+        return rl_tls_fail(err, "setting TLS up");
+    }
+    *out = context;
+    return RL_OK;
+}
+
+static char *copy(const char *text)
+{
+    return text ? rl_strdup(text) : NULL;
+}
+
+rl_code rl_tls_client_create(const struct rl_tls_client_config *config, struct rl_tls_client **out,
+                             struct rl_error *err)
+{
+    if (!config->insecure && !config->web_host &&
+        (!(config->trust || config->pin) || config->peer_kind == 0))
+        return rl_fail(err, RL_E_INVAL,
+                       "nothing says whom to trust: neither authorities, nor a pin, nor a host");
+    struct rl_tls_client *client = rl_alloc(sizeof *client);
+    client->refs = 1;
+    pthread_mutex_init(&client->lock, NULL);
+    client->alpn = copy(config->alpn);
+    client->sni = copy(config->sni);
+    client->peer_kind = config->peer_kind;
+    client->peer_cluster = copy(config->peer_cluster);
+    client->peer_service = copy(config->peer_service);
+    client->peer_name = copy(config->peer_name);
+    client->pin = copy(config->pin);
+    client->web_host = copy(config->web_host);
+    client->is_insecure = config->insecure;
+    client->now_s = config->now_s;
+    client->now_context = config->now_context;
+    client->identity = rl_tls_identity_ref(config->identity);
+    client->trust = rl_trust_ref(config->trust);
+    rl_code code = create_context(client, client->identity, &client->context, err);
+    if (code == RL_OK)
+        *out = client;
+    else
+        rl_tls_client_unref(&client);
+    return code;
+}
+
+struct rl_tls_client *rl_tls_client_ref(struct rl_tls_client *client)
+{
+    if (client)
+        __atomic_add_fetch(&client->refs, 1, __ATOMIC_RELAXED);
+    return client;
+}
+
+void rl_tls_client_unref(struct rl_tls_client **client)
+{
+    struct rl_tls_client *gone = client ? *client : NULL;
+    if (!gone)
+        return;
+    *client = NULL;
+    if (__atomic_sub_fetch(&gone->refs, 1, __ATOMIC_ACQ_REL) > 0)
+        return;
+    SSL_CTX_free(gone->context);
+    rl_tls_identity_unref(&gone->identity);
+    rl_trust_unref(&gone->trust);
+    pthread_mutex_destroy(&gone->lock);
+    free(gone->alpn);
+    free(gone->sni);
+    free(gone->peer_cluster);
+    free(gone->peer_service);
+    free(gone->peer_name);
+    free(gone->pin);
+    free(gone->web_host);
+    free(gone);
+}
+
+rl_code rl_tls_client_reload(struct rl_tls_client *client, struct rl_tls_identity *identity,
+                             struct rl_trust *trust, struct rl_error *err)
+{
+    pthread_mutex_lock(&client->lock);
+    struct rl_tls_identity *next_identity =
+        rl_tls_identity_ref(identity ? identity : client->identity);
+    struct rl_trust *next_trust = rl_trust_ref(trust ? trust : client->trust);
+    SSL_CTX *context = NULL;
+    rl_code code = create_context(client, next_identity, &context, err);
+    if (code == RL_OK) {
+        SSL_CTX *old = client->context;
+        struct rl_tls_identity *old_identity = client->identity;
+        struct rl_trust *old_trust = client->trust;
+        client->context = context;
+        client->identity = next_identity;
+        client->trust = next_trust;
+        context = old;
+        next_identity = old_identity;
+        next_trust = old_trust;
+    }
+    pthread_mutex_unlock(&client->lock);
+    SSL_CTX_free(context);
+    rl_tls_identity_unref(&next_identity);
+    rl_trust_unref(&next_trust);
+    return code;
+}
+
+static SSL *begin(struct rl_tls_client *client, struct rl_trust **trust)
+{
+    pthread_mutex_lock(&client->lock);
+    SSL *ssl = SSL_new(client->context);
+    if (ssl)
+        *trust = rl_trust_ref(client->trust);
+    pthread_mutex_unlock(&client->lock);
+    if (ssl && client->sni && SSL_set_tlsext_host_name(ssl, client->sni) != 1) {
+        rl_trust_unref(trust);
+        SSL_free(ssl);
+        return NULL;
+    }
+    return ssl;
+}
+
+rl_code rl_tls_connect(struct rl_tls_client *client, int fd, SSL **out, struct rl_error *err)
+{
+    struct rl_trust *trust = NULL;
+    BIO *bio = rl_tls_socket_bio(fd, RL_SPAN(NULL, 0));
+    SSL *ssl = bio ? begin(client, &trust) : NULL;
+    if (!ssl) {
+        BIO_free(bio);
+        return rl_tls_fail(err, "opening a TLS connection");
+    }
+    SSL_set_bio(ssl, bio, bio);
+    SSL_set_connect_state(ssl);
+    bool by_system = client->web_host && !client->is_insecure;
+    struct rl_tls_session *session = rl_alloc(sizeof *session);
+    session->client = rl_tls_client_ref(client);
+    session->trust = trust;
+    session->judge = by_system ? NULL : judge_server;
+    session->now_s = client->now_s;
+    session->now_context = client->now_context;
+    session->peer_must_show = !by_system && !client->is_insecure;
+    session->alpn_must_match = client->alpn != NULL;
+    rl_tls_session_attach(ssl, session);
+    *out = ssl;
+    return RL_OK;
+}
