@@ -9,16 +9,21 @@
 #include "identity/identity.h"
 #include "remoteler/v1/tunnel.pb-c.h"
 
-#define RL_TUNNEL_DATA_BYTES_MAX 16384  /* in one frame */
+#define RL_TUNNEL_DATA_BYTES_MAX 16384    /* in one frame */
 #define RL_TUNNEL_CONTROL_BYTES_MAX 65536 /* a frame without data */
-#define RL_TUNNEL_JOIN_MS 10000         /* from open to join */
+#define RL_TUNNEL_JOIN_MS 10000           /* from open to join */
 #define RL_TUNNEL_STREAM_ID_BYTES 16
 #define RL_TUNNEL_TICKET_AGE_S_MAX 60
 
 /* ---- frames on the wire: 5-byte gRPC prefix and a Frame ---- */
 
-/** Bytes of the header of a data frame that carries n bytes at offset, to be put right before them. */
-size_t rl_frame_data_header_bytes(uint64_t offset, size_t n);
+#define RL_TUNNEL_PREFIX_BYTES 5
+#define RL_TUNNEL_DATA_HEADER_BYTES_MAX (RL_TUNNEL_PREFIX_BYTES + 1 + 10 + 1 + 3)
+/** Bytes of the header of a data frame at offset, to be put right before its payload. The length of
+ * the payload is always written in 3 bytes, so that a socket can be read into its place before
+ * that length is known. */
+size_t rl_frame_data_header_bytes(uint64_t offset);
+/** `n` 1..RL_TUNNEL_DATA_BYTES_MAX bytes of payload follow. Returns what it wrote. */
 size_t rl_frame_data_header_write(uint8_t *to, uint64_t offset, size_t n);
 /** A frame without data, whole with its prefix. */
 rl_code rl_frame_write(const Pb__Frame *frame, struct rl_buf *out, struct rl_error *err);
@@ -26,8 +31,8 @@ rl_code rl_frame_write(const Pb__Frame *frame, struct rl_buf *out, struct rl_err
 /** Takes a byte stream apart. Data is handed on as it comes, in pieces, never gathered. */
 struct rl_frame_reader;
 struct rl_frame_reader_ops {
-    /* A piece of data: `offset` is of its first byte. Return how many of n were taken; the rest is
-     * offered again by rl_frame_reader_feed's caller. */
+    /* A piece of data, at least one byte; `offset` is of its first. All of it is taken. An error
+     * ends the reading. */
     rl_code (*data)(void *context, uint64_t offset, const uint8_t *bytes, size_t n,
                     struct rl_error *err);
     /* Any frame without data (ack, eof, reset, resume, dial, join, opened); borrowed. */
@@ -35,9 +40,14 @@ struct rl_frame_reader_ops {
 };
 struct rl_frame_reader *rl_frame_reader_create(const struct rl_frame_reader_ops *ops,
                                                void *context);
-/** Errors: RL_E_INVAL malformed, out of limits; then the stream is to be reset. */
+/** Errors: RL_E_INVAL malformed, out of limits; or a callback's. The reader takes nothing more then
+ * and the stream is to be reset. Not from inside a callback, nor is the reader freed there. */
 rl_code rl_frame_reader_feed(struct rl_frame_reader *reader, struct rl_span bytes,
                              struct rl_error *err);
+/** The same up to the end of one frame: *taken says how far that was. For who reads the first frame
+ * only and relays the rest. */
+rl_code rl_frame_reader_feed_one(struct rl_frame_reader *reader, struct rl_span bytes,
+                                 size_t *taken, struct rl_error *err);
 /** True between frames: where a relay may begin. */
 bool rl_frame_reader_is_between(const struct rl_frame_reader *reader);
 void rl_frame_reader_free(struct rl_frame_reader **reader);

@@ -1,0 +1,89 @@
+/* end: one end of a tunnel. It joins a socket (a user's TLS at the proxy, a local program's at the
+ * agent) with a stream of frames and keeps the protocol: who speaks first, offsets,
+ * acknowledgements, half-close, reset. Payload is read from the socket straight into the
+ * transport's frame and written to the socket straight from the transport's buffer; only what the
+ * socket does not take is copied, and never more than a window of it.
+ *
+ *      dials:    dial ->  <- opened  data ...      (a proxy, to a broker or a direct node)
+ *      carries:  join ->  opened ->  data ...      (an agent, to a broker)
+ *      answers:  <- dial  opened ->  data ...      (a direct node, to a proxy)
+ *
+ * An end frees itself after `closed`. Everything is on the loop's thread. docs/protocols/tunnel.md.
+ */
+#ifndef RL_TUNNEL_END_H
+#define RL_TUNNEL_END_H
+
+#include "tunnel/socket.h"
+#include "tunnel/tunnel.h"
+
+#define RL_TUNNEL_ACK_BYTES 65536     /* an ack after this much of the sink's progress ... */
+#define RL_TUNNEL_ACK_MS 100          /* ... or this long after any */
+#define RL_TUNNEL_LINGER_MS 30000     /* to hand the sink what came before the stream ended */
+#define RL_TUNNEL_RESET_MS 2000       /* for a reset to be sent; then the stream is cancelled */
+#define RL_TUNNEL_WINDOW_BYTES 262144 /* default of window_bytes */
+
+struct rl_tunnel_end;
+
+/** What an end asks of the stream that it lives on. None of these calls back into the end. */
+struct rl_tunnel_transport {
+    void (*consume)(void *stream, size_t n); /* the sink took n of the bytes that arrived */
+    void (*wake)(void *stream);              /* rl_tunnel_end_produce() has something */
+    void (*cancel)(void *stream); /* end it at once; rl_tunnel_end_closed() comes later */
+};
+
+enum rl_tunnel_role { RL_TUNNEL_DIALS, RL_TUNNEL_CARRIES, RL_TUNNEL_ANSWERS };
+
+/** How it ended; borrowed for the call. */
+struct rl_tunnel_summary {
+    rl_code code;        /* RL_OK: both sides said that they were done, and all was delivered */
+    const char *message; /* "" when RL_OK */
+    bool by_far_end;     /* the reset or refusal came from there */
+    uint64_t bytes_from_socket, bytes_to_socket;
+};
+
+struct rl_tunnel_end_config {
+    struct rl_loop *loop;
+    enum rl_tunnel_role role;
+    const struct rl_tunnel_transport *transport;
+    size_t window_bytes;      /* that the stream was given: what may wait here. 0: the default */
+    uint32_t open_timeout_ms; /* for the first frame of the other side. 0: RL_TUNNEL_JOIN_MS */
+    /* dials: what the far end said; RL_OK: rl_tunnel_end_attach() or _abort() before it returns,
+     * because data may follow at once. Else `closed` follows by itself. */
+    void (*opened)(void *context, rl_code code, const char *message);
+    /* answers: who is said to come; borrowed. rl_tunnel_end_attach() or _refuse(), now or later. */
+    void (*dialled)(void *context, const Pb__DialOpen *dial);
+    /* Once and last: stream and socket are gone, and the end after it. */
+    void (*closed)(void *context, const struct rl_tunnel_summary *summary);
+    void *context;
+};
+
+/** The first frame is said here: `first` has only `dial` or only `join`; NULL for who answers.
+ * Then rl_tunnel_end_start(). Errors: RL_E_INVAL a frame beyond its limit. */
+rl_code rl_tunnel_end_create(const struct rl_tunnel_end_config *config, const Pb__Frame *first,
+                             struct rl_tunnel_end **out, struct rl_error *err);
+/** The stream is there. */
+void rl_tunnel_end_start(struct rl_tunnel_end *end, void *stream);
+/** Begins to move bytes; takes the socket. Who carries or answers says `opened` by it. `preface` is
+ * written to the socket before anything from the far end; at most RL_TUNNEL_PREFACE_BYTES_MAX. */
+#define RL_TUNNEL_PREFACE_BYTES_MAX 8192
+void rl_tunnel_end_attach(struct rl_tunnel_end *end, struct rl_socket **socket,
+                          struct rl_span preface);
+/** Who carries or answers says why not; the end closes. `code` is not RL_OK. */
+void rl_tunnel_end_refuse(struct rl_tunnel_end *end, rl_code code, const char *message);
+/** Ends it now, telling the far end why: a lock, an expired certificate, a stopping service. */
+void rl_tunnel_end_abort(struct rl_tunnel_end *end, rl_code code, const char *message);
+/** Bytes in either direction so far, for who shows or limits them. */
+void rl_tunnel_end_count(const struct rl_tunnel_end *end, uint64_t *from_socket,
+                         uint64_t *to_socket);
+
+/* ---- the stream's callbacks: see rpc/raw.h, whose shapes these have ---- */
+
+#define RL_TUNNEL_DEFER (-1)
+#define RL_TUNNEL_END (-2)
+void rl_tunnel_end_data(struct rl_tunnel_end *end, const uint8_t *bytes, size_t n);
+ptrdiff_t rl_tunnel_end_produce(struct rl_tunnel_end *end, uint8_t *to, size_t room);
+void rl_tunnel_end_half_closed(struct rl_tunnel_end *end);
+/** The stream is gone; nothing is asked of it from here on. */
+void rl_tunnel_end_closed(struct rl_tunnel_end *end, rl_code code, const char *message);
+
+#endif

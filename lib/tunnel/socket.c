@@ -1,0 +1,234 @@
+/* Interest in the descriptor is left standing after it was served and withdrawn only when it comes
+ * up again unused: a dialogue then costs no system call beyond its reads and writes. A watch whose
+ * peer has hung up while nobody wants anything is stopped, or it would be told in every turn.
+ */
+#include "tunnel/socket.h"
+
+#include <errno.h>
+#include <openssl/err.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+struct rl_socket {
+    struct rl_loop *loop;
+    struct rl_watch *watch; /* NULL: the peer hung up and nothing is wanted */
+    SSL *ssl;
+    int fd;
+    rl_socket_ready_fn fn;
+    void *context;
+    unsigned interest;                /* as the watch has it */
+    bool read_waits, write_waits;     /* refused with RL_SOCKET_WAIT, not yet told */
+    unsigned read_needs, write_needs; /* the event that each waits for: TLS may cross them */
+    bool is_drained; /* the last read took all there was; the next is an event's business */
+    bool finish_waits, is_finished;
+};
+
+static void on_event(void *context, int fd, unsigned events);
+
+static void want(struct rl_socket *s)
+{
+    unsigned events = (s->read_waits ? s->read_needs : 0) | (s->write_waits ? s->write_needs : 0) |
+                      (s->finish_waits ? (unsigned)RL_LOOP_WRITE : 0);
+    if (!s->watch) {
+        if (!events ||
+            rl_watch_start(s->loop, s->fd, events, on_event, s, &s->watch, NULL) != RL_OK)
+            return;
+    }
+    if ((events & s->interest) == events)
+        return; /* more than is needed stands already: see on_event */
+    s->interest |= events;
+    rl_watch_change(s->watch, s->interest);
+}
+
+static void finish_tls(struct rl_socket *s)
+{
+    ERR_clear_error();
+    int r = SSL_shutdown(s->ssl);
+    s->finish_waits = r < 0 && SSL_get_error(s->ssl, r) == SSL_ERROR_WANT_WRITE;
+    if (s->finish_waits)
+        want(s);
+}
+
+static void on_event(void *context, int fd, unsigned events)
+{
+    (void)fd;
+    struct rl_socket *s = context;
+    unsigned used = (s->read_waits ? s->read_needs : 0) | (s->write_waits ? s->write_needs : 0) |
+                    (s->finish_waits ? (unsigned)RL_LOOP_WRITE : 0);
+    if (events & RL_LOOP_HANGUP && !used) {
+        rl_watch_stop(&s->watch);
+        s->interest = 0;
+        return;
+    }
+    if (s->interest & ~used) {
+        s->interest = used;
+        rl_watch_change(s->watch, used);
+    }
+    if (s->finish_waits && events & RL_LOOP_WRITE)
+        finish_tls(s);
+    bool readable = s->read_waits && events & s->read_needs;
+    bool writable = s->write_waits && events & s->write_needs;
+    s->read_waits = s->read_waits && !readable;
+    s->write_waits = s->write_waits && !writable;
+    s->is_drained = s->is_drained && !readable;
+    if ((readable || writable) && s->fn)
+        s->fn(s->context, readable, writable);
+}
+
+rl_code rl_socket_create(struct rl_loop *loop, int fd, SSL *ssl, rl_socket_ready_fn fn,
+                         void *context, struct rl_socket **out, struct rl_error *err)
+{
+    struct rl_socket *s = rl_alloc(sizeof *s);
+    *s = (struct rl_socket){.loop = loop, .ssl = ssl, .fd = fd, .fn = fn, .context = context};
+    rl_code rc = rl_watch_start(loop, fd, 0, on_event, s, &s->watch, err);
+    if (rc != RL_OK) {
+        free(s);
+        return rc;
+    }
+    if (ssl)
+        SSL_set_mode(ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+                              SSL_MODE_RELEASE_BUFFERS);
+    *out = s;
+    return RL_OK;
+}
+
+void rl_socket_set_ready(struct rl_socket *socket, rl_socket_ready_fn fn, void *context)
+{
+    socket->fn = fn;
+    socket->context = context;
+}
+
+int rl_socket_fd(const struct rl_socket *socket)
+{
+    return socket->fd;
+}
+
+static ssize_t read_waits(struct rl_socket *s, unsigned needs)
+{
+    s->read_waits = true;
+    s->read_needs = needs;
+    want(s);
+    return RL_SOCKET_WAIT;
+}
+
+static ssize_t write_waits(struct rl_socket *s, unsigned needs)
+{
+    s->write_waits = true;
+    s->write_needs = needs;
+    want(s);
+    return RL_SOCKET_WAIT;
+}
+
+static ssize_t read_tls(struct rl_socket *s, uint8_t *to, size_t room)
+{
+    ERR_clear_error();
+    size_t n = 0;
+    int r = SSL_read_ex(s->ssl, to, room, &n);
+    if (r > 0)
+        return (ssize_t)n;
+    switch (SSL_get_error(s->ssl, r)) {
+    case SSL_ERROR_WANT_READ:
+        return read_waits(s, RL_LOOP_READ);
+    case SSL_ERROR_WANT_WRITE:
+        return read_waits(s, RL_LOOP_WRITE);
+    case SSL_ERROR_ZERO_RETURN:
+        return 0;
+    default: /* an end without close_notify among them: someone may have cut it off */
+        return RL_SOCKET_BROKEN;
+    }
+}
+
+static ssize_t read_plain(struct rl_socket *s, uint8_t *to, size_t room)
+{
+    if (s->is_drained) {
+        s->is_drained = false;
+        return read_waits(s, RL_LOOP_READ);
+    }
+    ssize_t n;
+    do
+        n = read(s->fd, to, room);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return errno == EAGAIN ? read_waits(s, RL_LOOP_READ) : RL_SOCKET_BROKEN;
+    s->is_drained = n > 0 && (size_t)n < room;
+    return n;
+}
+
+ssize_t rl_socket_read(struct rl_socket *socket, uint8_t *to, size_t room)
+{
+    RL_ASSERT(room > 0);
+    return socket->ssl ? read_tls(socket, to, room) : read_plain(socket, to, room);
+}
+
+static ssize_t write_tls(struct rl_socket *s, const uint8_t *from, size_t n)
+{
+    ERR_clear_error();
+    size_t written = 0;
+    int r = SSL_write_ex(s->ssl, from, n, &written);
+    if (r > 0)
+        return (ssize_t)written;
+    switch (SSL_get_error(s->ssl, r)) {
+    case SSL_ERROR_WANT_READ:
+        return write_waits(s, RL_LOOP_READ);
+    case SSL_ERROR_WANT_WRITE:
+        return write_waits(s, RL_LOOP_WRITE);
+    default:
+        return RL_SOCKET_BROKEN;
+    }
+}
+
+static ssize_t write_plain(struct rl_socket *s, const uint8_t *from, size_t n)
+{
+    ssize_t written;
+    do
+        written = send(s->fd, from, n, MSG_NOSIGNAL);
+    while (written < 0 && errno == EINTR);
+    if (written >= 0)
+        return written;
+    return errno == EAGAIN ? write_waits(s, RL_LOOP_WRITE) : RL_SOCKET_BROKEN;
+}
+
+ssize_t rl_socket_write(struct rl_socket *socket, const uint8_t *from, size_t n)
+{
+    RL_ASSERT(n > 0 && !socket->is_finished);
+    return socket->ssl ? write_tls(socket, from, n) : write_plain(socket, from, n);
+}
+
+void rl_socket_finish(struct rl_socket *socket)
+{
+    if (socket->is_finished)
+        return;
+    socket->is_finished = true;
+    if (socket->ssl)
+        finish_tls(socket);
+    else
+        shutdown(socket->fd, SHUT_WR);
+}
+
+void rl_socket_close(struct rl_socket **socket)
+{
+    if (!socket || !*socket)
+        return;
+    struct rl_socket *s = *socket;
+    *socket = NULL;
+    rl_watch_stop(&s->watch);
+    if (s->ssl && !s->is_finished) {
+        ERR_clear_error();
+        SSL_shutdown(s->ssl);
+    }
+    SSL_free(s->ssl);
+    close(s->fd);
+    free(s);
+}
+
+void rl_socket_abort(struct rl_socket **socket)
+{
+    if (!socket || !*socket)
+        return;
+    struct rl_socket *s = *socket;
+    struct linger now = {.l_onoff = 1, .l_linger = 0};
+    setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now); /* close() sends a TCP reset */
+    s->is_finished = true;                                      /* and no close_notify */
+    rl_socket_close(socket);
+}

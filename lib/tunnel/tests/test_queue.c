@@ -1,0 +1,86 @@
+#include "tunnel/queue.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+static uint8_t pattern(size_t i)
+{
+    return (uint8_t)(i * 31 + i / 251);
+}
+
+START_TEST(takes_up_to_its_maximum_and_no_more)
+{
+    struct rl_queue q;
+    rl_queue_init(&q, 40000);
+    uint8_t *raw = rl_alloc(40001);
+    ck_assert(rl_queue_put(&q, RL_SPAN(raw, 39999)));
+    ck_assert(!rl_queue_put(&q, RL_SPAN(raw, 2)));
+    ck_assert_uint_eq(q.n, 39999);
+    ck_assert(rl_queue_put(&q, RL_SPAN(raw, 1)));
+    ck_assert(!rl_queue_put(&q, RL_SPAN(raw, 1)));
+    rl_queue_fini(&q);
+    ck_assert_ptr_null(q.first);
+    ck_assert(!rl_queue_put(&q, RL_SPAN(raw, 40001)));
+    ck_assert(rl_queue_put(&q, RL_SPAN(raw, 40000)));
+    rl_queue_fini(&q);
+    free(raw);
+}
+END_TEST
+
+START_TEST(gives_back_every_byte_in_order)
+{
+    struct rl_queue q;
+    rl_queue_init(&q, 100000);
+    size_t put = 0, taken = 0;
+    unsigned seed = 7;
+    while (taken < 1000000) {
+        uint8_t bytes[5000];
+        size_t n = (size_t)rand_r(&seed) % sizeof bytes;
+        for (size_t i = 0; i < n; i++)
+            bytes[i] = pattern(put + i);
+        if (rl_queue_put(&q, RL_SPAN(bytes, n)))
+            put += n;
+        uint8_t out[7000];
+        size_t got = rl_queue_take(&q, out, (size_t)rand_r(&seed) % sizeof out);
+        for (size_t i = 0; i < got; i++)
+            ck_assert_uint_eq(out[i], pattern(taken + i));
+        taken += got;
+        ck_assert_uint_eq(q.n, put - taken);
+    }
+    rl_queue_fini(&q);
+}
+END_TEST
+
+START_TEST(keeps_the_front_where_it_is_until_it_is_dropped)
+{
+    struct rl_queue q;
+    rl_queue_init(&q, 100000);
+    uint8_t raw[16384] = {1};
+    ck_assert_uint_eq(rl_queue_front(&q).n, 0);
+    rl_queue_put(&q, RL_SPAN(raw, 100));
+    struct rl_span front = rl_queue_front(&q);
+    rl_queue_put(&q, RL_SPAN(raw, 16384));
+    struct rl_span later = rl_queue_front(&q);
+    ck_assert_ptr_eq(front.p, later.p);
+    ck_assert_uint_ge(later.n, front.n);
+    rl_queue_drop(&q, 16484);
+    ck_assert_uint_eq(rl_queue_front(&q).n, 0);
+    rl_queue_fini(&q);
+}
+END_TEST
+
+int main(void)
+{
+    TCase *tests = tcase_create("queue");
+    tcase_add_test(tests, takes_up_to_its_maximum_and_no_more);
+    tcase_add_test(tests, gives_back_every_byte_in_order);
+    tcase_add_test(tests, keeps_the_front_where_it_is_until_it_is_dropped);
+    Suite *suite = suite_create("queue");
+    suite_add_tcase(suite, tests);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? 1 : 0;
+}
