@@ -1,6 +1,6 @@
-/* rpc: one face for remote calls, over two transports that speak the same wire: gRPC C core (control,
- * service to service) and nghttp2 on our own TLS (data, and whatever faces the world). A handler can
- * not tell which called it. Services and messages are protobuf-c's descriptors.
+/* rpc: one face for remote calls, over two transports that speak the same wire: gRPC C core
+ * (control, service to service) and nghttp2 on our own TLS (data, and whatever faces the world). A
+ * handler can not tell which called it. Services and messages are protobuf-c's descriptors.
  *
  * Threads: a server or channel belongs to one loop, and every callback runs on that loop's thread,
  * whatever the transport. Unary handlers may run on workers instead. rl_rpc_reply, rl_rpc_fail,
@@ -16,14 +16,14 @@
 
 #include <protobuf-c/protobuf-c.h>
 
-#define RL_RPC_MESSAGE_BYTES_MAX (4u << 20)   /* a message, either way */
+#define RL_RPC_MESSAGE_BYTES_MAX (4u << 20) /* a message, either way */
 #define RL_RPC_METHOD_BYTES_MAX 128
 #define RL_RPC_SEND_QUEUE_BYTES_MAX (8u << 20) /* a stream's unsent messages */
 #define RL_RPC_CONCURRENT_CALLS_MAX 10000      /* on one connection */
 #define RL_RPC_CONNECTIONS_MAX 16000           /* of one server */
 #define RL_RPC_HANDSHAKES_MAX 1024             /* half-open: then the oldest makes room */
 #define RL_RPC_HANDSHAKE_MS 10000
-#define RL_RPC_KEEPALIVE_MS 10000 /* a PING after this silence ... */
+#define RL_RPC_KEEPALIVE_MS 10000         /* a PING after this silence ... */
 #define RL_RPC_KEEPALIVE_TIMEOUT_MS 10000 /* ... and the connection is dead this long after it */
 
 struct rl_rpc_call;
@@ -86,8 +86,8 @@ struct rl_rpc_handler {
     const char *method; /* its name in the descriptor */
     rl_rpc_unary_fn unary;
     const struct rl_rpc_stream_ops *stream;
-    rl_rpc_opened_fn opened;              /* with stream */
-    const struct rl_rpc_raw_ops *raw;     /* nghttp2 only */
+    rl_rpc_opened_fn opened;          /* with stream */
+    const struct rl_rpc_raw_ops *raw; /* nghttp2 only */
 };
 
 /** May this caller call this? Deny is the default: there is no server without one. */
@@ -103,11 +103,13 @@ struct rl_rpc_server_config {
     uint32_t message_bytes_max, concurrent_calls_max, connections_max;
     /* nghttp2: what a stream may hold, and the connection's queue */
     uint32_t stream_window_bytes, connection_window_bytes;
+    uint32_t keepalive_ms, keepalive_timeout_ms;
     /* Told when a connection is up and gone, with its number; may be NULL. */
     void (*connected)(void *context, const struct rl_rpc_peer *peer);
     void (*disconnected)(void *context, const struct rl_rpc_peer *peer, const char *reason);
     void *connection_context;
-    /* What a peer's certificate is held against while the connection lives; NULL: the wall clock. */
+    /* What a peer's certificate is held against while the connection lives; NULL: the wall clock.
+     */
     int64_t (*now_s)(void *context);
     void *now_context;
 };
@@ -125,8 +127,8 @@ void rl_rpc_server_add(struct rl_rpc_server *server, const ProtobufCServiceDescr
                        const struct rl_rpc_handler *handlers, size_t count, void *context);
 
 struct rl_rpc_listen {
-    const char *address;        /* HOST:PORT; port 0: a free one */
-    struct rl_tls_server *tls;  /* h2 */
+    const char *address;       /* HOST:PORT; port 0: a free one */
+    struct rl_tls_server *tls; /* h2 */
     /* gRPC core's own mutual TLS: */
     struct rl_tls_identity *identity;
     struct rl_trust *trust;
@@ -153,11 +155,13 @@ struct rl_rpc_channel_config {
     /* gRPC core's own TLS: */
     struct rl_tls_identity *identity;
     struct rl_trust *trust;
-    const char *peer_service;  /* "auth": who must answer */
-    uint32_t connect_timeout_ms; /* 0: 5000 */
+    const char *peer_service;                              /* "auth": who must answer */
+    uint32_t connect_timeout_ms;                           /* 0: 5000 */
     uint32_t stream_window_bytes, connection_window_bytes; /* h2; 0: 256 KiB and 64 KiB */
+    uint32_t keepalive_ms, keepalive_timeout_ms;           /* 0: the defaults above */
     /* The connection's state; may be NULL. `down` says why. A channel connects when it is first
-     * needed, and again for the next call; `stay_connected` makes it try by itself with back-off. */
+     * needed, and again for the next call; `stay_connected` makes it try by itself with back-off.
+     */
     void (*up)(void *context, const struct rl_rpc_peer *peer);
     void (*down)(void *context, rl_code code, const char *message);
     void *context;
@@ -176,8 +180,10 @@ void rl_rpc_channel_connect(struct rl_rpc_channel *channel);
 bool rl_rpc_channel_is_up(const struct rl_rpc_channel *channel);
 /** PINGs now and gives the connection `timeout_ms` to answer: when the network changed. */
 void rl_rpc_channel_probe(struct rl_rpc_channel *channel, uint32_t timeout_ms);
-/** Calls on the old connection go on; the next call connects anew (new certificate, new address). */
-void rl_rpc_channel_renew(struct rl_rpc_channel *channel, const char *address /* NULL: as before */);
+/** Calls on the old connection go on; the next call connects anew (new certificate, new address).
+ */
+void rl_rpc_channel_renew(struct rl_rpc_channel *channel,
+                          const char *address /* NULL: as before */);
 /** Every open call gets `closed`/`done`. On the loop's thread. */
 void rl_rpc_channel_free(struct rl_rpc_channel **channel);
 
@@ -193,8 +199,8 @@ void rl_rpc_unary(struct rl_rpc_channel *channel, const ProtobufCServiceDescript
 /** The same and waits: on another thread than the loop's it blocks; on the loop's own it turns the
  * loop (command lines). Owns: *reply by protobuf_c_message_free_unpacked(). */
 rl_code rl_rpc_unary_wait(struct rl_rpc_channel *channel, const ProtobufCServiceDescriptor *service,
-                          const char *method, const ProtobufCMessage *request,
-                          uint32_t deadline_ms, ProtobufCMessage **reply, struct rl_error *err);
+                          const char *method, const ProtobufCMessage *request, uint32_t deadline_ms,
+                          ProtobufCMessage **reply, struct rl_error *err);
 struct rl_rpc_call *rl_rpc_stream(struct rl_rpc_channel *channel,
                                   const ProtobufCServiceDescriptor *service, const char *method,
                                   uint32_t deadline_ms, const struct rl_rpc_stream_ops *ops,

@@ -24,7 +24,9 @@
 /* ---- who is at the other end: shared by a connection and its calls; any thread ---- */
 
 struct rl_rpc_remote {
-    struct rl_rpc_peer peer;
+    struct rl_rpc_peer peer; /* lends the two below */
+    struct rl_identity *identity;
+    char *address;
     atomic_uint refs;
 };
 /** Takes the caller's reference to `identity` (may be NULL), copies the address, gives it the next
@@ -105,7 +107,7 @@ struct rl_rpc_call {
     atomic_bool is_answered; /* server, unary: by rl_rpc_reply or rl_rpc_fail */
 
     struct rl_rpc_grave *grave; /* its server's or channel's */
-    struct rl_rpc_call *next_doomed, **doomed_link;
+    struct rl_rpc_call *next_doomed;
     rl_code doom_code;
     char *doom_message;
 };
@@ -115,6 +117,7 @@ struct rl_rpc_call {
 struct rl_rpc_grave {
     struct rl_rpc_call *first, **end;
     struct rl_task *bury;
+    bool *is_gone; /* told by fini when a callback frees the grave's owner */
 };
 void rl_rpc_grave_init(struct rl_rpc_grave *grave, struct rl_loop *loop);
 void rl_rpc_grave_fini(struct rl_rpc_grave *grave); /* closes them now */
@@ -124,6 +127,9 @@ void rl_rpc_call_unref(struct rl_rpc_call **call);             /* any thread; ta
 
 /** Client: it goes over this connection now. */
 void rl_rpc_call_connected(struct rl_rpc_call *call, struct rl_rpc_remote *remote);
+
+/** Cancels the call then; UINT64_MAX: never. */
+void rl_rpc_call_set_deadline(struct rl_rpc_call *call, uint64_t timeout_ms);
 
 /** May the next message be delivered? A transport asks before each. */
 bool rl_rpc_call_wants(const struct rl_rpc_call *call);

@@ -1,0 +1,353 @@
+/* server: sockets are accepted up to a limit of connections, and of half-open handshakes among
+ * them: beyond that the oldest handshake makes room, so that those who only knock keep nobody out.
+ */
+#include "rpc/h2/h2.h"
+
+#include "dial/dial.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define ACCEPTS_MAX 64      /* in one turn */
+#define ACCEPT_PAUSE_MS 100 /* when the process has no descriptor left */
+
+struct rl_h2_server {
+    struct rl_rpc_server base; /* first */
+    struct rl_h2_config config;
+    struct rl_h2_listener *listeners;
+    struct rl_h2_arrival *arrivals; /* newest first, as the two below */
+    struct rl_h2_connection *handshakes;
+    struct rl_h2_connection *connections;
+    size_t arrival_count, handshake_count, connection_count;
+
+    struct rl_timer *grace; /* of a drain */
+    struct rl_task *tell_drained;
+    bool is_draining;
+    void (*drained)(void *context);
+    void *drained_context;
+};
+
+static struct rl_h2_server *h2_server(struct rl_rpc_server *server)
+{
+    return (struct rl_h2_server *)server;
+}
+
+struct rl_loop *rl_h2_server_loop(const struct rl_h2_server *server)
+{
+    return server->base.config.loop;
+}
+
+int64_t rl_h2_server_now_s(const struct rl_h2_server *server)
+{
+    return server->config.now_s(server->config.now_context);
+}
+
+char *rl_h2_address_text(const struct sockaddr_storage *address)
+{
+    char host[NI_MAXHOST], port[NI_MAXSERV];
+    socklen_t length =
+        address->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+    if (getnameinfo((const struct sockaddr *)address, length, host, sizeof host, port, sizeof port,
+                    NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+        return rl_strdup("unknown:0");
+    return rl_sprintf(address->ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
+}
+
+/* ---- connections ---- */
+
+static void link_connection(struct rl_h2_connection **list, struct rl_h2_connection *c)
+{
+    c->next = *list;
+    if (c->next)
+        c->next->link = &c->next;
+    *list = c;
+    c->link = list;
+}
+
+static void unlink_connection(struct rl_h2_connection *c)
+{
+    *c->link = c->next;
+    if (c->next)
+        c->next->link = c->link;
+}
+
+static void on_opened(void *owner, struct rl_h2_connection *c)
+{
+    struct rl_h2_server *server = owner;
+    unlink_connection(c);
+    link_connection(&server->connections, c);
+    server->handshake_count--;
+    server->connection_count++;
+    const struct rl_rpc_server_config *config = &server->base.config;
+    if (config->connected)
+        config->connected(config->connection_context, &c->remote->peer);
+}
+
+static void tell_if_drained(struct rl_h2_server *server)
+{
+    if (server->is_draining && !server->connections && !server->handshakes && !server->arrivals)
+        rl_task_schedule(server->tell_drained);
+}
+
+static void on_closed(void *owner, struct rl_h2_connection *c, rl_code code, const char *reason)
+{
+    (void)code;
+    struct rl_h2_server *server = owner;
+    unlink_connection(c);
+    if (!c->remote || !c->session) {
+        server->handshake_count--;
+    } else {
+        server->connection_count--;
+        const struct rl_rpc_server_config *config = &server->base.config;
+        if (config->disconnected)
+            config->disconnected(config->connection_context, &c->remote->peer, reason);
+    }
+    tell_if_drained(server);
+}
+
+/* ---- arriving ---- */
+
+static void drop_oldest_handshake(struct rl_h2_server *server)
+{
+    struct rl_h2_connection *c = server->handshakes;
+    while (c->next)
+        c = c->next;
+    c->is_tls_broken = true;
+    rl_h2_connection_close(c, RL_E_EXHAUSTED, "too many handshakes at once");
+}
+
+static void drop_oldest_arrival(struct rl_h2_server *server)
+{
+    struct rl_h2_arrival *arrival = server->arrivals;
+    while (arrival->next)
+        arrival = arrival->next;
+    rl_h2_arrival_free(arrival);
+}
+
+void rl_h2_server_greet(struct rl_h2_listener *listener, int fd, struct rl_span early,
+                        const char *address)
+{
+    struct rl_h2_server *server = listener->server;
+    if (server->handshake_count >= RL_RPC_HANDSHAKES_MAX)
+        drop_oldest_handshake(server);
+    SSL *ssl = NULL;
+    if (rl_tls_accept(listener->tls, fd, early, NULL, &ssl, NULL) != RL_OK) {
+        close(fd);
+        return;
+    }
+    struct rl_h2_connection *c = NULL;
+    if (rl_h2_connection_create(&server->config, fd, ssl, address, RL_RPC_HANDSHAKE_MS, &c, NULL) !=
+        RL_OK)
+        return;
+    link_connection(&server->handshakes, c);
+    server->handshake_count++;
+}
+
+void rl_h2_server_add_arrival(struct rl_h2_server *server, struct rl_h2_arrival *arrival)
+{
+    if (server->arrival_count >= RL_RPC_HANDSHAKES_MAX)
+        drop_oldest_arrival(server);
+    server->arrival_count++;
+    arrival->next = server->arrivals;
+    if (arrival->next)
+        arrival->next->link = &arrival->next;
+    server->arrivals = arrival;
+    arrival->link = &server->arrivals;
+}
+
+void rl_h2_server_remove_arrival(struct rl_h2_server *server, struct rl_h2_arrival *arrival)
+{
+    server->arrival_count--;
+    *arrival->link = arrival->next;
+    if (arrival->next)
+        arrival->next->link = arrival->link;
+    tell_if_drained(server);
+}
+
+/* ---- listening ---- */
+
+static void on_accept_pause_over(void *context)
+{
+    struct rl_h2_listener *listener = context;
+    rl_watch_change(listener->watch, RL_LOOP_READ);
+}
+
+static bool is_full(const struct rl_h2_server *server)
+{
+    return server->connection_count + server->handshake_count + server->arrival_count >=
+           server->base.config.connections_max;
+}
+
+static void on_acceptable(void *context, int fd, unsigned events)
+{
+    (void)events;
+    struct rl_h2_listener *listener = context;
+    for (int i = 0; i < ACCEPTS_MAX; i++) {
+        int accepted = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (accepted >= 0) {
+            if (is_full(listener->server))
+                close(accepted);
+            else
+                rl_h2_arrive(listener, accepted);
+            continue;
+        }
+        if (errno == ECONNABORTED || errno == EINTR)
+            continue;
+        if (errno == EAGAIN)
+            return;
+        /* The socket stays readable: without a pause the loop would spin. */
+        rl_watch_change(listener->watch, 0);
+        rl_timer_arm(listener->pause, ACCEPT_PAUSE_MS);
+        return;
+    }
+}
+
+static void free_listener(struct rl_h2_listener *listener)
+{
+    rl_watch_stop(&listener->watch);
+    rl_timer_free(&listener->pause);
+    if (listener->fd >= 0)
+        close(listener->fd);
+    rl_tls_server_unref(&listener->tls);
+    rl_trust_unref(&listener->proxied_by);
+    free(listener);
+}
+
+static rl_code h2_listen(struct rl_rpc_server *base, const struct rl_rpc_listen *listen,
+                         uint16_t *port, struct rl_error *err)
+{
+    RL_ASSERT(listen->tls);
+    struct rl_h2_server *server = h2_server(base);
+    struct rl_loop *loop = base->config.loop;
+    struct rl_h2_listener *listener = rl_alloc(sizeof *listener);
+    *listener = (struct rl_h2_listener){.server = server, .fd = -1};
+    listener->tls = rl_tls_server_ref(listen->tls);
+    if (listen->proxied_by)
+        listener->proxied_by = rl_trust_ref(listen->proxied_by);
+    listener->pause = rl_timer_create(loop, on_accept_pause_over, listener);
+    rl_code rc = rl_listen(listen->address, &listener->fd, port, err);
+    if (rc == RL_OK)
+        rc = rl_watch_start(loop, listener->fd, RL_LOOP_READ, on_acceptable, listener,
+                            &listener->watch, err);
+    if (rc != RL_OK) {
+        free_listener(listener);
+        return rc;
+    }
+    listener->next = server->listeners;
+    server->listeners = listener;
+    return RL_OK;
+}
+
+/* An arrival or a handshake may still need its listener. */
+static void stop_listening(struct rl_h2_server *server)
+{
+    while (server->arrivals)
+        rl_h2_arrival_free(server->arrivals);
+    while (server->listeners) {
+        struct rl_h2_listener *listener = server->listeners;
+        server->listeners = listener->next;
+        free_listener(listener);
+    }
+}
+
+/* ---- ending ---- */
+
+static void close_all(struct rl_h2_server *server, const char *reason)
+{
+    while (server->handshakes)
+        rl_h2_connection_close(server->handshakes, RL_E_UNAVAILABLE, reason);
+    while (server->connections)
+        rl_h2_connection_close(server->connections, RL_E_UNAVAILABLE, reason);
+}
+
+static void on_drained(void *context)
+{
+    struct rl_h2_server *server = context;
+    server->is_draining = false;
+    rl_timer_disarm(server->grace);
+    if (server->drained)
+        server->drained(server->drained_context);
+}
+
+static void on_grace_over(void *context)
+{
+    close_all(context, "the server is going away");
+}
+
+static void h2_drain(struct rl_rpc_server *base, uint32_t grace_ms, void (*drained)(void *context),
+                     void *context)
+{
+    struct rl_h2_server *server = h2_server(base);
+    server->is_draining = true;
+    server->drained = drained;
+    server->drained_context = context;
+    stop_listening(server);
+    while (server->handshakes)
+        rl_h2_connection_close(server->handshakes, RL_E_UNAVAILABLE, "the server is going away");
+    for (struct rl_h2_connection *c = server->connections, *next; c; c = next) {
+        next = c->next;
+        rl_h2_connection_leave(c, grace_ms, "the server is going away");
+    }
+    rl_timer_arm(server->grace, grace_ms);
+    tell_if_drained(server);
+}
+
+static size_t h2_disconnect(struct rl_rpc_server *base, uint64_t connection, const char *reason)
+{
+    struct rl_h2_server *server = h2_server(base);
+    for (struct rl_h2_connection *c = server->connections; c; c = c->next)
+        if (c->remote->peer.connection == connection) {
+            rl_h2_connection_finish(c, reason);
+            return 1;
+        }
+    return 0;
+}
+
+static void h2_release(struct rl_rpc_server *base)
+{
+    struct rl_h2_server *server = h2_server(base);
+    stop_listening(server);
+    close_all(server, "the server was stopped");
+    rl_timer_free(&server->grace);
+    rl_task_free(&server->tell_drained);
+}
+
+static const struct rl_rpc_server_ops server_ops = {
+    .call = RL_H2_CALL_OPS,
+    .call_bytes = sizeof(struct rl_h2_stream),
+    .listen = h2_listen,
+    .drain = h2_drain,
+    .disconnect = h2_disconnect,
+    .release = h2_release,
+};
+
+rl_code rl_rpc_server_create_h2(const struct rl_rpc_server_config *config,
+                                struct rl_rpc_server **out, struct rl_error *err)
+{
+    (void)err;
+    struct rl_h2_server *server = rl_alloc(sizeof *server);
+    rl_rpc_server_init(&server->base, &server_ops, config);
+    server->config = (struct rl_h2_config){
+        .loop = config->loop,
+        .server = &server->base,
+        .stream_window_bytes = config->stream_window_bytes,
+        .connection_window_bytes = config->connection_window_bytes,
+        .concurrent_calls_max = server->base.config.concurrent_calls_max,
+        .keepalive_ms = config->keepalive_ms,
+        .keepalive_timeout_ms = config->keepalive_timeout_ms,
+        .now_s = config->now_s,
+        .now_context = config->now_context,
+        .owner = server,
+        .opened = on_opened,
+        .closed = on_closed,
+    };
+    rl_h2_config_set_defaults(&server->config);
+    server->grace = rl_timer_create(config->loop, on_grace_over, server);
+    server->tell_drained = rl_task_create(config->loop, on_drained, server);
+    *out = &server->base;
+    return RL_OK;
+}
