@@ -43,6 +43,22 @@ static bool has_principal(const struct rl_sshcert *cert, const char *wanted)
     return false;
 }
 
+/* Says which logins there would be: the user's own certificate is no secret to them. */
+static rl_code refuse_login(const struct rl_sshcert *cert, const char *login, struct rl_error *err)
+{
+    struct rl_buf names;
+    rl_buf_init(&names, RL_ERROR_MESSAGE_BYTES / 2);
+    size_t at = 0;
+    struct rl_span name;
+    while (rl_sshcert_principal(cert, &at, &name))
+        rl_buf_printf(&names, "%s%.*s", names.n ? ", " : "", (int)name.n, (const char *)name.p);
+    rl_code rc =
+        rl_fail(err, RL_E_DENIED, "the certificate does not allow login \"%s\"; it allows: %s",
+                login, names.n ? rl_buf_text(&names) : "none");
+    rl_buf_fini(&names);
+    return rc;
+}
+
 /* An address in network order; an IPv4 address in IPv6's clothes is the IPv4 one. */
 struct address {
     uint8_t bytes[16];
@@ -127,8 +143,7 @@ rl_code rl_sshcert_check_user(const struct rl_sshcert *cert, const char *login, 
     if (rc != RL_OK)
         return rc;
     if (!has_principal(cert, login))
-        return rl_fail(err, RL_E_DENIED, "login \"%s\" is not among the certificate's principals",
-                       login);
+        return refuse_login(cert, login, err);
     if (cert->has_source_address && !source_is_allowed(cert->source_address, peer_address))
         return rl_fail(err, RL_E_DENIED, "the certificate is not valid from address %s",
                        peer_address && *peer_address ? peer_address : "(unknown)");
@@ -154,7 +169,7 @@ rl_code rl_sshcert_check_possession(const struct rl_sshcert *cert, struct rl_spa
                                     struct rl_span signature, struct rl_span data,
                                     struct rl_error *err)
 {
-    const struct key_type *type = key_type_by_cert_name(cert->type_name);
+    const struct key_type *type = rl_key_type_by_cert_name(cert->type_name);
     RL_ASSERT(type);
     /* "rsa-sha2-512-cert-v01@openssh.com" asks for a signature by "rsa-sha2-512"; a security
      * key's certificate has its "@openssh.com" once, its signature too. */

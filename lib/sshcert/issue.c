@@ -79,7 +79,7 @@ static rl_code put_options(const struct rl_sshcert_option *options, size_t n, st
 static rl_code put_subject(struct rl_span subject, struct rl_buf *out, struct rl_error *err)
 {
     struct public_key key;
-    rl_code rc = public_key_parse(subject, &key, err);
+    rl_code rc = rl_public_key_parse(subject, &key, err);
     if (rc != RL_OK) {
         rl_error_prefix(err, "the key to certify");
         return rc;

@@ -115,9 +115,9 @@ static rl_code read_ca_key(struct rl_span ca_key, struct rl_error *err)
 {
     struct rl_cursor c = rl_cursor_of(ca_key);
     struct rl_span type = rl_cursor_string(&c);
-    if (key_type_by_cert_name(type))
+    if (rl_key_type_by_cert_name(type))
         return rl_fail(err, RL_E_INVAL, "certificate was signed by what is itself a certificate");
-    if (!key_type_by_name(type))
+    if (!rl_key_type_by_name(type))
         return rl_fail(err, RL_E_INVAL, "certificate's authority has an unsupported key");
     return RL_OK;
 }
@@ -129,7 +129,7 @@ static rl_code read_fields(struct rl_span blob, struct rl_sshcert *cert, struct 
     struct rl_cursor c = rl_cursor_of(blob);
     cert->blob = blob;
     cert->type_name = rl_cursor_string(&c);
-    const struct key_type *type = key_type_by_cert_name(cert->type_name);
+    const struct key_type *type = rl_key_type_by_cert_name(cert->type_name);
     if (!type)
         return rl_fail(err, RL_E_INVAL, "not a supported kind of OpenSSH certificate");
     rl_cursor_string(&c); /* nonce */
@@ -183,7 +183,7 @@ rl_code rl_sshcert_parse(struct rl_span blob, struct rl_sshcert *out, struct rl_
 rl_code rl_sshcert_subject_blob(const struct rl_sshcert *cert, struct rl_buf *out,
                                 struct rl_error *err)
 {
-    const struct key_type *type = key_type_by_cert_name(cert->type_name);
+    const struct key_type *type = rl_key_type_by_cert_name(cert->type_name);
     RL_ASSERT(type);
     size_t before = out->n;
     rl_buf_put_string(out, rl_span_of(type->name));

@@ -49,7 +49,7 @@ static bool verify_ecdsa(EVP_PKEY *key, const struct key_type *type, struct rl_s
     struct rl_cursor c = rl_cursor_of(raw);
     struct rl_span r = rl_cursor_string(&c);
     struct rl_span s = rl_cursor_string(&c);
-    if (!rl_cursor_done(&c) || !mpint_is_canonical(r) || !mpint_is_canonical(s) ||
+    if (!rl_cursor_done(&c) || !rl_mpint_is_canonical(r) || !rl_mpint_is_canonical(s) ||
         r.n > type->coordinate_bytes || s.n > type->coordinate_bytes)
         return false;
     bool ok = false;
@@ -142,7 +142,7 @@ rl_code rl_sshkey_verify(struct rl_span key_blob, struct rl_span algorithm,
     if (signature.n > RL_SSHKEY_SIGNATURE_BYTES_MAX)
         return rl_fail(err, RL_E_DENIED, "SSH signature is too large");
     struct public_key key;
-    rl_code rc = public_key_parse(key_blob, &key, err);
+    rl_code rc = rl_public_key_parse(key_blob, &key, err);
     if (rc != RL_OK)
         return rc;
     bool ok = verify_blob(&key, algorithm, signature, data);

@@ -13,7 +13,7 @@
 
 #define ED25519_BYTES 32
 
-bool mpint_is_canonical(struct rl_span m)
+bool rl_mpint_is_canonical(struct rl_span m)
 {
     if (m.n == 0 || (m.p[0] & 0x80))
         return false;
@@ -61,7 +61,7 @@ static EVP_PKEY *parse_rsa(struct rl_cursor *c)
 {
     struct rl_span exponent = rl_cursor_string(c);
     struct rl_span modulus = rl_cursor_string(c);
-    if (!mpint_is_canonical(exponent) || !mpint_is_canonical(modulus))
+    if (!rl_mpint_is_canonical(exponent) || !rl_mpint_is_canonical(modulus))
         return NULL;
     EVP_PKEY *key = NULL;
     OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
@@ -100,18 +100,18 @@ static EVP_PKEY *parse_family(struct rl_cursor *c, const struct key_type *type)
 
 static rl_code unknown_type(struct rl_span name, struct rl_error *err)
 {
-    if (key_type_by_cert_name(name))
+    if (rl_key_type_by_cert_name(name))
         return rl_fail(err, RL_E_INVAL, "a certificate stands where a plain key is wanted");
     return rl_fail(err, RL_E_INVAL, "not a supported SSH key type");
 }
 
-rl_code public_key_parse(struct rl_span blob, struct public_key *out, struct rl_error *err)
+rl_code rl_public_key_parse(struct rl_span blob, struct public_key *out, struct rl_error *err)
 {
     if (blob.n > RL_SSHKEY_BLOB_BYTES_MAX)
         return rl_fail(err, RL_E_INVAL, "SSH key of %zu bytes is too large", blob.n);
     struct rl_cursor c = rl_cursor_of(blob);
     struct rl_span name = rl_cursor_string(&c);
-    const struct key_type *type = key_type_by_name(name);
+    const struct key_type *type = rl_key_type_by_name(name);
     if (!type)
         return unknown_type(name, err);
     EVP_PKEY *pkey = parse_family(&c, type);
@@ -129,7 +129,7 @@ rl_code public_key_parse(struct rl_span blob, struct public_key *out, struct rl_
 rl_code rl_sshkey_public_parse(struct rl_span blob, EVP_PKEY **out, struct rl_error *err)
 {
     struct public_key key;
-    rl_code rc = public_key_parse(blob, &key, err);
+    rl_code rc = rl_public_key_parse(blob, &key, err);
     if (rc == RL_OK)
         *out = key.pkey;
     return rc;
@@ -170,7 +170,7 @@ static bool put_ecdsa(EVP_PKEY *key, struct rl_buf *out)
         EVP_PKEY_get_octet_string_param(key, OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY, point,
                                         sizeof point, &n) != 1)
         return false;
-    const struct key_type *type = key_type_by_group(group);
+    const struct key_type *type = rl_key_type_by_group(group);
     if (!type)
         return false;
     rl_buf_put_string(out, rl_span_of(type->name));

@@ -48,7 +48,7 @@ static const struct key_type types[] = {
      .coordinate_bytes = 33},
 };
 
-const struct key_type *key_type_by_name(struct rl_span name)
+const struct key_type *rl_key_type_by_name(struct rl_span name)
 {
     for (size_t i = 0; i < RL_COUNT(types); i++)
         if (rl_span_is(name, types[i].name))
@@ -56,7 +56,7 @@ const struct key_type *key_type_by_name(struct rl_span name)
     return NULL;
 }
 
-const struct key_type *key_type_by_cert_name(struct rl_span name)
+const struct key_type *rl_key_type_by_cert_name(struct rl_span name)
 {
     for (size_t i = 0; i < RL_COUNT(types); i++)
         if (rl_span_is(name, types[i].cert_name))
@@ -64,7 +64,7 @@ const struct key_type *key_type_by_cert_name(struct rl_span name)
     return NULL;
 }
 
-const struct key_type *key_type_by_group(const char *group)
+const struct key_type *rl_key_type_by_group(const char *group)
 {
     for (size_t i = 0; i < RL_COUNT(types); i++)
         if (types[i].group && !types[i].is_security_key && strcmp(types[i].group, group) == 0)

@@ -21,9 +21,9 @@ struct key_type {
 };
 
 /** NULL when there is none. */
-const struct key_type *key_type_by_name(struct rl_span name);
-const struct key_type *key_type_by_cert_name(struct rl_span name);
-const struct key_type *key_type_by_group(const char *group);
+const struct key_type *rl_key_type_by_name(struct rl_span name);
+const struct key_type *rl_key_type_by_cert_name(struct rl_span name);
+const struct key_type *rl_key_type_by_group(const char *group);
 
 /** A public key that was read. `application` borrows from the blob. */
 struct public_key {
@@ -32,8 +32,8 @@ struct public_key {
     struct rl_span application;
 };
 
-rl_code public_key_parse(struct rl_span blob, struct public_key *out, struct rl_error *err);
+rl_code rl_public_key_parse(struct rl_span blob, struct public_key *out, struct rl_error *err);
 /** A positive mpint without superfluous zeros (RFC 4251, 5): one spelling for each number. */
-bool mpint_is_canonical(struct rl_span mpint);
+bool rl_mpint_is_canonical(struct rl_span mpint);
 
 #endif

@@ -1,0 +1,70 @@
+/* room: starts the other rooms as fresh images of this program. What the monitor had in memory,
+ * the host key above all, is not in theirs. */
+#include "monitor.h"
+
+#include "sshd/confine.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#define HIGH_FD 64
+#define ARGUMENTS_MAX 4
+#define EXIT_NOT_RUN 127
+
+/* stdin, stdout and stderr lead nowhere: whoever takes a room over writes into no log. */
+static void silence(void)
+{
+    int null = open("/dev/null", O_RDWR);
+    for (int i = 0; i < 3; i++)
+        dup2(null, i);
+}
+
+static void place(const int *fds, size_t n)
+{
+    int high[ROOM_FDS_MAX];
+    for (size_t i = 0; i < n; i++)
+        high[i] = fcntl(fds[i], F_DUPFD, HIGH_FD);
+    for (size_t i = 0; i < n; i++)
+        dup2(high[i], RL_ROOM_FD_FIRST + (int)i);
+}
+
+/* In the child. Only what execve() needs is left open. */
+static _Noreturn void become_room(const int *fds, size_t fds_n, char *const arguments[])
+{
+    rl_confine_reset_signals();
+    silence();
+    int self = open("/proc/self/exe", O_RDONLY);
+    place(fds, fds_n);
+    int last = RL_ROOM_FD_FIRST + (int)fds_n;
+    if (self < 0 || dup3(self, last, O_CLOEXEC) < 0)
+        _exit(EXIT_NOT_RUN);
+    rl_confine_close_from(last + 1);
+    char *environment[] = {NULL};
+    fexecve(last, arguments, environment);
+    _exit(EXIT_NOT_RUN);
+}
+
+pid_t rl_room_start(const char *name, const int *fds, size_t fds_n, const char *empty_dir,
+                    uid_t uid)
+{
+    RL_ASSERT(fds_n <= ROOM_FDS_MAX);
+    pid_t pid = fork();
+    if (pid != 0)
+        return pid;
+    char *arguments[ARGUMENTS_MAX] = {rl_strdup(name), rl_strdup(empty_dir), rl_sprintf("%u", uid)};
+    become_room(fds, fds_n, arguments);
+}
+
+pid_t rl_room_start_connector(int fd, const struct account *as, bool is_root, const char *host,
+                              const char *port)
+{
+    pid_t pid = fork();
+    if (pid != 0)
+        return pid;
+    if (is_root && !rl_confine_become(as->uid, as->gid, as->groups, as->groups_n))
+        _exit(EXIT_NOT_RUN);
+    char *arguments[ARGUMENTS_MAX] = {rl_strdup(RL_SSHD_CONNECT_NAME), rl_strdup(host),
+                                      rl_strdup(port)};
+    become_room(&fd, 1, arguments);
+}

@@ -1,0 +1,141 @@
+"""What both test programs of the SSH server need: keys, an account of their own, a server."""
+import os
+import re
+import select
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+USER = "rl-sshd-test"
+UID = 61234
+
+
+class Checks:
+    """Counts what holds and what does not; prints each by name."""
+
+    def __init__(self):
+        self.failed = 0
+
+    def equal(self, name, got, want):
+        good = got == want
+        self.failed += not good
+        print(f"{'ok  ' if good else 'FAIL'} {name}" + ("" if good else f": {got!r}, not {want!r}"), flush=True)
+
+    def true(self, name, claim, shown=""):
+        self.failed += not claim
+        print(f"{'ok  ' if claim else 'FAIL'} {name}" + ("" if claim else f": {shown!r}"), flush=True)
+
+
+class Place:
+    """A directory with keys, certificates, and accounts that only our mount namespace sees."""
+
+    def __init__(self):
+        self.dir = tempfile.mkdtemp(prefix="rl-sshd-")
+        os.chmod(self.dir, 0o755)
+        os.mkdir(self.path("empty"), 0o755)
+        os.mkdir(self.path("home"), 0o700)
+        os.chown(self.path("home"), UID, UID)
+        for name, kind in (("ca", "ed25519"), ("hostca", "ed25519"), ("otherca", "ed25519"), ("host", "ed25519"),
+                           ("ed25519", "ed25519"), ("ecdsa", "ecdsa"), ("rsa", "rsa")):
+            self.keygen("-q", "-N", "", "-t", kind, "-f", self.path(name), "-C", name)
+        self.keygen("-q", "-s", self.path("hostca"), "-h", "-I", "host", "-n", "node-h", self.path("host.pub"))
+        for name in ("ed25519", "ecdsa", "rsa"):
+            self.sign(name)
+        self.write("passwd", open("/etc/passwd").read().rstrip("\n") + f"\n{USER}:x:{UID}:{UID}::{self.path('home')}:/bin/bash\n")
+        self.write("group", open("/etc/group").read().rstrip("\n") + f"\n{USER}:x:{UID}:\nrl-extra:x:61235:{USER}\n")
+        line = open(self.path("hostca.pub")).read()
+        self.write("known_ca", "@cert-authority node-h " + line)
+        self.write("known_key", "node-h " + open(self.path("host.pub")).read())
+
+    def path(self, name):
+        return os.path.join(self.dir, name)
+
+    def write(self, name, text):
+        with open(self.path(name), "w") as f:
+            f.write(text)
+
+    @staticmethod
+    def keygen(*args):
+        subprocess.run(["ssh-keygen", *args], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def sign(self, name, principals=f"root,nobody,{USER},forbidden", out=None, ca="ca", extra=()):
+        """Certifies the key `name`; with `out`, under that name."""
+        if out:
+            for suffix in ("", ".pub"):
+                shutil.copy(self.path(name + suffix), self.path(out + suffix))
+        self.keygen("-q", "-s", self.path(ca), "-I", "alice", "-n", principals, *extra, self.path((out or name) + ".pub"))
+
+    def close(self):
+        shutil.rmtree(self.dir)
+
+
+class Server:
+    """A harness process. Its lines are kept in `log`."""
+
+    def __init__(self, place, program, *args, as_user=False, env=None):
+        self.place = place
+        self.log = ""
+        mounts = f"mount --bind {place.path('passwd')} /etc/passwd && mount --bind {place.path('group')} /etc/group"
+        become = f"setpriv --reuid={UID} --regid={UID} --clear-groups " if as_user else ""
+        run = " ".join([program, f"--dir={place.dir}", *args])
+        self.process = subprocess.Popen(
+            ["unshare", "-m", "--propagation", "private", "sh", "-c", f"{mounts} && exec {become}{run}"],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, **(env or {})})
+        os.set_blocking(self.process.stdout.fileno(), False)
+        self.port = int(self.wait(r"^port (\d+)$").group(1))
+        self.config = place.path(f"ssh_config_{self.port}")
+        with open(self.config, "w") as f:
+            f.write(self.config_text())
+
+    def config_text(self):
+        p = self.place
+        return f"""Host n
+    HostName 127.0.0.1
+    Port {self.port}
+    HostKeyAlias node-h
+    User root
+    IdentityFile {p.path('ed25519')}
+    IdentitiesOnly yes
+    IdentityAgent none
+    UserKnownHostsFile {p.path('known_ca')}
+    GlobalKnownHostsFile /dev/null
+    StrictHostKeyChecking yes
+    UpdateHostKeys no
+    BatchMode yes
+    ConnectTimeout 20
+"""
+
+    def read(self, timeout):
+        ready, _, _ = select.select([self.process.stdout], [], [], timeout)
+        if ready:
+            self.log += (self.process.stdout.read() or b"").decode(errors="replace")
+
+    def wait(self, pattern, timeout=20):
+        """Waits until a line of the log matches."""
+        end = time.monotonic() + timeout
+        while True:
+            found = re.search(pattern, self.log, re.M)
+            if found or time.monotonic() > end or (self.process.poll() is not None):
+                if not found:
+                    raise AssertionError(f"no {pattern!r} in:\n{self.log}")
+                return found
+            self.read(0.2)
+
+    def ssh(self, *args, input=None, timeout=60, env=None, options=()):
+        """Runs stock ssh; gives (exit status, stdout, stderr)."""
+        done = subprocess.run(["ssh", "-F", self.config, *options, "n", *args], timeout=timeout,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              **({"stdin": subprocess.DEVNULL} if input is None else {}), **({"input": input} if input is not None else {}),
+                              env={**os.environ, **(env or {})})
+        return done.returncode, done.stdout, done.stderr.decode(errors="replace")
+
+    def out(self, *args, **named):
+        return self.ssh(*args, **named)[1].decode(errors="replace")
+
+    def close(self):
+        self.read(0)
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait()
+        self.process.stdout.close()
