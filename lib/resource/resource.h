@@ -15,27 +15,34 @@
 #define RL_RESOURCE_DEPTH_MAX 16
 #define RL_RESOURCE_REDACTED "<redacted>"
 
-/** Every document of a YAML (or JSON: it is YAML) text. Owns: *out by rl_resources_free(). */
+/** Every document of a YAML (or JSON: it is YAML) text; a top-level list is its items. Metadata and
+ * spec are never NULL in what comes out; `status` is dropped. A secret that reads "<redacted>"
+ * stays that text: whoever saves the resource keeps the one it has. Errors: RL_E_INVAL "line 7:
+ * spec.allow.node_label: unknown field; did you mean node_labels?"; RL_E_UNIMPLEMENTED for a kind
+ * that this version has no message of. Owns: *out by rl_resources_free(). */
 rl_code rl_resources_parse(struct rl_span text, Pb__Resource ***out, size_t *count,
                            struct rl_error *err);
 void rl_resources_free(Pb__Resource ***resources, size_t count);
 /** The document as JSON: kind, version, metadata, spec in the shape that the contract shows
  * (durations "12h", labels as maps, times RFC 3339). A new reference. */
 json_t *rl_resource_to_json(const Pb__Resource *resource);
-/** Documents separated by `---`. */
+/** Documents separated by `---`; appended to `out`. Errors: RL_E_EXHAUSTED beyond its maximum. */
 rl_code rl_resources_to_yaml(Pb__Resource *const *resources, size_t count, struct rl_buf *out,
                              struct rl_error *err);
 
 const char *rl_resource_kind(const Pb__Resource *resource);       /* "role" */
 Pb__Metadata *rl_resource_metadata(const Pb__Resource *resource); /* may be NULL */
 const char *rl_resource_name(const Pb__Resource *resource);       /* "" when it has none */
-/** The name by its kind's rules, labels, lists; roles by rl_authz_check_role's sibling rules are
- * checked at auth. */
+/** The name by its kind's rules, labels, the values of the spec. A role's patterns and rules are
+ * rl_authz_check_role()'s. Errors: RL_E_INVAL. */
 rl_code rl_resource_check(const Pb__Resource *resource, struct rl_error *err);
 /** Every kind that `tctl get` knows; NULL-terminated. Accepts plurals in rl_resource_kind_of. */
 const char *const *rl_resource_kinds(void);
 const char *rl_resource_kind_of(const char *text); /* "roles" -> "role"; NULL: unknown */
-/** "a=b,c=d" as labels. Owns: free each by pb__label__free_unpacked and the array. */
+/** This version has a message of it; else the answer is "not in this version". */
+bool rl_resource_kind_is_here(const char *kind);
+/** "a=b,c=d" as labels; "" is none. Errors: RL_E_INVAL, a key twice too. Owns: free each by
+ * pb__label__free_unpacked and the array. */
 rl_code rl_labels_parse(const char *text, Pb__Label ***out, size_t *count, struct rl_error *err);
 
 #endif
