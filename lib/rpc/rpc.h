@@ -142,6 +142,10 @@ void rl_rpc_server_drain(struct rl_rpc_server *server, uint32_t grace_ms,
                          void (*drained)(void *context), void *context);
 /** Closes everything at once; every open call gets `closed`. On the loop's thread. */
 void rl_rpc_server_free(struct rl_rpc_server **server);
+/** gRPC core: new handshakes use these from now on; running connections keep theirs, but who calls on
+ * them is checked again by `trust`. (h2: rl_tls_server_reload.) After listening. */
+rl_code rl_rpc_server_reload_grpc(struct rl_rpc_server *server, struct rl_tls_identity *identity,
+                                  struct rl_trust *trust, struct rl_error *err);
 /** Ends the connections of a caller (an agent by its UUID) with GOAWAY; how many. */
 size_t rl_rpc_server_disconnect(struct rl_rpc_server *server, uint64_t connection,
                                 const char *reason);
@@ -184,6 +188,10 @@ void rl_rpc_channel_probe(struct rl_rpc_channel *channel, uint32_t timeout_ms);
  */
 void rl_rpc_channel_renew(struct rl_rpc_channel *channel,
                           const char *address /* NULL: as before */);
+/** gRPC core: as rl_rpc_channel_renew, with another certificate and other authorities. (h2:
+ * rl_tls_client_reload.) */
+rl_code rl_rpc_channel_reload_grpc(struct rl_rpc_channel *channel, struct rl_tls_identity *identity,
+                                   struct rl_trust *trust, struct rl_error *err);
 /** Every open call gets `closed`/`done`. On the loop's thread. */
 void rl_rpc_channel_free(struct rl_rpc_channel **channel);
 
