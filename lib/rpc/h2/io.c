@@ -26,19 +26,12 @@ static void set_events(struct rl_h2_connection *c)
                                                                 : RL_LOOP_READ);
 }
 
-static void close_broken(struct rl_h2_connection *c, const char *what)
+static void close_broken(struct rl_h2_connection *c)
 {
-    unsigned long error = ERR_peek_last_error();
-    const char *reason = ERR_reason_error_string(error);
-    int system_error = errno;
-    char text[RL_ERROR_MESSAGE_BYTES];
-    snprintf(text, sizeof text, "%s %s: %s", what, c->address,
-             reason         ? reason
-             : system_error ? strerror(system_error)
-                            : "the connection broke");
-    ERR_clear_error();
+    struct rl_error err;
+    rl_code code = rl_tls_explain(c->ssl, 0, &err);
     c->is_tls_broken = true;
-    rl_h2_connection_close(c, RL_E_UNAVAILABLE, text);
+    rl_h2_connection_close(c, code, err.message);
 }
 
 /* ---- out ---- */
@@ -57,7 +50,7 @@ static enum io_result write_some(struct rl_h2_connection *c, const uint8_t **p, 
         int why = SSL_get_error(c->ssl, 0);
         if (why == SSL_ERROR_WANT_WRITE || why == SSL_ERROR_WANT_READ)
             return IO_BLOCKED;
-        close_broken(c, "writing to");
+        close_broken(c);
         return IO_OVER;
     }
     return IO_OK;
@@ -154,10 +147,7 @@ static enum io_result read_once(struct rl_h2_connection *c)
         c->read_wants_write = why == SSL_ERROR_WANT_WRITE;
         if (why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE)
             return IO_BLOCKED;
-        if (why == SSL_ERROR_ZERO_RETURN)
-            rl_h2_connection_close(c, RL_E_UNAVAILABLE, "the other side closed the connection");
-        else
-            close_broken(c, "reading from");
+        close_broken(c);
         return IO_OVER;
     }
     rl_h2_keepalive_heard(c);
