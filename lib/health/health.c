@@ -190,7 +190,7 @@ static struct MHD_Daemon *start_daemon(struct rl_health *health, int fd)
 
 rl_code rl_health_start(const char *address, struct rl_health **out, struct rl_error *err)
 {
-    int fd;
+    int fd = -1;
     rl_code rc = open_listener(address, &fd, err);
     if (rc != RL_OK)
         return rc;

@@ -165,7 +165,7 @@ static rl_code read_mapping(struct reader *reader, struct rl_error *err)
         rc = next(reader, err);
         if (rc != RL_OK || reader->event.type == YAML_MAPPING_END_EVENT)
             break;
-        const struct rl_setting *row;
+        const struct rl_setting *row = NULL;
         rc = find_row(reader, is_seen, &row, err);
         if (rc == RL_OK)
             rc = read_value(reader, row, err);
@@ -226,8 +226,8 @@ static rl_code load(const char *path, char **text, size_t *n, struct rl_error *e
 
 rl_code rl_settings_read_file(struct reading *reading, const char *path, struct rl_error *err)
 {
-    char *text;
-    size_t n;
+    char *text = NULL;
+    size_t n = 0;
     rl_code rc = load(path, &text, &n, err);
     if (rc != RL_OK)
         return rc;

@@ -204,7 +204,7 @@ static void pause_after_race(unsigned attempt)
 static rl_code run(struct rl_store *store, const char *begin, rl_store_fn fn, void *context,
                    struct rl_error *err)
 {
-    struct rl_db *db;
+    struct rl_db *db = NULL;
     uint64_t deadline_ms = rl_clock_boot_ms() + store->wait_ms;
     rl_code rc = borrow(store, &db, err);
     if (rc != RL_OK)

@@ -217,9 +217,8 @@ static struct mark marked(char letter)
 
 static void turn_until(size_t n)
 {
-    uint64_t start = rl_loop_now_ms(loop);
-    while (order_n < n && rl_loop_now_ms(loop) < start + 5000)
-        rl_loop_turn(loop, 1000);
+    while (order_n < n) /* only a timer ends the wait */
+        rl_loop_turn(loop, -1);
 }
 
 START_TEST(fires_timers_in_the_order_of_their_time)
@@ -240,6 +239,29 @@ START_TEST(fires_timers_in_the_order_of_their_time)
         ck_assert(!rl_timer_is_armed(marks[i].timer));
         rl_timer_free(&marks[i].timer);
     }
+}
+END_TEST
+
+static void arm_both(void *context)
+{
+    struct mark *marks = context;
+    for (size_t i = 0; i < 2; i++)
+        rl_timer_arm(marks[i].timer, 3);
+}
+
+START_TEST(fires_timers_of_one_time_in_the_order_of_arming)
+{
+    forget_order();
+    struct mark marks[] = {marked('a'), marked('b')};
+    for (size_t i = RL_COUNT(marks); i-- > 0;)
+        marks[i].timer = rl_timer_create(loop, mark, &marks[i]);
+    for (size_t round = 1; round <= 4; round++) {
+        rl_loop_post(loop, arm_both, marks); /* in a turn the time stands still */
+        turn_until(2 * round);
+    }
+    ck_assert_str_eq(order, "abababab");
+    for (size_t i = 0; i < RL_COUNT(marks); i++)
+        rl_timer_free(&marks[i].timer);
 }
 END_TEST
 
@@ -585,6 +607,7 @@ int main(void)
     tcase_add_test(t, does_not_tell_what_is_no_longer_asked_for);
     tcase_add_test(t, refuses_what_can_not_be_watched);
     tcase_add_test(t, fires_timers_in_the_order_of_their_time);
+    tcase_add_test(t, fires_timers_of_one_time_in_the_order_of_arming);
     tcase_add_test(t, fires_many_timers_in_order_and_not_the_disarmed);
     tcase_add_test(t, arming_again_moves_a_timer);
     tcase_add_test(t, a_timer_that_arms_itself_waits_for_the_next_turn);
