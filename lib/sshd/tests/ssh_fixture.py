@@ -1,11 +1,11 @@
 """What both test programs of the SSH server need: keys, an account of their own, a server."""
 import os
 import re
-import select
 import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 
 USER = "rl-sshd-test"
@@ -26,6 +26,14 @@ class Checks:
     def true(self, name, claim, shown=""):
         self.failed += not claim
         print(f"{'ok  ' if claim else 'FAIL'} {name}" + ("" if claim else f": {shown!r}"), flush=True)
+
+
+    def run(self, part, *args):
+        """A part of the test; what it could not finish has failed."""
+        try:
+            part(self, *args)
+        except (AssertionError, OSError, ValueError, subprocess.SubprocessError) as e:
+            self.true(part.__name__, False, str(e)[-3000:])
 
 
 class Place:
@@ -83,20 +91,21 @@ class Server:
         self.process = subprocess.Popen(
             ["unshare", "-m", "--propagation", "private", "sh", "-c", f"{mounts} && exec {become}{run}"],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, **(env or {})})
-        os.set_blocking(self.process.stdout.fileno(), False)
+        self.reader = threading.Thread(target=self.read, daemon=True)
+        self.reader.start()
         self.port = int(self.wait(r"^port (\d+)$").group(1))
-        self.config = place.path(f"ssh_config_{self.port}")
-        with open(self.config, "w") as f:
-            f.write(self.config_text())
+        self.config = self.config_for("ed25519")
 
-    def config_text(self):
+    def config_for(self, key):
+        """An ssh_config with this key and its certificate, and no other."""
         p = self.place
-        return f"""Host n
+        name = f"ssh_config_{self.port}_{key}"
+        p.write(name, f"""Host n
     HostName 127.0.0.1
     Port {self.port}
     HostKeyAlias node-h
     User root
-    IdentityFile {p.path('ed25519')}
+    IdentityFile {p.path(key)}
     IdentitiesOnly yes
     IdentityAgent none
     UserKnownHostsFile {p.path('known_ca')}
@@ -105,37 +114,37 @@ class Server:
     UpdateHostKeys no
     BatchMode yes
     ConnectTimeout 20
-"""
+""")
+        return p.path(name)
 
-    def read(self, timeout):
-        ready, _, _ = select.select([self.process.stdout], [], [], timeout)
-        if ready:
-            self.log += (self.process.stdout.read() or b"").decode(errors="replace")
+    def read(self):
+        """Keeps reading: a server that cannot print its events would wait."""
+        for line in self.process.stdout:
+            self.log += line.decode(errors="replace")
 
     def wait(self, pattern, timeout=20):
         """Waits until a line of the log matches."""
         end = time.monotonic() + timeout
         while True:
             found = re.search(pattern, self.log, re.M)
-            if found or time.monotonic() > end or (self.process.poll() is not None):
-                if not found:
-                    raise AssertionError(f"no {pattern!r} in:\n{self.log}")
+            if found:
                 return found
-            self.read(0.2)
+            if time.monotonic() > end or not self.reader.is_alive():
+                raise AssertionError(f"no {pattern!r} in:\n{self.log}")
+            time.sleep(0.02)
 
-    def ssh(self, *args, input=None, timeout=60, env=None, options=()):
+    def ssh(self, *args, input=None, timeout=60, env=None, options=(), key=None):
         """Runs stock ssh; gives (exit status, stdout, stderr)."""
-        done = subprocess.run(["ssh", "-F", self.config, *options, "n", *args], timeout=timeout,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                              **({"stdin": subprocess.DEVNULL} if input is None else {}), **({"input": input} if input is not None else {}),
-                              env={**os.environ, **(env or {})})
+        config = self.config_for(key) if key else self.config
+        done = subprocess.run(["ssh", "-F", config, *options, "n", *args], timeout=timeout,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, **(env or {})},
+                              **({"stdin": subprocess.DEVNULL} if input is None else {"input": input}))
         return done.returncode, done.stdout, done.stderr.decode(errors="replace")
 
     def out(self, *args, **named):
         return self.ssh(*args, **named)[1].decode(errors="replace")
 
     def close(self):
-        self.read(0)
         self.process.send_signal(signal.SIGTERM)
         self.process.wait()
-        self.process.stdout.close()
+        self.reader.join(10)

@@ -119,7 +119,7 @@ static void print_event(void *ctx, const struct rl_sshd_event *e)
     (void)ctx;
     dprintf(STDOUT_FILENO,
             "event %s session=%s login=%s channel=%u kind=%d outcome=%d pty=%d size=%ux%u exit=%d "
-            "signal=%s in=%llu out=%llu host=%s port=%u direction=%s command=%s reason=%s\n",
+            "signal=%s in=%llu out=%llu host=%s port=%u direction=%s command=%.300s reason=%s\n",
             types[e->type], e->session_id, e->login, e->channel, (int)e->kind, (int)e->outcome,
             e->pty, e->columns, e->rows, e->exit_code, e->signal, (unsigned long long)e->bytes_in,
             (unsigned long long)e->bytes_out, e->host, e->port, e->direction, e->command,
@@ -194,6 +194,24 @@ static _Noreturn void serve(struct harness *h, int connection, int control)
     _exit(0);
 }
 
+/* In the place of one whose monitor is gone. */
+static void keep_control(struct harness *h, int control)
+{
+    char byte;
+    for (size_t i = 0; i < CONNECTIONS_MAX; i++) {
+        int *slot = &h->controls[i];
+        if (*slot >= 0 && recv(*slot, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0) {
+            close(*slot);
+            *slot = -1;
+        }
+        if (*slot < 0) {
+            *slot = control;
+            return;
+        }
+    }
+    close(control);
+}
+
 static void take_connection(struct harness *h, int listener)
 {
     int connection = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
@@ -207,12 +225,7 @@ static void take_connection(struct harness *h, int listener)
     }
     close(connection);
     close(pair[1]);
-    for (size_t i = 0; i < CONNECTIONS_MAX; i++)
-        if (h->controls[i] < 0) {
-            h->controls[i] = pair[0];
-            return;
-        }
-    close(pair[0]);
+    keep_control(h, pair[0]);
 }
 
 static void end_all(struct harness *h)

@@ -97,19 +97,22 @@ static void put_start(struct channel *c, enum rl_sshd_kind kind, const char *com
     rl_buf_put_string(&m->body, rl_buf_span(&c->environment));
 }
 
-/* A refusal's reason is shown where the command would have written its errors. */
+#define EXIT_REFUSED 255 /* what ssh says of itself when it fails */
+
+/* A refused request would end the client before it has shown why. So it becomes a session that
+ * says the reason on its stderr and exits. */
 static int refused(struct channel *c)
 {
     char text[RL_SSHD_MESSAGE_BYTES_MAX];
-    char line[RL_SSHD_MESSAGE_BYTES_MAX + 2];
+    struct part *part = &c->to_client[ERR];
     struct rl_cursor fields = rl_wire_fields(&c->transport->message);
     rl_wire_text(&fields, text, sizeof text);
-    c->has_started = false;
-    if (*text) {
-        int n = snprintf(line, sizeof line, "%s\r\n", text);
-        ssh_channel_write_stderr(c->ssh, line, (uint32_t)n);
-    }
-    return SSH_ERROR;
+    part->at = 0;
+    part->n = (size_t)snprintf((char *)part->bytes, sizeof part->bytes, "%s\r\n",
+                               *text ? text : "this node refused the session");
+    c->has_exited = true;
+    c->exit_code = EXIT_REFUSED;
+    return SSH_OK;
 }
 
 /* One socket for a terminal; for the rest a descriptor each. */
