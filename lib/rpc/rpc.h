@@ -118,7 +118,12 @@ struct rl_rpc_server;
 /** Over nghttp2. */
 rl_code rl_rpc_server_create_h2(const struct rl_rpc_server_config *config,
                                 struct rl_rpc_server **out, struct rl_error *err);
-/** Over gRPC core (rpc/grpc/; services only: never in a process that forks). */
+/** Over gRPC core (rpc/grpc/; services only: never in a process that forks). It owns its connections
+ * and says little of them. So: one address for each server; `connected` and `disconnected` are never
+ * called and connections_max is not held; a connection has its number from its first call on, and may
+ * get another one after a long pause; rl_rpc_server_disconnect() ends the calls of a connection. Its
+ * TLS can not be given a lowest version (1.51): both ends are ours. No connection ends when its
+ * certificate does: every call is held against the time instead. */
 rl_code rl_rpc_server_create_grpc(const struct rl_rpc_server_config *config,
                                   struct rl_rpc_server **out, struct rl_error *err);
 /** Every method of the descriptor must have its handler, and no other: checked by assertion.
@@ -177,6 +182,10 @@ struct rl_rpc_channel_config {
 struct rl_rpc_channel;
 rl_code rl_rpc_channel_create_h2(const struct rl_rpc_channel_config *config,
                                  struct rl_rpc_channel **out, struct rl_error *err);
+/** Over gRPC core: the same restrictions. The server's certificate has to carry the DNS name
+ * PEER_SERVICE.CLUSTER.remoteler.internal, whatever address it is reached by. A call with a deadline
+ * waits that long for a connection; one without fails when the first attempt does. There is no PING
+ * to be asked for: rl_rpc_channel_probe() only cuts a back-off short. */
 rl_code rl_rpc_channel_create_grpc(const struct rl_rpc_channel_config *config,
                                    struct rl_rpc_channel **out, struct rl_error *err);
 /** Connects now, if it is not. */

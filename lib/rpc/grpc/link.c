@@ -23,6 +23,9 @@ static grpc_arg text(const char *key, char *value)
 static grpc_channel *create_core(const struct rl_rpc_channel_config *config,
                                  grpc_channel_credentials *credentials)
 {
+    uint32_t keepalive_ms = config->keepalive_ms ? config->keepalive_ms : RL_RPC_KEEPALIVE_MS;
+    uint32_t timeout_ms =
+        config->keepalive_timeout_ms ? config->keepalive_timeout_ms : RL_RPC_KEEPALIVE_TIMEOUT_MS;
     /* The name that gRPC core insists on finding in the certificate, and sends as SNI: every
        certificate of the service carries it, whatever address it is reached by. */
     char *name = rl_sprintf("%s.%s%s", config->peer_service, rl_trust_cluster(config->trust),
@@ -39,8 +42,8 @@ static grpc_channel *create_core(const struct rl_rpc_channel_config *config,
         integer(GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, -1),
         integer(GRPC_ARG_ENABLE_PER_MESSAGE_COMPRESSION, 0),
         integer(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0),
-        integer(GRPC_ARG_KEEPALIVE_TIME_MS, RL_RPC_KEEPALIVE_MS),
-        integer(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, RL_RPC_KEEPALIVE_TIMEOUT_MS),
+        integer(GRPC_ARG_KEEPALIVE_TIME_MS, (int)keepalive_ms),
+        integer(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, (int)timeout_ms),
         integer(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1),
         integer(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0),
         integer(GRPC_ARG_CLIENT_IDLE_TIMEOUT_MS, INT_MAX),

@@ -11,9 +11,6 @@
 #include <stdlib.h>
 
 #define CALLS_ASKED_FOR 32
-/* A client of ours sends a keepalive after RL_RPC_KEEPALIVE_MS; half of that may not be too fast.
- */
-#define PING_INTERVAL_MS_MIN (RL_RPC_KEEPALIVE_MS / 2)
 
 struct rl_grpc_server {
     struct rl_rpc_server server; /* the shared part; first */
@@ -128,6 +125,9 @@ static grpc_arg integer(const char *key, int value)
 
 static grpc_server *create_core(const struct rl_rpc_server_config *config)
 {
+    uint32_t keepalive_ms = config->keepalive_ms ? config->keepalive_ms : RL_RPC_KEEPALIVE_MS;
+    uint32_t timeout_ms =
+        config->keepalive_timeout_ms ? config->keepalive_timeout_ms : RL_RPC_KEEPALIVE_TIMEOUT_MS;
     grpc_arg args[] = {
         /* two servers would share a port without a word */
         integer(GRPC_ARG_ALLOW_REUSEPORT, 0),
@@ -139,12 +139,11 @@ static grpc_server *create_core(const struct rl_rpc_server_config *config)
         integer(GRPC_ARG_ENABLE_PER_MESSAGE_COMPRESSION, 0),
         integer(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0),
         integer(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, RL_RPC_HANDSHAKE_MS),
-        integer(GRPC_ARG_KEEPALIVE_TIME_MS, RL_RPC_KEEPALIVE_MS),
-        integer(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, RL_RPC_KEEPALIVE_TIMEOUT_MS),
+        integer(GRPC_ARG_KEEPALIVE_TIME_MS, (int)keepalive_ms),
+        integer(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, (int)timeout_ms),
         integer(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1),
         integer(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0),
         /* a client that probes its connection is not banned for it (ENHANCE_YOUR_CALM) */
-        integer(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, PING_INTERVAL_MS_MIN),
         integer(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0),
         integer(GRPC_ARG_ENABLE_CHANNELZ, 0),
     };

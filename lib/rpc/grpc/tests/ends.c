@@ -260,8 +260,12 @@ static void make_server_tls(struct ends *ends)
 void ends_serve(struct ends *ends, enum over over)
 {
     struct rl_error err;
-    struct rl_rpc_server_config config = {
-        .loop = ends->loop, .authorize = authorize, .authorize_context = &ends->seen};
+    struct rl_rpc_server_config config = {.loop = ends->loop,
+                                          .authorize = authorize,
+                                          .authorize_context = &ends->seen,
+                                          .keepalive_ms = ends->keepalive_ms,
+                                          .keepalive_timeout_ms = ends->keepalive_ms,
+                                          .now_s = ends->now_s};
     if (over == OVER_H2 && !ends->server_tls)
         make_server_tls(ends);
     rl_code rc = over == OVER_H2 ? rl_rpc_server_create_h2(&config, &ends->server, &err)
@@ -316,7 +320,11 @@ void ends_connect(struct ends *ends, enum over over, const char *peer_service)
                                            .address = ends->address,
                                            .up = on_up,
                                            .down = on_down,
-                                           .context = ends};
+                                           .context = ends,
+                                           .stay_connected = ends->stay_connected,
+                                           .keepalive_ms = ends->keepalive_ms,
+                                           .keepalive_timeout_ms = ends->keepalive_ms,
+                                           .now_s = ends->now_s};
     if (over == OVER_H2) {
         make_client_tls(ends, peer_service);
         config.tls = ends->client_tls;

@@ -45,6 +45,10 @@ struct ends {
     unsigned up, down;
     rl_code down_code;
     char down_message[512];
+    /* set before ends_serve() or ends_connect(); 0: the defaults */
+    uint32_t keepalive_ms;
+    bool stay_connected;
+    int64_t (*now_s)(void *context);
 };
 
 void ends_init(struct ends *ends);
