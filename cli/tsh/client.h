@@ -1,0 +1,41 @@
+/* client: tsh's connection to auth (or audit), end to end through the proxy. */
+#ifndef TSH_CLIENT_H
+#define TSH_CLIENT_H
+
+#include "profile.h"
+#include "rpc/rpc.h"
+
+#define TSH_CALL_MS 20000
+
+struct tsh_client {
+    struct rl_loop *loop;
+    struct rl_tls_client *tls;
+    struct rl_rpc_channel *channel;
+};
+
+/** As the profile's user. `service` is "auth" or "audit". */
+rl_code tsh_client_open(const struct tsh_profile *profile, const char *service,
+                        struct tsh_client *out, struct rl_error *err);
+/** Before a login: whom to believe. Exactly one of trust, pin, insecure. `cluster` NULL: whatever
+ * cluster the proxy has. */
+struct tsh_bootstrap {
+    const char *proxy;
+    struct rl_trust *trust;
+    const char *cluster;
+    const char *pin;
+    bool insecure;
+};
+rl_code tsh_client_open_bootstrap(const struct tsh_bootstrap *how, struct tsh_client *out,
+                                  struct rl_error *err);
+/** One call, waited for. Owns: *reply by protobuf_c_message_free_unpacked(). RL_E_UNAUTHENTICATED
+ * is said as "login expired". */
+rl_code tsh_client_call(struct tsh_client *client, const ProtobufCServiceDescriptor *service,
+                        const char *method, const ProtobufCMessage *request,
+                        ProtobufCMessage **reply, struct rl_error *err);
+void tsh_client_close(struct tsh_client *client);
+
+/** The profile's own certificate and key, and its trust. */
+rl_code tsh_identity(const struct tsh_profile *profile, struct rl_tls_identity **identity,
+                     struct rl_trust **trust, struct rl_error *err);
+
+#endif

@@ -1,0 +1,183 @@
+/* sshconfig: OpenSSH reads this file with a shell's help, so nothing unchecked goes into it: names
+ * pass lib/names, paths are quoted, and a path that cannot be quoted is refused.
+ */
+#include "sshconfig.h"
+
+#include "bytes/encoding.h"
+#include "clock/clock.h"
+#include "names/names.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define CONFIG_BYTES_MAX (8u << 20)
+
+rl_code tsh_sshconfig_keep_nodes(const struct tsh_profile *profile,
+                                 const Pb__ListNodesResponse *nodes, struct rl_error *err)
+{
+    struct rl_buf list;
+    rl_buf_init(&list, CONFIG_BYTES_MAX);
+    for (size_t i = 0; i < nodes->n_nodes; i++) {
+        const Pb__Node *node = nodes->nodes[i]->node;
+        if (node->spec && rl_name_check_node(node->spec->name, NULL) == RL_OK)
+            rl_buf_printf(&list, "%s\n", node->spec->name);
+        if (node->metadata && rl_name_is_uuid(node->metadata->name))
+            rl_buf_printf(&list, "%s\n", node->metadata->name);
+    }
+    char *path = tsh_profile_path(profile, "nodes");
+    rl_code rc = list.failed ? rl_fail(err, RL_E_EXHAUSTED, "too many nodes for one ssh_config")
+                             : tsh_file_write(path, rl_buf_span(&list), err);
+    free(path);
+    rl_buf_fini(&list);
+    return rc;
+}
+
+int64_t tsh_sshconfig_age_s(const struct tsh_profile *profile)
+{
+    struct stat st;
+    char *path = tsh_profile_path(profile, "nodes");
+    int64_t age = stat(path, &st) == 0 ? rl_clock_wall_s() - (int64_t)st.st_mtime : INT64_MAX;
+    free(path);
+    return age;
+}
+
+/* ---- the file ---- */
+
+/* OpenSSH has no escape for a double quote, and % and $ begin its own substitutions. */
+static rl_code check_path(const char *path, struct rl_error *err)
+{
+    for (const char *c = path; *c; c++)
+        if (*c == '"' || *c == '\\' || *c == '%' || *c == '$' || *c == '\'' || *c == '`' ||
+            (unsigned char)*c < ' ')
+            return rl_fail(err, RL_E_INVAL,
+                           "OpenSSH can not be told of a path with the character \"%c\": %s", *c,
+                           path);
+    return RL_OK;
+}
+
+static rl_code own_path(char out[PATH_MAX], struct rl_error *err)
+{
+    ssize_t n = readlink("/proc/self/exe", out, PATH_MAX - 1);
+    if (n <= 0)
+        return rl_fail_errno(err, RL_E_INTERNAL, "where is this program?");
+    out[n] = '\0';
+    return check_path(out, err);
+}
+
+/* The names of one profile, separated by `separator`. */
+static rl_code put_names(const struct tsh_profile *profile, char separator, struct rl_buf *out,
+                         struct rl_error *err)
+{
+    struct rl_buf list;
+    rl_buf_init(&list, CONFIG_BYTES_MAX);
+    char *path = tsh_profile_path(profile, "nodes");
+    rl_code rc = tsh_file_read(path, &list, err);
+    free(path);
+    if (rc == RL_E_NOT_FOUND)
+        rc = RL_OK;
+    char *save = NULL;
+    char *text = rl_strdup(rl_buf_text(&list));
+    for (char *name = strtok_r(text, "\n", &save); name; name = strtok_r(NULL, "\n", &save))
+        if (rl_name_check_node(name, NULL) == RL_OK || rl_name_is_uuid(name))
+            rl_buf_printf(out, "%s%c", name, separator);
+    free(text);
+    rl_buf_printf(out, "*.%s", tsh_profile_text(profile, "cluster"));
+    rl_buf_fini(&list);
+    return rc;
+}
+
+static rl_code put_known_hosts(const struct tsh_profile *profile, struct rl_error *err)
+{
+    Pb__TrustBundle *trust = NULL;
+    struct rl_buf out;
+    rl_buf_init(&out, CONFIG_BYTES_MAX);
+    rl_code rc = tsh_profile_trust(profile, &trust, err);
+    for (size_t i = 0; rc == RL_OK && i < trust->n_host_ssh_cas; i++) {
+        const ProtobufCBinaryData *key = &trust->host_ssh_cas[i];
+        struct rl_cursor c = rl_cursor_of(RL_SPAN(key->data, key->len));
+        struct rl_span type = rl_cursor_string(&c);
+        char *blob = rl_base64_encode(RL_SPAN(key->data, key->len));
+        rl_buf_put_text(&out, "@cert-authority ");
+        rc = put_names(profile, ',', &out, err);
+        rl_buf_printf(&out, " %.*s %s\n", (int)type.n, (const char *)type.p, blob);
+        free(blob);
+    }
+    if (rc == RL_OK && out.failed)
+        rc = rl_fail(err, RL_E_EXHAUSTED, "too many nodes for one known_hosts");
+    if (rc == RL_OK) {
+        char *path = tsh_profile_path(profile, "known_hosts");
+        rc = tsh_file_write(path, rl_buf_span(&out), err);
+        free(path);
+    }
+    if (trust)
+        pb__trust_bundle__free_unpacked(trust, NULL);
+    rl_buf_fini(&out);
+    return rc;
+}
+
+/* The command goes through a shell, with the name that a person (or a repository's URL) gave inside
+ * single quotes: a name with a single quote is not ours. */
+static rl_code put_profile(const struct tsh_profile *profile, const char *tsh, struct rl_buf *out,
+                           struct rl_error *err)
+{
+    rl_code rc = check_path(profile->dir, err);
+    if (rc == RL_OK)
+        rc = put_known_hosts(profile, err);
+    if (rc != RL_OK)
+        return rc;
+    rl_buf_put_text(out, "Host ");
+    if ((rc = put_names(profile, ' ', out, err)) != RL_OK)
+        return rc;
+    rl_buf_printf(out,
+                  " \"!*'*\"\n"
+                  "    ProxyCommand '%s' proxy ssh --home='%s' --proxy=%s -- '%%n:%%p'\n"
+                  "    IdentityFile \"%s/id\"\n"
+                  "    CertificateFile \"%s/id-cert.pub\"\n"
+                  "    IdentitiesOnly yes\n"
+                  "    UserKnownHostsFile \"%s/known_hosts\"\n"
+                  "    GlobalKnownHostsFile /dev/null\n"
+                  "    StrictHostKeyChecking yes\n"
+                  "    HostKeyAlgorithms ssh-ed25519-cert-v01@openssh.com\n"
+                  "    UpdateHostKeys no\n"
+                  "    CheckHostIP no\n\n",
+                  tsh, profile->home, tsh_profile_text(profile, "proxy"), profile->dir,
+                  profile->dir, profile->dir);
+    return RL_OK;
+}
+
+rl_code tsh_sshconfig_write(const char *home, struct rl_error *err)
+{
+    char tsh[PATH_MAX];
+    char **names = NULL;
+    struct rl_buf out;
+    rl_buf_init(&out, CONFIG_BYTES_MAX);
+    rl_code rc = own_path(tsh, err);
+    if (rc == RL_OK && (rc = check_path(home, err)) == RL_OK)
+        rc = tsh_profile_names(home, &names, err);
+    rl_buf_put_text(&out, "# Written by tsh at each login; changes are lost. Its hosts are the "
+                          "nodes that you may see.\n\n");
+    for (size_t i = 0; rc == RL_OK && names[i]; i++) {
+        struct tsh_profile profile = {
+            .home = rl_strdup(home),
+            .name = rl_strdup(names[i]),
+            .dir = rl_sprintf("%s/profiles/%s", home, names[i]),
+        };
+        if (tsh_profile_load(&profile, NULL) == RL_OK)
+            rc = put_profile(&profile, tsh, &out, err);
+        tsh_profile_fini(&profile);
+    }
+    if (rc == RL_OK && out.failed)
+        rc = rl_fail(err, RL_E_EXHAUSTED, "too many nodes for one ssh_config");
+    if (rc == RL_OK) {
+        char *path = rl_sprintf("%s/ssh_config", home);
+        rc = tsh_file_write(path, rl_buf_span(&out), err);
+        free(path);
+    }
+    tsh_profile_names_free(&names);
+    rl_buf_fini(&out);
+    return rc;
+}
