@@ -21,7 +21,8 @@ rl_code tsh_file_read(const char *path, struct rl_buf *out, struct rl_error *err
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return rl_fail_errno(err, errno == ENOENT ? RL_E_NOT_FOUND : RL_E_INVAL, "reading %s", path);
+        return rl_fail_errno(err, errno == ENOENT ? RL_E_NOT_FOUND : RL_E_INVAL, "reading %s",
+                             path);
     rl_code rc = RL_OK;
     for (;;) {
         uint8_t *to = rl_buf_reserve(out, 4096);
@@ -121,7 +122,8 @@ rl_code tsh_home(bool create, char **out, struct rl_error *err)
 
 /* ---- profiles ---- */
 
-/* "root.example.com:443" -> "root.example.com_443": what a host and port can have fits a file name. */
+/* "root.example.com:443" -> "root.example.com_443": what a host and port can have fits a file name.
+ */
 static rl_code name_of(const char *proxy, char **out, struct rl_error *err)
 {
     char *host = NULL;
@@ -196,8 +198,9 @@ rl_code tsh_profile_open(const char *proxy, struct tsh_profile *out, struct rl_e
         return rc;
     rc = tsh_profile_load(out, err);
     if (rc == RL_E_NOT_FOUND)
-        rc = rl_fail(err, RL_E_UNAUTHENTICATED, "not logged in%s%s; run tsh login --proxy=HOST:PORT",
-                     proxy ? " at " : "", proxy ? proxy : "");
+        rc =
+            rl_fail(err, RL_E_UNAUTHENTICATED, "not logged in%s%s; run tsh login --proxy=HOST:PORT",
+                    proxy ? " at " : "", proxy ? proxy : "");
     if (rc != RL_OK)
         tsh_profile_fini(out);
     return rc;
@@ -290,8 +293,8 @@ rl_code tsh_profile_set_current(const struct tsh_profile *profile, struct rl_err
 
 rl_code tsh_profile_forget(struct tsh_profile *profile, struct rl_error *err)
 {
-    static const char *const files[] = {"tls.key", "tls.pem", "id",    "id.pub",
-                                        "id-cert.pub", "nodes", "profile"};
+    static const char *const files[] = {"tls.key",     "tls.pem", "id",     "id.pub",
+                                        "id-cert.pub", "nodes",   "profile"};
     rl_code rc = RL_OK;
     for (size_t i = 0; i < RL_COUNT(files); i++) {
         char *path = tsh_profile_path(profile, files[i]);
@@ -325,8 +328,8 @@ rl_code tsh_profile_names(const char *home, char ***out, struct rl_error *err)
 {
     char *path = rl_sprintf("%s/profiles", home);
     DIR *dir = opendir(path);
-    rl_code rc = dir || errno == ENOENT ? RL_OK
-                                        : rl_fail_errno(err, RL_E_INVAL, "reading %s", path);
+    rl_code rc =
+        dir || errno == ENOENT ? RL_OK : rl_fail_errno(err, RL_E_INVAL, "reading %s", path);
     free(path);
     if (rc != RL_OK)
         return rc;

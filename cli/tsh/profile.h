@@ -21,9 +21,9 @@
 rl_code tsh_home(bool create, char **out, struct rl_error *err);
 
 struct tsh_profile {
-    char *home;   /* TSH_HOME */
-    char *name;   /* HOST_PORT */
-    char *dir;    /* HOME/profiles/NAME */
+    char *home;     /* TSH_HOME */
+    char *name;     /* HOST_PORT */
+    char *dir;      /* HOME/profiles/NAME */
     json_t *status; /* the object of `tsh status`; NULL: never logged in */
 };
 
@@ -40,8 +40,8 @@ rl_code tsh_profile_check_valid(const struct tsh_profile *profile, struct rl_err
 /** A member of the status object as text, "" when it is none. */
 const char *tsh_profile_text(const struct tsh_profile *profile, const char *key);
 /** Keeps what a login brought and makes this profile the current one. */
-rl_code tsh_profile_save(struct tsh_profile *profile, json_t *status,
-                         const Pb__TrustBundle *trust, struct rl_error *err);
+rl_code tsh_profile_save(struct tsh_profile *profile, json_t *status, const Pb__TrustBundle *trust,
+                         struct rl_error *err);
 rl_code tsh_profile_set_current(const struct tsh_profile *profile, struct rl_error *err);
 /** Forgets keys and certificates; the trust stays, for the next login. */
 rl_code tsh_profile_forget(struct tsh_profile *profile, struct rl_error *err);

@@ -62,8 +62,8 @@ static rl_code replace(const char *path, struct rl_span content, const struct st
     rl_code rc = RL_OK;
     int fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0 || (content.n && write(fd, content.p, content.n) != (ssize_t)content.n) ||
-        (old && (fchown(fd, old->st_uid, old->st_gid) != 0 ||
-                 fchmod(fd, old->st_mode & 07777) != 0)) ||
+        (old &&
+         (fchown(fd, old->st_uid, old->st_gid) != 0 || fchmod(fd, old->st_mode & 07777) != 0)) ||
         fsync(fd) != 0 || rename(fresh, path) != 0) {
         rc = rl_fail_errno(err, RL_E_UNAVAILABLE, "writing %s (use --no-ssh-config and ssh -F)",
                            path);

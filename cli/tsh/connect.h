@@ -1,0 +1,31 @@
+/* connect: remoteler-connect: TLS to the proxy with the user's certificate, a request that names a
+ * target, an answer, then raw bytes. docs/protocols/connect.md.
+ */
+#ifndef TSH_CONNECT_H
+#define TSH_CONNECT_H
+
+#include "profile.h"
+
+#include <openssl/ssl.h>
+
+struct tsh_target {
+    char *name; /* a node's name or id */
+    uint16_t port;
+};
+
+struct tsh_connection {
+    SSL *ssl;
+    int fd;
+    struct rl_tls_client *tls;
+};
+
+/** `kind` is "ssh". Errors: the proxy's own words and code. */
+rl_code tsh_connect(const struct tsh_profile *profile, const char *kind,
+                    const struct tsh_target *target, struct tsh_connection *out,
+                    struct rl_error *err);
+/** Bytes both ways until both sides are done; half-close is passed on. */
+rl_code tsh_connection_relay(struct tsh_connection *connection, int in, int out,
+                             struct rl_error *err);
+void tsh_connection_close(struct tsh_connection *connection);
+
+#endif

@@ -1,0 +1,20 @@
+/* inventory: the nodes that the user may see, asked of auth, and kept for OpenSSH. */
+#ifndef TSH_INVENTORY_H
+#define TSH_INVENTORY_H
+
+#include "profile.h"
+
+/** Asks, keeps, and writes $TSH_HOME/ssh_config anew. Owns: *out by
+ * pb__list_nodes_response__free_unpacked(). `search` NULL: all. */
+rl_code tsh_inventory_list(const struct tsh_profile *profile, const char *search,
+                           Pb__Label *const *labels, size_t label_count,
+                           Pb__ListNodesResponse **out, struct rl_error *err);
+rl_code tsh_inventory_refresh(const struct tsh_profile *profile, struct rl_error *err);
+/** The contract's array of `tsh ls`. A new reference. */
+json_t *tsh_inventory_json(const Pb__ListNodesResponse *nodes, const char *cluster);
+/** What the person meant by NODE, UUID or LABEL=VALUE: exactly one node. Errors: RL_E_DENIED "no
+ * such node" (4); RL_E_INVAL when several match. Borrowed from `nodes`. */
+rl_code tsh_inventory_pick(const Pb__ListNodesResponse *nodes, const char *target,
+                           const Pb__VisibleNode **out, struct rl_error *err);
+
+#endif

@@ -1,0 +1,163 @@
+#include "inventory.h"
+#include "resource/resource.h"
+#include "sshconfig.h"
+#include "tsh.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct ls_settings {
+    char *cluster, *search, *format, *proxy;
+    bool verbose;
+};
+
+#define AT(field) offsetof(struct ls_settings, field)
+static const struct rl_setting rows[] = {
+    {.name = "cluster",
+     .type = RL_SETTING_TEXT,
+     .offset = AT(cluster),
+     .environment = "TSH_CLUSTER",
+     .help = "the cluster; your proxy's own unless said"},
+    {.name = "proxy",
+     .type = RL_SETTING_ADDRESS,
+     .offset = AT(proxy),
+     .help = "the profile of this proxy; the last one unless said"},
+    {.name = "search",
+     .type = RL_SETTING_TEXT,
+     .offset = AT(search),
+     .help = "only nodes with this text in name, host name or labels"},
+    {.name = "verbose",
+     .letter = 'v',
+     .type = RL_SETTING_SWITCH,
+     .offset = AT(verbose),
+     .fallback = "no",
+     .help = "ids, host names, versions and when each was last seen"},
+    {.name = "format",
+     .type = RL_SETTING_TEXT,
+     .offset = AT(format),
+     .fallback = "text",
+     .help = "text, json or yaml"},
+};
+
+static const struct rl_settings_spec spec = {
+    .program = "tsh ls",
+    .summary = "the nodes that you may see",
+    .usage = "[flags] [LABEL=VALUE ...]",
+    .example = "tsh ls env=dev --format=json",
+    .rows = rows,
+    .count = RL_COUNT(rows),
+    .positional_max = 64,
+};
+
+static const struct rl_column brief[] = {
+    {"NODE", "name"},     {"MODE", "mode"},     {"STATUS", "status"},
+    {"LABELS", "labels"}, {"LOGINS", "logins"},
+};
+static const struct rl_column verbose[] = {
+    {"NODE", "name"},           {"ID", "id"},         {"HOSTNAME", "hostname"},
+    {"CLUSTER", "cluster"},     {"MODE", "mode"},     {"STATUS", "status"},
+    {"LAST SEEN", "last_seen"}, {"LABELS", "labels"}, {"LOGINS", "logins"},
+    {"VERSION", "version"},
+};
+
+/* For people: labels as k=v, an offline node says since when, a node without a name its id. */
+static void make_readable(json_t *array)
+{
+    size_t i;
+    json_t *node;
+    json_array_foreach(array, i, node)
+    {
+        const char *key;
+        json_t *value, *labels = json_array();
+        json_object_foreach(json_object_get(node, "labels"), key, value)
+        {
+            char *pair = rl_sprintf("%s=%s", key, json_string_value(value));
+            json_array_append_new(labels, json_string(pair));
+            free(pair);
+        }
+        json_object_set_new(node, "labels", labels);
+        if (json_is_null(json_object_get(node, "name")))
+            json_object_set(node, "name", json_object_get(node, "id"));
+        const char *seen = json_string_value(json_object_get(node, "last_seen"));
+        if (seen && strcmp(json_string_value(json_object_get(node, "status")), "offline") == 0) {
+            char *since = rl_sprintf("offline since %s", seen);
+            json_object_set_new(node, "status", json_string(since));
+            free(since);
+        }
+    }
+}
+
+static rl_code print(const Pb__ListNodesResponse *nodes, const struct ls_settings *s,
+                     enum rl_format format, const char *cluster, struct rl_error *err)
+{
+    json_t *array = tsh_inventory_json(nodes, cluster);
+    if (format == RL_FORMAT_TEXT)
+        make_readable(array);
+    rl_code rc =
+        s->verbose
+            ? rl_output_table(stdout, format, array, verbose, RL_COUNT(verbose), "No nodes.", err)
+            : rl_output_table(stdout, format, array, brief, RL_COUNT(brief), "No nodes.", err);
+    json_decref(array);
+    return rc;
+}
+
+static rl_code parse_labels(const struct rl_positionals *rest, Pb__Label ***labels, size_t *count,
+                            struct rl_error *err)
+{
+    struct rl_buf text;
+    rl_buf_init(&text, 65536);
+    for (size_t i = 0; i < rest->count; i++)
+        rl_buf_printf(&text, "%s%s", i ? "," : "", rest->items[i]);
+    rl_code rc = rest->count ? rl_labels_parse(rl_buf_text(&text), labels, count, err) : RL_OK;
+    rl_buf_fini(&text);
+    return rc;
+}
+
+static rl_code list(const struct ls_settings *s, const struct rl_positionals *rest,
+                    enum rl_format format, struct rl_error *err)
+{
+    struct tsh_profile profile = {0};
+    Pb__ListNodesResponse *nodes = NULL;
+    Pb__Label **labels = NULL;
+    size_t count = 0;
+    rl_code rc = parse_labels(rest, &labels, &count, err);
+    if (rc == RL_OK)
+        rc = tsh_profile_open(s->proxy, &profile, err);
+    const char *cluster = tsh_profile_text(&profile, "cluster");
+    if (rc == RL_OK && s->cluster && strcmp(s->cluster, cluster) != 0)
+        rc =
+            rl_fail(err, RL_E_NOT_FOUND, "no such cluster \"%s\"; this is %s", s->cluster, cluster);
+    if (rc == RL_OK)
+        rc = tsh_inventory_list(&profile, s->search, labels, count, &nodes, err);
+    /* Only a whole list says which hosts are nodes. */
+    if (rc == RL_OK && !s->search && !count &&
+        (rc = tsh_sshconfig_keep_nodes(&profile, nodes, err)) == RL_OK)
+        rc = tsh_sshconfig_write(profile.home, err);
+    if (rc == RL_OK)
+        rc = print(nodes, s, format, cluster, err);
+    if (nodes)
+        pb__list_nodes_response__free_unpacked(nodes, NULL);
+    for (size_t i = 0; i < count; i++)
+        pb__label__free_unpacked(labels[i], NULL);
+    free(labels);
+    tsh_profile_fini(&profile);
+    return rc;
+}
+
+int tsh_ls(int argc, char **argv)
+{
+    struct ls_settings s = {0};
+    struct rl_positionals rest = {0};
+    struct rl_error err;
+    enum rl_format format;
+    rl_code rc = rl_settings_read(&spec, argc, argv, &s, &rest, &err);
+    if (rc == RL_OK)
+        rc = rl_format_parse(s.format, &format, &err);
+    if (rc != RL_OK) {
+        rl_settings_free(&spec, &s);
+        return tsh_usage(rc, &err);
+    }
+    rc = list(&s, &rest, format, &err);
+    rl_settings_free(&spec, &s);
+    return rc == RL_OK ? RL_EXIT_DONE : tsh_fail(&err);
+}

@@ -1,0 +1,83 @@
+#include "tsh.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct command {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *help;
+};
+
+static const struct command commands[] = {
+    {"login", tsh_login, "log in to a cluster"},
+    {"logout", tsh_logout, "forget this login"},
+    {"signup", tsh_signup, "redeem an invitation"},
+    {"passwd", tsh_passwd, "change your password"},
+    {"status", tsh_status, "who you are and until when"},
+    {"clusters", tsh_clusters, "the clusters that you may reach"},
+    {"ls", tsh_ls, "the nodes that you may see"},
+    {"ssh", tsh_ssh, "a shell or a command on a node"},
+    {"scp", tsh_scp, "copy files to and from nodes"},
+    {"config", tsh_config, "the OpenSSH configuration for your nodes"},
+    {"proxy", NULL, "proxy ssh NODE: a byte stream for OpenSSH's ProxyCommand"},
+    {"version", tsh_version, "which version this is"},
+};
+
+int tsh_fail(const struct rl_error *err)
+{
+    fprintf(stderr, "tsh: %s\n", err->message);
+    return rl_exit_of(err->code);
+}
+
+int tsh_usage(rl_code code, const struct rl_error *err)
+{
+    if (code == RL_E_CANCELLED)
+        return RL_EXIT_DONE;
+    fprintf(stderr, "tsh: %s\n", err->message);
+    return RL_EXIT_USAGE;
+}
+
+int tsh_version(int argc, char **argv)
+{
+    struct rl_error err;
+    enum rl_format format = RL_FORMAT_TEXT;
+    if (argc > 1 && strncmp(argv[1], "--format=", 9) == 0 &&
+        rl_format_parse(argv[1] + 9, &format, &err) != RL_OK)
+        return tsh_usage(err.code, &err);
+    return rl_output_version(stdout, format, "tsh", &err) == RL_OK ? RL_EXIT_DONE : tsh_fail(&err);
+}
+
+static int usage(FILE *to)
+{
+    fputs("usage: tsh COMMAND [flags]\n\n", to);
+    for (size_t i = 0; i < RL_COUNT(commands); i++)
+        fprintf(to, "  %-9s %s\n", commands[i].name, commands[i].help);
+    fputs("\n`tsh COMMAND --help` says more.\n"
+          "example: tsh login --proxy=root.example.com:443 && ssh node-a\n",
+          to);
+    return to == stdout ? RL_EXIT_DONE : RL_EXIT_USAGE;
+}
+
+static int proxy(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], "ssh") == 0)
+        return tsh_proxy_ssh(argc - 1, argv + 1);
+    fprintf(stderr, "tsh: this version knows `tsh proxy ssh NODE`\n");
+    return RL_EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2)
+        return usage(stderr);
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0)
+        return usage(stdout);
+    if (strcmp(argv[1], "proxy") == 0)
+        return proxy(argc - 1, argv + 1);
+    for (size_t i = 0; i < RL_COUNT(commands); i++)
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return commands[i].run(argc - 1, argv + 1);
+    fprintf(stderr, "tsh: no such command: %s\n", argv[1]);
+    return usage(stderr);
+}

@@ -1,0 +1,259 @@
+/* ssh: `tsh ssh` and `tsh scp`: the stock programs with our configuration, after what can be known
+ * before was checked: are we logged in, is there such a node?
+ */
+#include "client.h"
+#include "inventory.h"
+#include "tsh.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define ARGUMENTS_MAX 4096
+#define EXIT_NOT_CONNECTED 255
+
+struct ssh_settings {
+    char *cluster, *login, *proxy, *port;
+    struct rl_text_list local, remote, dynamic, options;
+    bool agent, tty, no_command;
+};
+
+#define AT(field) offsetof(struct ssh_settings, field)
+static const struct rl_setting rows[] = {
+    {.name = "cluster",
+     .type = RL_SETTING_TEXT,
+     .offset = AT(cluster),
+     .environment = "TSH_CLUSTER",
+     .help = "the node's cluster; your proxy's own unless said"},
+    {.name = "proxy",
+     .type = RL_SETTING_ADDRESS,
+     .offset = AT(proxy),
+     .help = "the profile of this proxy; the last one unless said"},
+    {.name = "login",
+     .letter = 'l',
+     .type = RL_SETTING_TEXT,
+     .offset = AT(login),
+     .help = "the operating-system user there; your own name unless said"},
+    {.name = "forward-agent",
+     .letter = 'A',
+     .type = RL_SETTING_SWITCH,
+     .offset = AT(agent),
+     .fallback = "no",
+     .help = "let the node use your ssh-agent"},
+    {.name = "tty",
+     .letter = 't',
+     .type = RL_SETTING_SWITCH,
+     .offset = AT(tty),
+     .fallback = "no",
+     .help = "a terminal, for a command too"},
+    {.name = "no-command",
+     .letter = 'N',
+     .type = RL_SETTING_SWITCH,
+     .offset = AT(no_command),
+     .fallback = "no",
+     .help = "run nothing: for forwarding"},
+    {.name = "local-forward",
+     .letter = 'L',
+     .type = RL_SETTING_LIST,
+     .offset = AT(local),
+     .help = "as ssh -L"},
+    {.name = "remote-forward",
+     .letter = 'R',
+     .type = RL_SETTING_LIST,
+     .offset = AT(remote),
+     .help = "as ssh -R"},
+    {.name = "dynamic-forward",
+     .letter = 'D',
+     .type = RL_SETTING_LIST,
+     .offset = AT(dynamic),
+     .help = "as ssh -D"},
+    {.name = "option",
+     .letter = 'o',
+     .type = RL_SETTING_LIST,
+     .offset = AT(options),
+     .help = "as ssh -o"},
+};
+
+static const struct rl_settings_spec spec = {
+    .program = "tsh ssh",
+    .summary = "a shell or a command on a node, by stock OpenSSH",
+    .usage = "[flags] [LOGIN@]NODE|UUID|LABEL=VALUE [COMMAND ...]",
+    .example = "tsh ssh root@node-r1 hostname",
+    .rows = rows,
+    .count = RL_COUNT(rows),
+    .positional_max = ARGUMENTS_MAX / 2,
+    .stop_at_positional = true,
+};
+
+struct arguments {
+    char *items[ARGUMENTS_MAX];
+    size_t count;
+};
+
+/* Takes heap text. What does not fit is left to ssh's own limit: the command would not fit either.
+ */
+static void add(struct arguments *a, char *text)
+{
+    RL_ASSERT(a->count + 1 < ARGUMENTS_MAX);
+    a->items[a->count++] = text;
+}
+
+static void add_list(struct arguments *a, const char *flag, const struct rl_text_list *list)
+{
+    for (size_t i = 0; i < list->count && a->count + 4 < ARGUMENTS_MAX; i++) {
+        add(a, rl_strdup(flag));
+        add(a, rl_strdup(list->items[i]));
+    }
+}
+
+static void begin(struct arguments *a, const char *program, const struct tsh_profile *profile)
+{
+    add(a, rl_strdup(program));
+    add(a, rl_strdup("-F"));
+    add(a, rl_sprintf("%s/ssh_config", profile->home));
+}
+
+static void free_arguments(struct arguments *a)
+{
+    for (size_t i = 0; i < a->count; i++)
+        free(a->items[i]);
+}
+
+/* 128+n where ssh was ended by a signal, its own status otherwise. */
+static int run(struct arguments *a)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        execvp(a->items[0], a->items);
+        fprintf(stderr, "tsh: %s: %s\n", a->items[0], strerror(errno));
+        _exit(EXIT_NOT_CONNECTED);
+    }
+    int status = 0;
+    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+    }
+    if (pid < 0)
+        return EXIT_NOT_CONNECTED;
+    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+/* "LOGIN@NODE.CLUSTER" apart; heap text each, *login may stay NULL. */
+static void split(const char *text, const char *cluster, char **login, char **node)
+{
+    const char *at = strrchr(text, '@');
+    if (at && at != text) {
+        free(*login);
+        *login = rl_sprintf("%.*s", (int)(at - text), text);
+    }
+    *node = rl_strdup(at ? at + 1 : text);
+    size_t n = strlen(*node), suffix = strlen(cluster);
+    if (n > suffix + 1 && (*node)[n - suffix - 1] == '.' &&
+        strcmp(*node + n - suffix, cluster) == 0)
+        (*node)[n - suffix - 1] = '\0';
+}
+
+/* The name that the configuration has a block for: the node's, or its id when it has none. */
+static rl_code resolve(const struct tsh_profile *profile, const char *target, char **host,
+                       struct rl_error *err)
+{
+    Pb__ListNodesResponse *nodes = NULL;
+    const Pb__VisibleNode *node = NULL;
+    rl_code rc = tsh_inventory_list(profile, NULL, NULL, 0, &nodes, err);
+    if (rc == RL_OK && (rc = tsh_inventory_pick(nodes, target, &node, err)) == RL_OK)
+        *host = rl_strdup(node->node->spec->name[0] ? node->node->spec->name
+                                                    : node->node->metadata->name);
+    if (nodes)
+        pb__list_nodes_response__free_unpacked(nodes, NULL);
+    return rc;
+}
+
+static int connect_to(struct ssh_settings *s, const struct tsh_profile *profile, const char *host,
+                      const struct rl_positionals *rest)
+{
+    struct arguments a = {.count = 0};
+    begin(&a, "ssh", profile);
+    if (s->login) {
+        add(&a, rl_strdup("-l"));
+        add(&a, rl_strdup(s->login));
+    }
+    if (s->agent)
+        add(&a, rl_strdup("-A"));
+    if (s->tty)
+        add(&a, rl_strdup("-t"));
+    if (s->no_command)
+        add(&a, rl_strdup("-N"));
+    add_list(&a, "-L", &s->local);
+    add_list(&a, "-R", &s->remote);
+    add_list(&a, "-D", &s->dynamic);
+    add_list(&a, "-o", &s->options);
+    add(&a, rl_strdup("--"));
+    add(&a, rl_strdup(host));
+    for (size_t i = 1; i < rest->count && a.count + 1 < ARGUMENTS_MAX; i++)
+        add(&a, rl_strdup(rest->items[i]));
+    int code = run(&a);
+    free_arguments(&a);
+    return code;
+}
+
+int tsh_ssh(int argc, char **argv)
+{
+    struct ssh_settings s = {0};
+    struct rl_positionals rest = {0};
+    struct rl_error err;
+    struct tsh_profile profile = {0};
+    char *node = NULL, *host = NULL;
+    rl_code rc = rl_settings_read(&spec, argc, argv, &s, &rest, &err);
+    if (rc == RL_OK && rest.count == 0)
+        rc = rl_fail(&err, RL_E_INVAL, "which node? tsh ssh NODE");
+    if (rc != RL_OK) {
+        rl_settings_free(&spec, &s);
+        return tsh_usage(rc, &err);
+    }
+    int code = RL_EXIT_DONE;
+    if ((rc = tsh_profile_open(s.proxy, &profile, &err)) == RL_OK &&
+        (rc = tsh_profile_check_valid(&profile, &err)) == RL_OK) {
+        split(rest.items[0], tsh_profile_text(&profile, "cluster"), &s.login, &node);
+        rc = resolve(&profile, node, &host, &err);
+    }
+    if (rc == RL_OK)
+        code = connect_to(&s, &profile, host, &rest);
+    else
+        code = rc == RL_E_UNAVAILABLE || rc == RL_E_DEADLINE ? (tsh_fail(&err), EXIT_NOT_CONNECTED)
+                                                             : tsh_fail(&err);
+    free(node);
+    free(host);
+    tsh_profile_fini(&profile);
+    rl_settings_free(&spec, &s);
+    return code;
+}
+
+/* scp's own arguments are passed on as they are: HOST: is looked up by OpenSSH in our file. */
+int tsh_scp(int argc, char **argv)
+{
+    struct rl_error err;
+    struct tsh_profile profile = {0};
+    if (argc < 2 || strcmp(argv[1], "--help") == 0) {
+        fputs("usage: tsh scp [scp's flags] SOURCE ... TARGET\n\n"
+              "example: tsh scp notes.txt node-r1:/tmp/\n",
+              argc < 2 ? stderr : stdout);
+        return argc < 2 ? RL_EXIT_USAGE : RL_EXIT_DONE;
+    }
+    rl_code rc = tsh_profile_open(NULL, &profile, &err);
+    if (rc == RL_OK)
+        rc = tsh_profile_check_valid(&profile, &err);
+    int code;
+    if (rc == RL_OK) {
+        struct arguments a = {.count = 0};
+        begin(&a, "scp", &profile);
+        for (int i = 1; i < argc && a.count + 1 < ARGUMENTS_MAX; i++)
+            add(&a, rl_strdup(argv[i]));
+        code = run(&a);
+        free_arguments(&a);
+    } else {
+        code = tsh_fail(&err);
+    }
+    tsh_profile_fini(&profile);
+    return code;
+}
