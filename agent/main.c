@@ -3,8 +3,7 @@
  */
 #include "agent.h"
 #include "output/output.h"
-#include "sshd/sshd.h"
-#include "sshd_transport/transport.h"
+#include "sshd/transport/transport.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -13,12 +12,6 @@ struct command {
     const char *name;
     int (*run)(int argc, char **argv);
     const char *help;
-};
-
-static const struct command rooms[] = {
-    {RL_SSHD_TRANSPORT_NAME, rl_sshd_transport_main, NULL},
-    {RL_SSHD_RELAY_NAME, rl_sshd_relay_main, NULL},
-    {RL_SSHD_CONNECT_NAME, rl_sshd_connect_main, NULL},
 };
 
 static const struct command commands[] = {
@@ -52,9 +45,9 @@ static int usage(FILE *to)
 
 int main(int argc, char **argv)
 {
-    for (size_t i = 0; argc > 0 && i < RL_COUNT(rooms); i++)
-        if (strcmp(argv[0], rooms[i].name) == 0)
-            return rooms[i].run(argc, argv);
+    int status = 0;
+    if (rl_sshd_room(argc, argv, &status))
+        return status;
     if (argc < 2)
         return usage(stderr);
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0)
