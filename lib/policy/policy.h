@@ -1,6 +1,7 @@
 /* policy: what auth signs for an agent, and how the agent holds it. A policy is a set of entries; a
- * seal is auth's signature over cluster, agent, version, time and the hash of all entries. Snapshots
- * and deltas are checked alike: apply, hash, compare, verify. Pure: files are the agent's.
+ * seal is auth's signature over cluster, agent, version, time and the hash of all entries.
+ * Snapshots and deltas are checked alike: apply, hash, compare, verify. Pure: files are the
+ * agent's.
  */
 #ifndef RL_POLICY_H
 #define RL_POLICY_H
@@ -31,12 +32,14 @@ int64_t rl_policy_time_ns(const struct rl_policy *policy);
 
 /* ---- auth's side ---- */
 
-/** The update that brings a holder of `held` (NULL: of nothing) to `policy`, sealed. Owns: *out by
- * pb__policy_update__free_unpacked(). */
-rl_code rl_policy_seal(const struct rl_policy *policy, const struct rl_policy *held,
-                       const char *cluster, const char *agent_id, uint64_t version, int64_t now_ns,
-                       struct rl_span nonce, EVP_PKEY *signer, const char *key_id,
-                       Pb__PolicyUpdate **out, struct rl_error *err);
+/** The update that brings a holder of `held` (NULL: of nothing) to `policy`, sealed. The policy
+ * keeps the seal, and with it its version, so that it may be the next `held` and be packed;
+ * changing it drops the seal. `nonce`: the agent's, when it has no floor. Owns: *out by
+ * pb__policy_update__free_unpacked(). Threads: not while another uses `policy`. */
+rl_code rl_policy_seal(struct rl_policy *policy, const struct rl_policy *held, const char *cluster,
+                       const char *agent_id, uint64_t version, int64_t now_ns, struct rl_span nonce,
+                       EVP_PKEY *signer, const char *key_id, Pb__PolicyUpdate **out,
+                       struct rl_error *err);
 rl_code rl_statement_sign(const char *cluster, int64_t now_ns, uint64_t policy_version,
                           struct rl_span audit_head, EVP_PKEY *signer, const char *key_id,
                           Pb__SignedStatement **out, struct rl_error *err);
@@ -51,13 +54,14 @@ struct rl_policy_keys {
 
 struct rl_policy_expect {
     const char *cluster, *agent_id;
-    uint64_t floor_version;  /* lower is refused */
-    struct rl_span nonce;    /* n > 0: there is no floor, the seal must carry it */
+    uint64_t floor_version; /* lower is refused */
+    struct rl_span nonce;   /* n > 0: there is no floor, the seal must carry it */
     struct rl_policy_keys keys;
 };
 /** Applies an update to `held` (NULL: none) and verifies the result; `held` is not changed. Errors:
- * RL_E_UNAUTHENTICATED signature; RL_E_DENIED another's, below the floor, wrong nonce;
- * RL_E_PRECONDITION a delta on another base: ask for a snapshot. */
+ * RL_E_UNAUTHENTICATED signature, or the result is not what was sealed; RL_E_DENIED another's,
+ * below the floor or below `held`, wrong nonce; RL_E_PRECONDITION a delta on another base: ask for
+ * a snapshot; RL_E_INVAL, RL_E_EXHAUSTED it can not be read, is out of order or too large. */
 rl_code rl_policy_apply(const struct rl_policy *held, const Pb__PolicyUpdate *update,
                         const struct rl_policy_expect *expect, struct rl_policy **out,
                         struct rl_error *err);
@@ -68,7 +72,8 @@ rl_code rl_policy_load(struct rl_span packed, const struct rl_policy_expect *exp
 rl_code rl_statement_verify(const Pb__SignedStatement *signed_statement, const char *cluster,
                             struct rl_policy_keys keys, Pb__Statement **out, struct rl_error *err);
 
-/* What is in it; all borrowed from the policy, unpacked once. */
+/* What is in it; all borrowed from the policy, unpacked once. `policy` may be NULL: nothing.
+ * Threads: safe while nobody changes the policy. */
 const Pb__Role *rl_policy_role(const struct rl_policy *policy, const char *name); /* or NULL */
 void rl_policy_locks(const struct rl_policy *policy, Pb__Lock *const **locks, size_t *count);
 void rl_policy_cuts(const struct rl_policy *policy, Pb__Cut *const **cuts, size_t *count);
@@ -76,13 +81,16 @@ void rl_policy_user_ssh_cas(const struct rl_policy *policy, Pb__CaKey *const **k
 void rl_policy_labels(const struct rl_policy *policy, Pb__Label *const **labels, size_t *count);
 const Pb__AgentSettings *rl_policy_settings(const struct rl_policy *policy); /* or NULL */
 
-/** The whole decision of a node for an SSH login: roles by the claims, locks, cuts, age. `now_ns` is
- * the agent's trusted time. Errors: RL_E_DENIED with the reason. */
+/** The whole decision of a node for an SSH login: roles by the claims, locks, cuts, age. `now_ns`
+ * is the agent's trusted time. How old the policy is counts from its seal or from the latest
+ * statement, whichever is younger: strict roles refuse over RL_STATEMENT_STRICT_AGE_S, all refuse
+ * over the setting policy_max_age. `policy` may be NULL. Errors: RL_E_DENIED with the reason;
+ * RL_E_UNAVAILABLE no policy yet, or behind the statement: catch up and ask again. */
 struct rl_policy_ssh {
     const Pb__IdentityClaims *claims;
     const char *node_id, *login, *client_address;
     int64_t now_ns;
-    int64_t statement_age_s;          /* -1: never heard one */
+    int64_t statement_age_s;           /* -1: never heard one */
     uint64_t statement_policy_version; /* newer than ours: not decided (RL_E_UNAVAILABLE) */
 };
 rl_code rl_policy_decide_ssh(const struct rl_policy *policy, const struct rl_policy_ssh *request,
