@@ -1,0 +1,302 @@
+/* The order of a start: log and health first, so that whoever waits can see why; then the identity,
+ * without which nothing else is possible; the line to auth last, when there is something to tell.
+ */
+#include "member/member.h"
+
+#include "bytes/secret.h"
+#include "log/log.h"
+#include "names/names.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TOKEN_BYTES_MAX 4096
+#define JOIN_TIMEOUT_MS 10000
+
+struct rl_member {
+    struct rl_member_config config;
+    struct rl_health *health;
+    struct rl_enrol *enrol;
+    struct rl_rpc_channel *channel;
+    struct rl_control *control;
+    bool is_stopping;
+};
+
+static void on_signal(void *context, int signal)
+{
+    (void)signal;
+    struct rl_member *member = context;
+    if (member->is_stopping)
+        return;
+    member->is_stopping = true;
+    rl_log_info("stopping");
+    if (member->control && member->config.stop)
+        member->config.stop(member->config.context);
+}
+
+/* ---- identity ---- */
+
+static rl_code make_channel(struct rl_member *member, struct rl_rpc_channel **out,
+                            struct rl_error *err)
+{
+    struct rl_rpc_channel_config config = {
+        .loop = member->config.loop,
+        .address = member->config.settings->auth_control_address,
+        .identity = rl_member_identity(member),
+        .trust = rl_member_trust(member),
+        .peer_service = "auth",
+        .stay_connected = true,
+    };
+    return rl_rpc_channel_create_grpc(&config, out, err);
+}
+
+static void on_renewed(void *context)
+{
+    struct rl_member *member = context;
+    struct rl_error err;
+    rl_log_info("the certificate was renewed");
+    if (!member->channel)
+        return;
+    if (rl_rpc_channel_reload_grpc(member->channel, rl_member_identity(member),
+                                   rl_member_trust(member), &err) != RL_OK)
+        rl_log_error("no line to auth with the new certificate", RL_TEXT("error", err.message));
+    if (member->config.renewed)
+        member->config.renewed(member->config.context);
+}
+
+static void on_trouble(void *context, rl_code code, const char *message)
+{
+    (void)context;
+    rl_log_warn("the certificate could not be renewed", RL_TEXT("code", rl_code_name(code)),
+                RL_TEXT("error", message));
+}
+
+static rl_code read_token(const char *path, char token[TOKEN_BYTES_MAX], struct rl_error *err)
+{
+    if (!path)
+        return rl_fail(
+            err, RL_E_INVAL,
+            "this service has not joined yet: set join-token-file to a file with a token "
+            "from `tctl tokens add`");
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return rl_fail_errno(err, RL_E_INVAL, "join-token-file %s", path);
+    size_t n = fread(token, 1, TOKEN_BYTES_MAX - 1, file);
+    fclose(file);
+    while (n > 0 && (token[n - 1] == '\n' || token[n - 1] == '\r' || token[n - 1] == ' '))
+        n--;
+    token[n] = '\0';
+    return n ? RL_OK : rl_fail(err, RL_E_INVAL, "join-token-file %s is empty", path);
+}
+
+static void wake_up(void *context)
+{
+    *(bool *)context = true;
+}
+
+static void wait_ms(struct rl_member *member, uint32_t delay_ms)
+{
+    bool is_over = false;
+    struct rl_timer *timer = rl_timer_create(member->config.loop, wake_up, &is_over);
+    rl_timer_arm(timer, delay_ms);
+    while (!is_over && !member->is_stopping)
+        rl_loop_turn(member->config.loop, -1);
+    rl_timer_free(&timer);
+}
+
+/* The token file is read anew at each try: it may come after us, or be replaced. */
+static rl_code join(struct rl_member *member, struct rl_error *err)
+{
+    char token[TOKEN_BYTES_MAX];
+    uint32_t delay_ms = 200;
+    rl_code rc;
+    for (;;) {
+        rc = read_token(member->config.settings->join_token_file, token, err);
+        if (rc == RL_OK)
+            rc = rl_enrol_join(member->enrol, token, JOIN_TIMEOUT_MS, err);
+        rl_wipe(token, sizeof token);
+        if (rc != RL_E_UNAVAILABLE && rc != RL_E_DEADLINE)
+            return rc;
+        rl_log_warn("waiting for auth", RL_TEXT("error", err->message));
+        wait_ms(member, delay_ms);
+        if (member->is_stopping)
+            return rl_fail(err, RL_E_CANCELLED, "stopped while waiting for auth");
+        delay_ms =
+            delay_ms * 2 > RL_MEMBER_JOIN_RETRY_MS_MAX ? RL_MEMBER_JOIN_RETRY_MS_MAX : delay_ms * 2;
+    }
+}
+
+static rl_code enrol(struct rl_member *member, struct rl_error *err)
+{
+    const struct rl_member_settings *s = member->config.settings;
+    struct rl_enrol_config config = {
+        .loop = member->config.loop,
+        .state_dir = s->state_dir,
+        .auth_address = s->auth_address,
+        .ca_pin = s->ca_pin,
+        .kind = member->config.kind,
+        .addresses = (const char *const *)s->certificate_addresses.items,
+        .address_count = s->certificate_addresses.count,
+        .advertise_address = member->config.advertise_address,
+        .changed = on_renewed,
+        .trouble = on_trouble,
+        .context = member,
+    };
+    bool needs_join = false;
+    rl_code rc = rl_enrol_open(&config, &needs_join, &member->enrol, err);
+    if (rc == RL_OK && needs_join)
+        rc = join(member, err);
+    if (rc == RL_OK)
+        rl_enrol_keep(member->enrol);
+    return rc;
+}
+
+/* ---- life ---- */
+
+static rl_code set_up_log(const struct rl_member_config *config, struct rl_error *err)
+{
+    enum rl_log_level least;
+    rl_code rc = rl_log_level_parse(config->settings->log_level, &least, err);
+    if (rc == RL_OK)
+        rl_log_setup(config->program, least, config->settings->log_text);
+    return rc;
+}
+
+rl_code rl_member_create(const struct rl_member_config *config, struct rl_member **out,
+                         struct rl_error *err)
+{
+    static const int signals[] = {SIGTERM, SIGINT};
+    signal(SIGPIPE, SIG_IGN);
+    struct rl_member *member = rl_alloc(sizeof *member);
+    member->config = *config;
+    rl_code rc = set_up_log(config, err);
+    if (rc == RL_OK)
+        rc = rl_loop_on_signals(config->loop, signals, RL_COUNT(signals), on_signal, member, err);
+    if (rc == RL_OK)
+        rc = rl_health_start(config->settings->health_listen, &member->health, err);
+    if (rc != RL_OK)
+        goto out;
+    rl_health_need(member->health, "joined", false);
+    rl_health_need(member->health, "auth", false);
+    rc = enrol(member, err);
+    if (rc != RL_OK)
+        goto out;
+    rl_health_need(member->health, "joined", true);
+    rl_log_info("member of the cluster", RL_TEXT("cluster", rl_member_cluster(member)),
+                RL_TEXT("id", rl_member_id(member)),
+                RL_NUMBER("health_port", rl_health_port(member->health)));
+    *out = member;
+    member = NULL;
+out:
+    rl_member_free(&member);
+    return rc;
+}
+
+static void on_line(void *context, const char *message)
+{
+    struct rl_member *member = context;
+    if (message)
+        rl_log_warn("the line to auth broke", RL_TEXT("error", message));
+    else
+        rl_log_info("the line to auth is up");
+    /* Once it was ready, a service goes on without auth and stays ready. */
+    if (!message)
+        rl_health_need(member->health, "auth", true);
+    if (member->config.line)
+        member->config.line(member->config.context, message);
+}
+
+static void on_changed(void *context, unsigned what)
+{
+    struct rl_member *member = context;
+    if (member->config.changed)
+        member->config.changed(member->config.context, what);
+}
+
+static void on_describe(void *context, Pb__HeartbeatRequest *beat)
+{
+    struct rl_member *member = context;
+    beat->draining = member->is_stopping;
+    if (member->config.describe)
+        member->config.describe(member->config.context, beat);
+}
+
+rl_code rl_member_start(struct rl_member *member, struct rl_error *err)
+{
+    rl_code rc = make_channel(member, &member->channel, err);
+    if (rc != RL_OK)
+        return rc;
+    struct rl_control_config config = {
+        .loop = member->config.loop,
+        .channel = member->channel,
+        .kind = member->config.kind,
+        .id = rl_member_id(member),
+        .describe = on_describe,
+        .changed = on_changed,
+        .line = on_line,
+        .context = member,
+    };
+    member->control = rl_control_create(&config);
+    if (member->is_stopping && member->config.stop)
+        member->config.stop(member->config.context);
+    return RL_OK;
+}
+
+void rl_member_free(struct rl_member **holder)
+{
+    if (!holder || !*holder)
+        return;
+    struct rl_member *member = *holder;
+    *holder = NULL;
+    rl_control_free(&member->control);
+    rl_rpc_channel_free(&member->channel);
+    rl_enrol_close(&member->enrol);
+    rl_health_stop(&member->health);
+    free(member);
+}
+
+const char *rl_member_id(const struct rl_member *member)
+{
+    return rl_enrol_id(member->enrol);
+}
+
+const char *rl_member_cluster(const struct rl_member *member)
+{
+    return rl_enrol_cluster(member->enrol);
+}
+
+struct rl_tls_identity *rl_member_identity(const struct rl_member *member)
+{
+    return rl_enrol_identity(member->enrol);
+}
+
+struct rl_trust *rl_member_trust(const struct rl_member *member)
+{
+    return rl_enrol_trust(member->enrol);
+}
+
+const Pb__TrustBundle *rl_member_bundle(const struct rl_member *member)
+{
+    return rl_enrol_bundle(member->enrol);
+}
+
+struct rl_health *rl_member_health(const struct rl_member *member)
+{
+    return member->health;
+}
+
+struct rl_control *rl_member_control(const struct rl_member *member)
+{
+    return member->control;
+}
+
+char *rl_member_advertise(const char *advertise, const char *listen, uint16_t port)
+{
+    if (advertise)
+        return rl_strdup(advertise);
+    const char *colon = strrchr(listen, ':');
+    int n = colon ? (int)(colon - listen) : (int)strlen(listen);
+    return rl_sprintf("%.*s:%u", n, listen, port);
+}

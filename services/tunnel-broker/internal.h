@@ -1,0 +1,160 @@
+/* What the broker's files share. Each names its part of struct broker. */
+#ifndef BROKER_INTERNAL_H
+#define BROKER_INTERNAL_H
+
+#include "admission.h"
+#include "broker.h"
+#include "clock/clock.h"
+#include "log/log.h"
+#include "tunnel/queue.h"
+#include "tunnel/tunnel.h"
+
+struct attachment;
+struct hop;
+struct pending;
+struct reports;
+struct policies;
+
+struct broker {
+    struct broker_config config;
+    struct rl_rpc_server *server;
+    struct rl_control *control;
+    struct admission admission;
+    bool is_draining, is_freeing;
+
+    /* attachments.c: those that said hello, by agent; and all, in a list */
+    struct attachment **buckets;
+    size_t bucket_count, attached;
+    struct attachment *attachments;
+    size_t attachment_count;
+
+    struct pending *pending[256]; /* join.c: by the first byte of the stream id */
+    size_t pending_count;
+    struct hop *hops;       /* relay.c */
+    size_t joined, orphans; /* orphans: joined, and the attachment is over */
+
+    struct reports *reports;   /* report.c */
+    struct policies *policies; /* policy.c */
+
+    struct rl_metric *agents_gauge, *streams_gauge, *dials_ok, *dials_failed, *attached_total,
+        *bytes_total, *turned_away;
+};
+
+int64_t broker_now_ns(const struct broker *broker);
+
+/* ---- attachments.c: agents ---- */
+
+enum attachment_state {
+    ATTACHMENT_ASKING,
+    ATTACHMENT_CHALLENGED,
+    ATTACHMENT_HERE,
+    ATTACHMENT_OVER
+};
+
+struct attachment {
+    struct broker *broker;
+    struct attachment *next, *previous; /* of all */
+    struct attachment *in_bucket;
+    struct rl_rpc_call *call;   /* NULL when the stream is over */
+    struct rl_rpc_call *asking; /* NextEpoch or PolicyFor on its way */
+    enum attachment_state state;
+    char *agent_id, *address;
+    uint64_t epoch;
+    uint8_t nonce[32];
+    bool serves_nodes;      /* by its certificate */
+    size_t live, pending;   /* connections */
+    struct rl_timer *timer; /* for hello; then for policy */
+    /* policy.c */
+    uint64_t held_version;
+    uint8_t held_sha256[32];
+    size_t held_sha256_n;
+    struct rl_buf policy_nonce;
+    bool wants_policy, waits_for_policy;
+    struct attachment *policy_next;
+};
+
+extern const struct rl_rpc_stream_ops attach_ops;
+void attach_opened(struct rl_rpc_call *call, void *context);
+struct attachment *attachments_find(const struct broker *broker, const char *agent_id);
+void attachments_put(struct broker *broker, struct attachment *attachment);
+void attachments_remove(struct broker *broker, struct attachment *attachment);
+/** Auth has answered (policy.c); may free it. */
+void attachment_asked(struct attachment *attachment);
+/** Ends it from here; the reason is told to the agent and to auth. */
+void attachment_end(struct attachment *attachment, rl_code code, const char *reason);
+rl_code attachment_send(struct attachment *attachment, const Pb__BrokerMessage *message,
+                        struct rl_error *err);
+void attachments_send_statement(struct broker *broker);
+void attachments_drain(struct broker *broker, uint32_t come_back_ms);
+
+/* ---- report.c: what auth is told ---- */
+
+struct reports *reports_create(struct broker *broker);
+void reports_free(struct reports **reports);
+/** With the hello as it was signed, borrowed: auth checks it. */
+void reports_attached(struct reports *reports, const struct attachment *attachment,
+                      const Pb__SignedHello *hello);
+void reports_detached(struct reports *reports, const struct attachment *attachment,
+                      const char *reason);
+/** Auth was away: everything again. */
+void reports_complete(struct reports *reports);
+
+/* ---- policy.c ---- */
+
+struct policies *policies_create(struct broker *broker);
+void policies_free(struct policies **policies);
+/** Soon; `at_once`: not spread out. */
+void policies_want(struct policies *policies, struct attachment *attachment, bool at_once);
+void policies_want_all(struct policies *policies);
+/** It is over: nothing of it is kept. */
+void policies_forget(struct policies *policies, struct attachment *attachment);
+
+/* ---- join.c: from Dial to Carry ---- */
+
+struct pending {
+    struct broker *broker;
+    struct pending *next;
+    uint8_t stream_id[RL_TUNNEL_STREAM_ID_BYTES];
+    uint64_t epoch;
+    char *agent_id;
+    struct attachment *attachment;
+    struct hop *dial;
+    struct rl_timer *timer;
+};
+
+/** Asks the agent to come for `dial`. */
+rl_code join_ask(struct hop *dial, const Pb__DialOpen *open, struct rl_error *err);
+/** A Carry says which Dial it comes for. */
+rl_code join_carry(struct hop *carry, const Pb__CarryJoin *join, struct rl_error *err);
+void join_refused(struct attachment *attachment, const Pb__OpenRefused *refused);
+/** The attachment is over: who waits for it is told. */
+void join_lost(struct attachment *attachment);
+/** The Dial is over. */
+void join_forget(struct hop *dial);
+
+/* ---- relay.c: bytes ---- */
+
+enum hop_kind { HOP_DIAL, HOP_CARRY };
+
+/** One raw stream: a Dial or a Carry. */
+struct hop {
+    struct broker *broker;
+    struct hop *next, *previous;
+    enum hop_kind kind;
+    struct rl_rpc_call *call;       /* NULL when it is over */
+    char *agent_id;                 /* carry: whose certificate it came with */
+    struct rl_frame_reader *reader; /* until the first frame is read */
+    struct rl_timer *timer;         /* for the first frame */
+    struct pending *pending;        /* dial: while it waits */
+    struct hop *peer;               /* joined to */
+    struct attachment *attachment;  /* dial: joined to one of its; NULL when that is over */
+    struct rl_queue in;             /* what came from here and the peer has not taken */
+    bool in_ended;                  /* nothing more comes from here */
+};
+
+extern const struct rl_rpc_raw_ops dial_ops, carry_ops;
+void relay_join(struct hop *dial, struct hop *carry);
+/** Ends a hop that is not joined, or both that are. */
+void relay_end(struct hop *hop, rl_code code, const char *message);
+
+#endif

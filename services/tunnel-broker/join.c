@@ -1,0 +1,183 @@
+/* join: from a Dial to the Carry that answers it. A stream id is 128 random bits, for one agent and
+ * one epoch, good once and for ten seconds: whoever guesses or repeats one is refused, and the Dial
+ * it belonged to is not disturbed.
+ */
+#include "internal.h"
+
+#include "bytes/secret.h"
+
+#include <openssl/crypto.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct pending **find(struct broker *broker, struct rl_span stream_id)
+{
+    if (stream_id.n != RL_TUNNEL_STREAM_ID_BYTES)
+        return NULL;
+    struct pending **at = &broker->pending[stream_id.p[0]];
+    while (*at && CRYPTO_memcmp((*at)->stream_id, stream_id.p, stream_id.n) != 0)
+        at = &(*at)->next;
+    return *at ? at : NULL;
+}
+
+static void drop(struct pending *pending)
+{
+    struct pending **at =
+        find(pending->broker, RL_SPAN(pending->stream_id, sizeof pending->stream_id));
+    *at = pending->next;
+    pending->broker->pending_count--;
+    if (pending->attachment)
+        pending->attachment->pending--;
+    pending->dial->pending = NULL;
+    rl_timer_free(&pending->timer);
+    free(pending->agent_id);
+    free(pending);
+}
+
+/* The Dial gets its answer, and the pending is gone. */
+static void fail(struct pending *pending, rl_code code, const char *message)
+{
+    struct hop *dial = pending->dial;
+    drop(pending);
+    relay_end(dial, code, message);
+}
+
+static void on_late(void *context)
+{
+    struct pending *pending = context;
+    char message[160];
+    snprintf(message, sizeof message, "node %s is attached but did not answer within %d s",
+             pending->agent_id, RL_TUNNEL_JOIN_MS / 1000);
+    fail(pending, RL_E_DEADLINE, message);
+}
+
+static struct pending *create(struct hop *dial, struct attachment *a)
+{
+    struct broker *broker = dial->broker;
+    struct pending *pending = rl_alloc(sizeof *pending);
+    pending->broker = broker;
+    pending->epoch = a->epoch;
+    pending->agent_id = rl_strdup(a->agent_id);
+    pending->attachment = a;
+    pending->dial = dial;
+    rl_random(pending->stream_id, sizeof pending->stream_id);
+    pending->next = broker->pending[pending->stream_id[0]];
+    broker->pending[pending->stream_id[0]] = pending;
+    broker->pending_count++;
+    a->pending++;
+    dial->pending = pending;
+    pending->timer = rl_timer_create(broker->config.loop, on_late, pending);
+    rl_timer_arm(pending->timer, RL_TUNNEL_JOIN_MS);
+    return pending;
+}
+
+static rl_code send_open(struct attachment *a, struct pending *pending, Pb__SignedTicket *ticket,
+                         struct rl_error *err)
+{
+    Pb__Open open = PB__OPEN__INIT;
+    open.stream_id = (ProtobufCBinaryData){sizeof pending->stream_id, pending->stream_id};
+    open.ticket = ticket;
+    open.statement = rl_control_state(a->broker->control)->statement;
+    Pb__BrokerMessage message = PB__BROKER_MESSAGE__INIT;
+    message.body_case = PB__BROKER_MESSAGE__BODY_OPEN;
+    message.open = &open;
+    return attachment_send(a, &message, err);
+}
+
+/* Only what is registered can be dialled; of that, this version's agents serve SSH. The ticket's
+ * signature is the agent's to check. */
+static rl_code check_target(const struct attachment *a, const Pb__DialOpen *open,
+                            struct rl_error *err)
+{
+    if (!open->ticket)
+        return rl_fail(err, RL_E_INVAL, "a dial without a ticket");
+    Pb__Ticket *ticket =
+        pb__ticket__unpack(NULL, open->ticket->ticket.len, open->ticket->ticket.data);
+    if (!ticket)
+        return rl_fail(err, RL_E_INVAL, "a malformed ticket");
+    rl_code rc = RL_OK;
+    if (strcmp(ticket->agent_id, open->agent_id) != 0)
+        rc = rl_fail(err, RL_E_INVAL, "the ticket is for another agent");
+    else if (strcmp(ticket->target_kind, "ssh") != 0 || !a->serves_nodes)
+        rc = rl_fail(err, RL_E_NOT_FOUND, "node %s serves no %.16s", a->agent_id,
+                     ticket->target_kind);
+    pb__ticket__free_unpacked(ticket, NULL);
+    return rc;
+}
+
+rl_code join_ask(struct hop *dial, const Pb__DialOpen *open, struct rl_error *err)
+{
+    struct broker *broker = dial->broker;
+    struct attachment *a = attachments_find(broker, open->agent_id);
+    if (!a)
+        return rl_fail(err, RL_E_UNAVAILABLE, "node %.64s is not attached to this broker",
+                       open->agent_id);
+    rl_code rc = check_target(a, open, err);
+    if (rc != RL_OK)
+        return rc;
+    if (broker->pending_count >= BROKER_PENDING_MAX || a->pending >= BROKER_PENDING_AGENT_MAX)
+        return rl_fail(err, RL_E_EXHAUSTED, "too many connections to node %s are opening",
+                       a->agent_id);
+    if (broker->joined >= BROKER_STREAMS_MAX)
+        return rl_fail(err, RL_E_EXHAUSTED, "this broker carries %d connections; no more",
+                       BROKER_STREAMS_MAX);
+    struct pending *pending = create(dial, a);
+    rc = send_open(a, pending, open->ticket, err);
+    if (rc != RL_OK) {
+        drop(pending);
+        rc = rl_fail(err, RL_E_UNAVAILABLE, "node %s does not read what it is told", a->agent_id);
+    }
+    return rc;
+}
+
+rl_code join_carry(struct hop *carry, const Pb__CarryJoin *join, struct rl_error *err)
+{
+    struct pending **at = find(carry->broker, RL_SPAN(join->stream_id.data, join->stream_id.len));
+    /* The same words for one that never was, is over, or is another agent's. */
+    if (!at || strcmp((*at)->agent_id, carry->agent_id) != 0 || (*at)->epoch != join->epoch)
+        return rl_fail(err, RL_E_NOT_FOUND, "nobody waits for this stream");
+    struct pending *pending = *at;
+    struct hop *dial = pending->dial;
+    struct attachment *a = pending->attachment;
+    drop(pending);
+    dial->attachment = a;
+    a->live++;
+    relay_join(dial, carry);
+    if (a->live == 1)
+        policies_want(a->broker->policies, a, true);
+    return RL_OK;
+}
+
+void join_refused(struct attachment *attachment, const Pb__OpenRefused *refused)
+{
+    struct pending **at =
+        find(attachment->broker, RL_SPAN(refused->stream_id.data, refused->stream_id.len));
+    if (!at || (*at)->attachment != attachment)
+        return; /* it was late, or is not its own */
+    rl_code code = rl_code_from_number((long)refused->code);
+    fail(*at, code == RL_OK ? RL_E_UNKNOWN : code, refused->message);
+}
+
+void join_lost(struct attachment *attachment)
+{
+    struct broker *broker = attachment->broker;
+    for (size_t i = 0; attachment->pending && i < RL_COUNT(broker->pending); i++) {
+        struct pending *pending = broker->pending[i];
+        while (pending) {
+            struct pending *next = pending->next;
+            if (pending->attachment == attachment) {
+                char message[160];
+                snprintf(message, sizeof message, "node %s has just detached",
+                         attachment->agent_id);
+                fail(pending, RL_E_UNAVAILABLE, message);
+            }
+            pending = next;
+        }
+    }
+}
+
+void join_forget(struct hop *dial)
+{
+    if (dial->pending)
+        drop(dial->pending);
+}

@@ -1,0 +1,167 @@
+/* remoteler-broker: settings, membership, listeners; the rest is broker.h's. */
+#include "broker.h"
+#include "log/log.h"
+#include "output/output.h"
+#include "settings.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct program {
+    struct broker_settings settings;
+    struct rl_loop *loop;
+    struct rl_member *member;
+    struct rl_tls_server *dial_tls, *attach_tls;
+    struct rl_trust *proxied_by;
+    struct broker *broker;
+    char *dial_address, *attach_address;
+};
+
+static rl_code make_tls(struct program *p, const char *route, struct rl_tls_server **out,
+                        struct rl_error *err)
+{
+    static const char *const alpn[] = {"h2", NULL};
+    struct rl_tls_server_config config = {
+        .route = route,
+        .identity = rl_member_identity(p->member),
+        .trust = rl_member_trust(p->member),
+        .client = RL_TLS_CLIENT_REQUIRED,
+        .alpn = alpn,
+    };
+    return rl_tls_server_create(&config, out, err);
+}
+
+static void on_renewed(void *context)
+{
+    struct program *p = context;
+    struct rl_tls_identity *identity = rl_member_identity(p->member);
+    struct rl_trust *trust = rl_member_trust(p->member);
+    struct rl_error err;
+    if ((p->dial_tls && rl_tls_server_reload(p->dial_tls, identity, trust, &err) != RL_OK) ||
+        (p->attach_tls && rl_tls_server_reload(p->attach_tls, identity, trust, &err) != RL_OK))
+        rl_log_error("the new certificate could not be used", RL_TEXT("error", err.message));
+}
+
+static void on_describe(void *context, Pb__HeartbeatRequest *beat)
+{
+    struct program *p = context;
+    beat->dial_address = p->dial_address;
+    beat->attach_address = p->attach_address;
+}
+
+static void on_changed(void *context, unsigned what)
+{
+    broker_control_changed(((struct program *)context)->broker, what);
+}
+
+static void on_line(void *context, const char *message)
+{
+    broker_control_line(((struct program *)context)->broker, message);
+}
+
+static void on_drained(void *context)
+{
+    rl_loop_stop(((struct program *)context)->loop);
+}
+
+static void on_stop(void *context)
+{
+    struct program *p = context;
+    rl_control_beat(rl_member_control(p->member)); /* proxies look elsewhere from now on */
+    broker_drain(p->broker, (uint32_t)p->settings.member.drain_s * 1000, on_drained, p);
+}
+
+static rl_code listen_both(struct program *p, struct rl_error *err)
+{
+    const struct broker_settings *s = &p->settings;
+    uint16_t dial_port = 0, attach_port = 0;
+    rl_code rc = make_tls(p, "dial", &p->dial_tls, err);
+    if (rc == RL_OK)
+        rc = make_tls(p, "attach", &p->attach_tls, err);
+    if (rc == RL_OK)
+        rc = broker_listen_dial(p->broker, s->dial_listen, p->dial_tls, &dial_port, err);
+    if (rc != RL_OK)
+        return rc;
+    p->proxied_by = rl_trust_ref(rl_member_trust(p->member));
+    rc = broker_listen_attach(p->broker, s->attach_listen, p->attach_tls, p->proxied_by,
+                              &attach_port, err);
+    if (rc != RL_OK)
+        return rc;
+    p->dial_address = rl_member_advertise(s->dial_advertise, s->dial_listen, dial_port);
+    p->attach_address = rl_member_advertise(s->attach_advertise, s->attach_listen, attach_port);
+    rl_log_info("listening", RL_TEXT("dial", p->dial_address),
+                RL_TEXT("attach", p->attach_address));
+    return RL_OK;
+}
+
+static rl_code start(struct program *p, struct rl_error *err)
+{
+    rl_code rc = rl_loop_create(&p->loop, err);
+    if (rc != RL_OK)
+        return rc;
+    struct rl_member_config member = {
+        .loop = p->loop,
+        .program = broker_settings_spec.program,
+        .kind = "broker",
+        .settings = &p->settings.member,
+        .advertise_address = p->settings.dial_advertise,
+        .describe = on_describe,
+        .changed = on_changed,
+        .line = on_line,
+        .renewed = on_renewed,
+        .stop = on_stop,
+        .context = p,
+    };
+    rc = rl_member_create(&member, &p->member, err);
+    if (rc != RL_OK)
+        return rc;
+    struct broker_config config = {
+        .loop = p->loop,
+        .cluster = rl_member_cluster(p->member),
+        .id = rl_member_id(p->member),
+        .agents_max = (size_t)p->settings.agents_max,
+        .attach_rate = (uint32_t)p->settings.attach_rate,
+        .stream_window_bytes = (uint32_t)p->settings.stream_window_bytes,
+        .health = rl_member_health(p->member),
+    };
+    rc = broker_create(&config, &p->broker, err);
+    if (rc == RL_OK)
+        rc = listen_both(p, err);
+    if (rc == RL_OK)
+        rc = rl_member_start(p->member, err);
+    if (rc == RL_OK)
+        broker_set_control(p->broker, rl_member_control(p->member));
+    return rc;
+}
+
+static void finish(struct program *p)
+{
+    broker_free(&p->broker);
+    rl_member_free(&p->member);
+    rl_trust_unref(&p->proxied_by);
+    rl_tls_server_unref(&p->dial_tls);
+    rl_tls_server_unref(&p->attach_tls);
+    rl_loop_free(&p->loop);
+    free(p->dial_address);
+    free(p->attach_address);
+    rl_settings_free(&broker_settings_spec, &p->settings);
+}
+
+int main(int argc, char **argv)
+{
+    struct program p = {.loop = NULL};
+    struct rl_error err;
+    if (argc == 2 && strcmp(argv[1], "version") == 0)
+        return rl_output_version(stdout, RL_FORMAT_TEXT, "remoteler-broker", &err) == RL_OK ? 0 : 1;
+    rl_code rc = rl_settings_read(&broker_settings_spec, argc, argv, &p.settings, NULL, &err);
+    if (rc == RL_OK) {
+        rc = start(&p, &err);
+        if (rc == RL_OK)
+            rl_loop_run(p.loop);
+    }
+    if (rc != RL_OK && rc != RL_E_CANCELLED)
+        fprintf(stderr, "remoteler-broker: %s\n", err.message);
+    finish(&p);
+    return rc == RL_OK || rc == RL_E_CANCELLED ? 0 : rc == RL_E_INVAL ? 2 : 1;
+}
