@@ -1,0 +1,41 @@
+/* authorities: the cluster's keys, unwrapped, and what everyone may know of them. Immutable. */
+#ifndef RL_AUTH_AUTHORITIES_H
+#define RL_AUTH_AUTHORITIES_H
+
+#include "credential/wrap.h"
+#include "db/cluster.h"
+#include "identity/identity.h"
+#include "remoteler/v1/auth.pb-c.h"
+
+#define RL_AUTHORITY_TTL_S (10ull * 365 * 86400)
+
+/** One kind of authority with the key that signs now. */
+struct rl_authority {
+    char *key_id;
+    EVP_PKEY *key;
+    X509 *certificate; /* x509 only */
+};
+
+struct rl_authorities {
+    struct rl_authority user_x509, user_ssh; /* users */
+    struct rl_authority host_x509, host_ssh; /* agents */
+    struct rl_authority service;             /* X.509: auth, proxy, broker, audit */
+    struct rl_authority policy;              /* policy, statements, time */
+    Pb__TrustBundle *bundle;
+    char *ca_pin;                    /* of the service authority */
+    Pb__CertificateAuthority **list; /* without private keys */
+    size_t count;
+};
+
+/** Makes a new cluster's authorities in the database. */
+rl_code rl_authorities_create(struct rl_db *db, const char *cluster, const struct rl_wrap_key *wrap,
+                              int64_t now_ns, struct rl_error *err);
+/** Unwraps them. Errors: RL_E_DENIED: the key file is another one. */
+rl_code rl_authorities_load(struct rl_db *db, const char *cluster, const struct rl_wrap_key *wrap,
+                            struct rl_authorities **out, struct rl_error *err);
+void rl_authorities_close(struct rl_authorities **authorities);
+/** Whom auth trusts. */
+rl_code rl_authorities_trust(const struct rl_authorities *authorities, struct rl_trust **out,
+                             struct rl_error *err);
+
+#endif

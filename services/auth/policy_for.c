@@ -1,0 +1,158 @@
+/* policy_for: what one agent is to hold: everyone's roles, locks, cuts and authorities, and its own
+ * name and labels; sealed for it, as a delta when what it holds is still known. */
+#include "control.h"
+
+#include "clock/clock.h"
+#include "db/instances.h"
+#include "db/labels.h"
+#include "names/names.h"
+
+#include <stdlib.h>
+
+#define VALUE_BYTES_MAX (1u << 20)
+
+static rl_code set_entry(struct rl_policy *policy, const char *prefix, const char *name,
+                         const ProtobufCMessage *value, struct rl_error *err)
+{
+    struct rl_buf packed;
+    rl_buf_init(&packed, VALUE_BYTES_MAX);
+    rl_message_pack(value, &packed);
+    char *key = rl_sprintf("%s%s", prefix, name);
+    rl_code rc = packed.failed ? rl_fail(err, RL_E_EXHAUSTED, "%s is too long for a policy", key)
+                               : rl_policy_set(policy, key, rl_buf_span(&packed), err);
+    free(key);
+    rl_buf_fini(&packed);
+    return rc;
+}
+
+static rl_code set_common(struct rl_policy *policy, const struct rl_snapshot *s,
+                          struct rl_error *err)
+{
+    rl_code rc = RL_OK;
+    for (size_t i = 0; rc == RL_OK && i < s->role_count; i++)
+        rc = set_entry(policy, "role/", s->roles[i]->metadata->name, &s->roles[i]->base, err);
+    for (size_t i = 0; rc == RL_OK && i < s->lock_count; i++)
+        rc = set_entry(policy, "lock/", s->locks[i]->metadata->name, &s->locks[i]->base, err);
+    for (size_t i = 0; rc == RL_OK && i < s->cut_count; i++) {
+        char *name = rl_sprintf("%s/%s", s->cuts[i]->cluster, s->cuts[i]->user);
+        rc = set_entry(policy, "cut/", name, &s->cuts[i]->base, err);
+        free(name);
+    }
+    const struct rl_authorities *a = s->authorities;
+    for (size_t i = 0; rc == RL_OK && i < a->count; i++) {
+        const Pb__CertificateAuthoritySpec *spec = a->list[i]->spec;
+        if (!rl_span_is(rl_span_of(spec->kind), "user") ||
+            !rl_span_is(rl_span_of(spec->format), "ssh"))
+            continue;
+        for (size_t k = 0; rc == RL_OK && k < spec->n_keys; k++)
+            rc = set_entry(policy, "ca/user-ssh/", spec->keys[k]->id, &spec->keys[k]->base, err);
+    }
+    return rc;
+}
+
+static rl_code set_own(struct rl_policy *policy, const struct rl_snapshot *s,
+                       const struct rl_instance *instance, struct rl_error *err)
+{
+    const Pb__ClusterConfigSpec *config = s->config->spec;
+    Pb__AgentSettings settings = PB__AGENT_SETTINGS__INIT;
+    settings.policy_max_age_s = config->policy_max_age_s;
+    settings.node_name = instance->name;
+    settings.cluster = s->authorities->bundle->cluster;
+    settings.message_of_the_day = config->message_of_the_day;
+    rl_code rc = set_entry(policy, "setting/", "agent", &settings.base, err);
+    Pb__Label **labels = NULL;
+    size_t count = 0;
+    rl_instance_labels(instance, &labels, &count);
+    for (size_t i = 0; rc == RL_OK && i < count; i++)
+        rc = set_entry(policy, "label/", labels[i]->key, &labels[i]->base, err);
+    rl_labels_free(&labels, &count);
+    return rc;
+}
+
+static rl_code build(const struct rl_snapshot *s, const struct rl_instance *instance,
+                     struct rl_policy **out, struct rl_error *err)
+{
+    struct rl_policy *policy = rl_policy_create();
+    rl_code rc = set_common(policy, s, err);
+    if (rc == RL_OK)
+        rc = set_own(policy, s, instance, err);
+    if (rc == RL_OK)
+        *out = policy;
+    else
+        rl_policy_unref(&policy);
+    return rc;
+}
+
+/* What the agent says that it holds, made again; NULL when it can not be: it gets the whole. */
+static struct rl_policy *held_by(struct rl_auth *auth, const struct rl_instance *instance,
+                                 const Pb__PolicyForRequest *request)
+{
+    uint8_t hash[32];
+    struct rl_policy *held = NULL;
+    struct rl_snapshot *old = request->held_version && !request->nonce.len
+                                  ? rl_snapshots_at(auth->snapshots, request->held_version)
+                                  : NULL;
+    if (!old)
+        return NULL;
+    if (build(old, instance, &held, NULL) == RL_OK) {
+        rl_policy_hash(held, hash);
+        if (!rl_span_equal(RL_SPAN(hash, sizeof hash), RL_BINARY(request->held_sha256)))
+            rl_policy_unref(&held);
+    }
+    rl_snapshot_unref(&old);
+    return held;
+}
+
+struct finding {
+    const char *id;
+    struct rl_instance *instance;
+};
+
+static rl_code find(struct rl_db *db, void *context, struct rl_error *err)
+{
+    struct finding *f = context;
+    rl_instance_free(&f->instance);
+    return rl_instances_find(db, f->id, false, &f->instance, err);
+}
+
+rl_code rl_policy_for_agent(struct rl_auth *auth, const Pb__PolicyForRequest *request,
+                            Pb__PolicyUpdate **out, struct rl_error *err)
+{
+    struct finding f = {request->agent_id, NULL};
+    struct rl_snapshot *snapshot = NULL;
+    struct rl_policy *policy = NULL;
+    struct rl_policy *held = NULL;
+    rl_code rc = rl_store_transaction(auth->store, find, &f, err);
+    if (rc == RL_OK)
+        rc = rl_snapshots_current(auth->snapshots, &snapshot, err);
+    if (rc == RL_OK)
+        rc = build(snapshot, f.instance, &policy, err);
+    if (rc == RL_OK) {
+        held = held_by(auth, f.instance, request);
+        const struct rl_authority *signer = &snapshot->authorities->policy;
+        rc = rl_policy_seal(policy, held, auth->cluster, f.instance->id, snapshot->revision,
+                            rl_clock_wall_ns(), RL_BINARY(request->nonce), signer->key,
+                            signer->key_id, out, err);
+    }
+    rl_policy_unref(&held);
+    rl_policy_unref(&policy);
+    rl_snapshot_unref(&snapshot);
+    rl_instance_free(&f.instance);
+    return rc;
+}
+
+rl_code rl_control_policy_for(struct rl_auth *auth, const struct rl_rpc_peer *peer,
+                              const Pb__PolicyForRequest *request, Pb__PolicyUpdate *reply,
+                              struct rl_error *err)
+{
+    (void)peer;
+    Pb__PolicyUpdate *update = NULL;
+    rl_code rc = rl_policy_for_agent(auth, request, &update, err);
+    if (rc != RL_OK)
+        return rc;
+    Pb__PolicyUpdate empty = *reply;
+    *reply = *update;
+    *update = empty;
+    pb__policy_update__free_unpacked(update, NULL);
+    return RL_OK;
+}

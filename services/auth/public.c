@@ -1,0 +1,59 @@
+/* public: Ping and Time. */
+#include "public.h"
+
+#include "clock/clock.h"
+
+#define TIME_CONTEXT "remoteler-time-v1"
+
+rl_code rl_auth_ping(struct rl_auth *auth, const struct rl_rpc_peer *peer,
+                     const Pb__PingRequest *request, Pb__PingResponse *reply, struct rl_error *err)
+{
+    (void)peer;
+    (void)request;
+    struct rl_snapshot *snapshot = NULL;
+    rl_code rc = rl_snapshots_current(auth->snapshots, &snapshot, err);
+    if (rc != RL_OK)
+        return rc;
+    rl_message_text(&reply->cluster, auth->cluster);
+    rl_message_text(&reply->version, RL_VERSION);
+    reply->protocol = RL_AUTH_PROTOCOL;
+    reply->protocol_min = RL_AUTH_PROTOCOL_MIN;
+    rl_message_text(&reply->ca_pin, snapshot->authorities->ca_pin);
+    reply->time_ns = rl_clock_wall_ns();
+    rl_snapshot_unref(&snapshot);
+    return RL_OK;
+}
+
+rl_code rl_auth_time(struct rl_auth *auth, const struct rl_rpc_peer *peer,
+                     const Pb__TimeRequest *request, Pb__TimeResponse *reply, struct rl_error *err)
+{
+    (void)peer;
+    if (request->nonce.len < RL_TIME_NONCE_BYTES_MIN ||
+        request->nonce.len > RL_TIME_NONCE_BYTES_MAX)
+        return rl_fail(err, RL_E_INVAL, "the nonce has %d to %d bytes, not %zu",
+                       RL_TIME_NONCE_BYTES_MIN, RL_TIME_NONCE_BYTES_MAX, request->nonce.len);
+    struct rl_snapshot *snapshot = NULL;
+    rl_code rc = rl_snapshots_current(auth->snapshots, &snapshot, err);
+    if (rc != RL_OK)
+        return rc;
+    Pb__SignedTime body = PB__SIGNED_TIME__INIT;
+    body.nonce = request->nonce;
+    body.time_ns = rl_clock_wall_ns();
+    body.cluster = auth->cluster;
+    struct rl_buf packed;
+    struct rl_buf signature;
+    rl_buf_init(&packed, 1024);
+    rl_buf_init(&signature, 1024);
+    rl_message_pack(&body.base, &packed);
+    const struct rl_authority *policy = &snapshot->authorities->policy;
+    rc = rl_key_sign(policy->key, TIME_CONTEXT, rl_buf_span(&packed), &signature, err);
+    if (rc == RL_OK) {
+        rl_message_bytes(&reply->statement, rl_buf_span(&packed));
+        rl_message_bytes(&reply->signature, rl_buf_span(&signature));
+        rl_message_text(&reply->key_id, policy->key_id);
+    }
+    rl_buf_fini(&packed);
+    rl_buf_fini(&signature);
+    rl_snapshot_unref(&snapshot);
+    return rc;
+}

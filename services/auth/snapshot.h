@@ -1,0 +1,38 @@
+/* snapshot: roles, locks, cuts, settings and authorities as of one revision, read once and shared.
+ * Each use asks the database for the revision first, so a decision is never older than its call.
+ */
+#ifndef RL_AUTH_SNAPSHOT_H
+#define RL_AUTH_SNAPSHOT_H
+
+#include "authorities.h"
+#include "db/policy.h"
+#include "policy/policy.h"
+
+/** Revisions that are kept, so that agents which hold one are sent a delta. */
+#define RL_SNAPSHOTS_KEPT 16
+
+struct rl_snapshot {
+    uint64_t revision;
+    struct rl_authorities *authorities;
+    Pb__ClusterConfig *config;
+    Pb__Role **roles;
+    Pb__Lock **locks;
+    Pb__Cut **cuts;
+    size_t role_count, lock_count, cut_count;
+    unsigned refs; /* atomic */
+};
+void rl_snapshot_unref(struct rl_snapshot **snapshot);
+const Pb__Role *rl_snapshot_role(const struct rl_snapshot *snapshot, const char *name);
+
+struct rl_snapshots;
+/** All borrowed, and live longer. */
+struct rl_snapshots *rl_snapshots_create(struct rl_store *store, const char *cluster,
+                                         const struct rl_wrap_key *wrap);
+void rl_snapshots_free(struct rl_snapshots **snapshots);
+/** As of now. Blocks for the database. Owns: *out by rl_snapshot_unref(). Threads: any. */
+rl_code rl_snapshots_current(struct rl_snapshots *snapshots, struct rl_snapshot **out,
+                             struct rl_error *err);
+/** One that is kept, or NULL. */
+struct rl_snapshot *rl_snapshots_at(struct rl_snapshots *snapshots, uint64_t revision);
+
+#endif
