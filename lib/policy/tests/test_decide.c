@@ -1,0 +1,341 @@
+#include "sealed.h"
+
+static struct signer signer;
+static struct rl_policy *policy;
+static Pb__IdentityClaims *claims;
+static struct rl_policy_ssh request;
+
+static void push_text(size_t *count, char ***list, const char *text)
+{
+    char **longer = rl_alloc_array(*count + 1, sizeof *longer);
+    if (*count)
+        memcpy(longer, *list, *count * sizeof *longer);
+    free(*list);
+    *list = longer;
+    longer[(*count)++] = rl_strdup(text);
+}
+
+/* A role that allows {{internal.logins}} and `deploy` where env=dev. */
+static void set_role(const char *name, const char *lock_mode)
+{
+    Pb__Role *role = rl_alloc(sizeof *role);
+    pb__role__init(role);
+    role->metadata = rl_alloc(sizeof *role->metadata);
+    pb__metadata__init(role->metadata);
+    role->metadata->name = rl_strdup(name);
+    role->spec = rl_alloc(sizeof *role->spec);
+    pb__role_spec__init(role->spec);
+    Pb__RoleConditions *allow = role->spec->allow = rl_alloc(sizeof *allow);
+    pb__role_conditions__init(allow);
+    push_text(&allow->n_logins, &allow->logins, "{{internal.logins}}");
+    push_text(&allow->n_logins, &allow->logins, "deploy");
+    Pb__LabelMatch *match = rl_alloc(sizeof *match);
+    pb__label_match__init(match);
+    match->key = rl_strdup("env");
+    push_text(&match->n_values, &match->values, "dev");
+    allow->node_labels = rl_alloc_array(1, sizeof *allow->node_labels);
+    allow->node_labels[allow->n_node_labels++] = match;
+    role->spec->options = rl_alloc(sizeof *role->spec->options);
+    pb__role_options__init(role->spec->options);
+    role->spec->options->lock = rl_strdup(lock_mode);
+    char *key = rl_sprintf("role/%s", name);
+    set_message(policy, key, &role->base);
+    free(key);
+    pb__role__free_unpacked(role, NULL);
+}
+
+static void set_label(const char *value)
+{
+    char key[] = "env", *copy = rl_strdup(value);
+    Pb__Label label = PB__LABEL__INIT;
+    label.key = key;
+    label.value = copy;
+    set_message(policy, "label/env", &label.base);
+    free(copy);
+}
+
+static void set_settings(uint64_t max_age_s)
+{
+    char name[] = "node-a", cluster[] = CLUSTER;
+    Pb__AgentSettings settings = PB__AGENT_SETTINGS__INIT;
+    settings.node_name = name;
+    settings.cluster = cluster;
+    settings.policy_max_age_s = max_age_s;
+    set_message(policy, "setting/agent", &settings.base);
+}
+
+static void set_lock(const char *kind, const char *target, const char *cluster)
+{
+    char *texts[] = {rl_strdup(kind), rl_strdup(target), rl_strdup(cluster)};
+    Pb__Lock lock = PB__LOCK__INIT;
+    Pb__LockSpec spec = PB__LOCK_SPEC__INIT;
+    spec.target_kind = texts[0];
+    spec.target_name = texts[1];
+    spec.target_cluster = texts[2];
+    lock.spec = &spec;
+    set_message(policy, "lock/l", &lock.base);
+    for (size_t i = 0; i < RL_COUNT(texts); i++)
+        free(texts[i]);
+}
+
+static void make_claims(void)
+{
+    claims = rl_alloc(sizeof *claims);
+    pb__identity_claims__init(claims);
+    claims->format = 1;
+    claims->cluster = rl_strdup(CLUSTER);
+    claims->user = rl_strdup("alice");
+    claims->issued_at_ns = NOW - 10 * SECOND;
+    push_text(&claims->n_roles, &claims->roles, "gone");
+    push_text(&claims->n_roles, &claims->roles, "access");
+    Pb__Trait *trait = rl_alloc(sizeof *trait);
+    pb__trait__init(trait);
+    trait->key = rl_strdup("logins");
+    push_text(&trait->n_values, &trait->values, "alice");
+    claims->traits = rl_alloc_array(1, sizeof *claims->traits);
+    claims->traits[claims->n_traits++] = trait;
+}
+
+static void setup(void)
+{
+    make_signer(&signer, "policy-1");
+    policy = rl_policy_create();
+    set_role("access", "");
+    set_label("dev");
+    set_settings(0);
+    make_claims();
+    request = (struct rl_policy_ssh){.claims = claims,
+                                     .node_id = AGENT,
+                                     .login = "alice",
+                                     .client_address = "192.0.2.1",
+                                     .now_ns = NOW + 60 * SECOND,
+                                     .statement_age_s = 30,
+                                     .statement_policy_version = 5};
+}
+
+static void teardown(void)
+{
+    pb__identity_claims__free_unpacked(claims, NULL);
+    rl_policy_unref(&policy);
+    free_signer(&signer);
+}
+
+static void replace(char **field, const char *text)
+{
+    if ((*field)[0])
+        free(*field);
+    *field = rl_strdup(text);
+}
+
+/* Seals the policy as version 5 and asks it. */
+static void expect(rl_code want, const char *part)
+{
+    free_update(seal(policy, NULL, 5, &signer));
+    struct rl_authz_grant grant = {.max_sessions = 77};
+    struct rl_error err = {0};
+    rl_code code = rl_policy_decide_ssh(policy, &request, &grant, &err);
+    ck_assert_msg(code == want, "%s: %s", rl_code_name(code), err.message);
+    ck_assert_msg(!part || strstr(err.message, part) != NULL, "%s: lacks %s", err.message, part);
+    ck_assert_uint_eq(grant.max_sessions, want == RL_OK ? 0 : 77);
+}
+
+START_TEST(decides_by_the_claimed_roles_that_there_are)
+{
+    expect(RL_OK, NULL);
+    request.login = "deploy";
+    expect(RL_OK, NULL);
+    request.login = "root";
+    expect(RL_E_DENIED, "role(s) access do not allow login \"root\" on node-a");
+    request.login = "alice";
+    set_label("prod");
+    expect(RL_E_DENIED, "do not allow");
+    set_label("dev");
+    rl_policy_remove(policy, "role/access");
+    expect(RL_E_DENIED, "alice has no role here");
+}
+END_TEST
+
+START_TEST(gives_claims_of_another_cluster_nothing)
+{
+    replace(&claims->cluster, "other.com");
+    expect(RL_E_DENIED, "another cluster");
+}
+END_TEST
+
+START_TEST(takes_a_certificate_for_what_it_is_for_only)
+{
+    replace(&claims->usage, "kube");
+    expect(RL_E_DENIED, "another use");
+    replace(&claims->usage, "");
+    replace(&claims->target, "node/0190a1b2-0000-7000-8000-000000000009");
+    expect(RL_E_DENIED, "another target");
+    replace(&claims->target, "node/" AGENT);
+    expect(RL_OK, NULL);
+    replace(&claims->user, "");
+    expect(RL_E_DENIED, "not a user's");
+}
+END_TEST
+
+START_TEST(looks_at_locks)
+{
+    static const struct {
+        const char *kind, *target, *cluster;
+        rl_code want;
+    } rows[] = {
+        {"user", "alice", "", RL_E_DENIED},    {"user", "alice", CLUSTER, RL_E_DENIED},
+        {"user", "alice", "other.com", RL_OK}, {"user", "bob", "", RL_OK},
+        {"role", "access", "", RL_E_DENIED},   {"role", "admin", "", RL_OK},
+        {"node", "node-a", "", RL_E_DENIED},   {"node", AGENT, "", RL_E_DENIED},
+        {"node", "node-b", "", RL_OK},         {"login", "alice", "", RL_E_DENIED},
+        {"login", "root", "", RL_OK},
+    };
+    for (size_t i = 0; i < RL_COUNT(rows); i++) {
+        set_lock(rows[i].kind, rows[i].target, rows[i].cluster);
+        expect(rows[i].want, rows[i].want == RL_OK ? NULL : "locked");
+    }
+}
+END_TEST
+
+START_TEST(looks_at_cuts)
+{
+    char user[] = "alice", cluster[] = CLUSTER;
+    Pb__Cut cut = PB__CUT__INIT;
+    cut.user = user;
+    cut.cluster = cluster;
+    cut.issued_before_ns = claims->issued_at_ns;
+    set_message(policy, "cut/" CLUSTER "/alice", &cut.base);
+    expect(RL_OK, NULL);
+    cut.issued_before_ns++;
+    set_message(policy, "cut/" CLUSTER "/alice", &cut.base);
+    expect(RL_E_DENIED, "certificate issued before");
+}
+END_TEST
+
+START_TEST(ends_when_the_policy_is_too_old)
+{
+    static const struct {
+        uint64_t max_age_s;
+        int64_t age_s, statement_age_s;
+        rl_code want;
+    } rows[] = {
+        {0, 7 * 86400, -1, RL_OK},  {0, 7 * 86400 + 1, -1, RL_E_DENIED},
+        {3600, 3600, -1, RL_OK},    {3600, 3601, -1, RL_E_DENIED},
+        {3600, 99999, 3600, RL_OK}, {3600, 99999, 3601, RL_E_DENIED},
+        {3600, 10, 99999, RL_OK},   {3600, -500, -1, RL_OK},
+    };
+    for (size_t i = 0; i < RL_COUNT(rows); i++) {
+        set_settings(rows[i].max_age_s);
+        request.now_ns = NOW + rows[i].age_s * SECOND;
+        request.statement_age_s = rows[i].statement_age_s;
+        expect(rows[i].want, rows[i].want == RL_OK ? NULL : "has not heard from auth");
+    }
+}
+END_TEST
+
+START_TEST(refuses_strict_roles_after_five_minutes_and_goes_on_for_others)
+{
+    static const struct {
+        const char *mode;
+        int64_t age_s, statement_age_s;
+        rl_code want;
+    } rows[] = {
+        {"strict", 86400, 300, RL_OK},
+        {"strict", 86400, 301, RL_E_DENIED},
+        {"strict", 86400, -1, RL_E_DENIED},
+        {"strict", 300, -1, RL_OK},
+        {"best_effort", 86400, 301, RL_OK},
+        {"best_effort", 86400, -1, RL_OK},
+        {"", 86400, 301, RL_OK},
+    };
+    for (size_t i = 0; i < RL_COUNT(rows); i++) {
+        set_role("access", rows[i].mode);
+        request.now_ns = NOW + rows[i].age_s * SECOND;
+        request.statement_age_s = rows[i].statement_age_s;
+        expect(rows[i].want, rows[i].want == RL_OK ? NULL : "strict");
+    }
+}
+END_TEST
+
+START_TEST(does_not_decide_when_auth_is_further)
+{
+    request.statement_policy_version = 6;
+    expect(RL_E_UNAVAILABLE, "version 5 of the policy and auth is at 6");
+    request.statement_policy_version = 0;
+    expect(RL_OK, NULL);
+}
+END_TEST
+
+START_TEST(does_not_decide_without_a_policy_from_auth)
+{
+    struct rl_authz_grant grant;
+    ck_assert_int_eq(rl_policy_decide_ssh(NULL, &request, &grant, NULL), RL_E_UNAVAILABLE);
+    ck_assert_int_eq(rl_policy_decide_ssh(policy, &request, &grant, NULL), RL_E_UNAVAILABLE);
+}
+END_TEST
+
+START_TEST(denies_all_when_an_entry_cannot_be_read)
+{
+    set_text(policy, "lock/x", "\xff\xff");
+    expect(RL_E_DENIED, "lock/x");
+}
+END_TEST
+
+START_TEST(ignores_entries_of_kinds_to_come)
+{
+    set_text(policy, "app/x", "\xff\xff");
+    set_text(policy, "setting/agent-of-the-future", "");
+    expect(RL_OK, NULL);
+}
+END_TEST
+
+START_TEST(shows_what_is_in_it)
+{
+    Pb__CaKey key = PB__CA_KEY__INIT;
+    char id[] = "k1";
+    key.id = id;
+    set_message(policy, "ca/user-ssh/k1", &key.base);
+    set_message(policy, "ca/host-ssh/k1", &key.base);
+    Pb__CaKey *const *keys;
+    Pb__Label *const *labels;
+    size_t count;
+    rl_policy_user_ssh_cas(policy, &keys, &count);
+    ck_assert_uint_eq(count, 1);
+    ck_assert_str_eq(keys[0]->id, "k1");
+    rl_policy_labels(policy, &labels, &count);
+    ck_assert_uint_eq(count, 1);
+    ck_assert_str_eq(labels[0]->value, "dev");
+    ck_assert_ptr_nonnull(rl_policy_role(policy, "access"));
+    ck_assert_ptr_null(rl_policy_role(policy, "acces"));
+    ck_assert_ptr_null(rl_policy_role(policy, ""));
+    ck_assert_str_eq(rl_policy_settings(policy)->node_name, "node-a");
+    ck_assert_ptr_null(rl_policy_settings(NULL));
+    set_label("prod"); /* what was unpacked is not kept */
+    rl_policy_labels(policy, &labels, &count);
+    ck_assert_str_eq(labels[0]->value, "prod");
+}
+END_TEST
+
+int main(void)
+{
+    TCase *t = tcase_create("decide");
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_test(t, decides_by_the_claimed_roles_that_there_are);
+    tcase_add_test(t, gives_claims_of_another_cluster_nothing);
+    tcase_add_test(t, takes_a_certificate_for_what_it_is_for_only);
+    tcase_add_test(t, looks_at_locks);
+    tcase_add_test(t, looks_at_cuts);
+    tcase_add_test(t, ends_when_the_policy_is_too_old);
+    tcase_add_test(t, refuses_strict_roles_after_five_minutes_and_goes_on_for_others);
+    tcase_add_test(t, does_not_decide_when_auth_is_further);
+    tcase_add_test(t, does_not_decide_without_a_policy_from_auth);
+    tcase_add_test(t, denies_all_when_an_entry_cannot_be_read);
+    tcase_add_test(t, ignores_entries_of_kinds_to_come);
+    tcase_add_test(t, shows_what_is_in_it);
+    Suite *s = suite_create("decide");
+    suite_add_tcase(s, t);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_ENV);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed != 0;
+}
