@@ -15,7 +15,8 @@
 #define RL_RESOURCE_DEPTH_MAX 16
 #define RL_RESOURCE_REDACTED "<redacted>"
 
-/** Every document of a YAML (or JSON: it is YAML) text; a top-level list is its items. Metadata and
+/** Every document of a YAML text (or JSON: it is YAML, but that a character beyond U+FFFF has to
+ * stand as it is, not as two escapes); a top-level list is its items. Metadata and
  * spec are never NULL in what comes out; `status` is dropped. A secret that reads "<redacted>"
  * stays that text: whoever saves the resource keeps the one it has. Errors: RL_E_INVAL "line 7:
  * spec.allow.node_label: unknown field; did you mean node_labels?"; RL_E_UNIMPLEMENTED for a kind

@@ -1,0 +1,105 @@
+/* Policy updates and statements as a broker may bring them: no crash, and nothing is taken that the
+ * signer has not sealed. As if that were done, every update is also applied with a seal of our own
+ * over what it says, and then asked for a decision. */
+#include "policy/policy.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define CLUSTER "example.com"
+#define AGENT "0190a1b2-0000-7000-8000-000000000001"
+
+static EVP_PKEY *key;
+static Pb__CaKey public_key = PB__CA_KEY__INIT;
+static Pb__CaKey *const keys[] = {&public_key};
+static struct rl_buf spki;
+
+static void make_key(void)
+{
+    static char id[] = "policy-1";
+    if (key)
+        return;
+    rl_buf_init(&spki, 512);
+    if (rl_key_generate_p256(&key, NULL) != RL_OK || rl_key_to_spki(key, &spki, NULL) != RL_OK)
+        abort();
+    public_key.id = id;
+    public_key.public_key.data = spki.p;
+    public_key.public_key.len = spki.n;
+}
+
+static void ask(const struct rl_policy *policy, uint64_t version)
+{
+    char cluster[] = CLUSTER, user[] = "alice", role[] = "access", *roles[] = {role};
+    Pb__IdentityClaims claims = PB__IDENTITY_CLAIMS__INIT;
+    claims.cluster = cluster;
+    claims.user = user;
+    claims.n_roles = 1;
+    claims.roles = roles;
+    struct rl_policy_ssh request = {.claims = &claims,
+                                    .node_id = AGENT,
+                                    .login = "root",
+                                    .client_address = "192.0.2.1",
+                                    .statement_age_s = -1,
+                                    .statement_policy_version = version};
+    struct rl_authz_grant grant;
+    struct rl_error err;
+    rl_policy_decide_ssh(policy, &request, &grant, &err);
+}
+
+/* What the entries would do had auth sealed them. */
+static void seal_and_ask(const Pb__PolicyUpdate *update, const struct rl_policy_expect *expect)
+{
+    struct rl_policy *policy = rl_policy_create(), *held = NULL;
+    Pb__PolicyUpdate *sealed = NULL;
+    struct rl_error err;
+    for (size_t i = 0; i < update->n_set; i++)
+        rl_policy_set(policy, update->set[i]->key,
+                      RL_SPAN(update->set[i]->value.data, update->set[i]->value.len), &err);
+    for (size_t i = 0; i < update->n_removed; i++)
+        rl_policy_remove(policy, update->removed[i]);
+    if (rl_policy_seal(policy, NULL, CLUSTER, AGENT, 3, 0, RL_SPAN(NULL, 0), key, "policy-1",
+                       &sealed, &err) != RL_OK)
+        abort();
+    rl_code code = rl_policy_apply(NULL, sealed, expect, &held, &err);
+    if (code == RL_OK)
+        ask(held, 3);
+    else if (code != RL_E_INVAL) /* an entry that cannot be read, and nothing else */
+        abort();
+    rl_policy_unref(&held);
+    rl_policy_unref(&policy);
+    pb__policy_update__free_unpacked(sealed, NULL);
+}
+
+static void try_update(struct rl_span input, const struct rl_policy_expect *expect)
+{
+    Pb__PolicyUpdate *update = pb__policy_update__unpack(NULL, input.n, input.p);
+    struct rl_policy *policy = NULL;
+    struct rl_error err;
+    if (!update)
+        return;
+    if (rl_policy_apply(NULL, update, expect, &policy, &err) == RL_OK)
+        abort(); /* this key is minutes old and has sealed nothing */
+    seal_and_ask(update, expect);
+    pb__policy_update__free_unpacked(update, NULL);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct rl_span input = RL_SPAN(data, size);
+    make_key();
+    struct rl_policy_expect expect = {
+        .cluster = CLUSTER, .agent_id = AGENT, .keys = {RL_COUNT(keys), keys}};
+    try_update(input, &expect);
+    struct rl_policy *policy = NULL;
+    if (rl_policy_load(input, &expect, &policy, NULL) == RL_OK)
+        abort();
+    Pb__SignedStatement *heard = pb__signed_statement__unpack(NULL, size, data);
+    Pb__Statement *statement = NULL;
+    if (heard && rl_statement_verify(heard, CLUSTER, expect.keys, &statement, NULL) == RL_OK)
+        abort();
+    if (heard)
+        pb__signed_statement__free_unpacked(heard, NULL);
+    return 0;
+}
