@@ -201,6 +201,10 @@ static bool turn_away(struct broker *broker, struct rl_rpc_call *call)
 void attach_opened(struct rl_rpc_call *call, void *context)
 {
     struct broker *broker = context;
+    if (rl_rpc_peer(call)->identity->kind != RL_IDENTITY_AGENT) {
+        rl_rpc_end(call, RL_E_UNIMPLEMENTED, "leaf clusters are not attached by this version");
+        return;
+    }
     if (turn_away(broker, call))
         return;
     struct attachment *a = create(broker, call);

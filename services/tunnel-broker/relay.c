@@ -102,14 +102,22 @@ static void open_hop(struct rl_rpc_call *call, struct broker *broker, enum hop_k
     rl_rpc_set_data(call, hop);
 }
 
+/* The table lets a broker dial too, at a direct node or a leaf; not here. */
 static void dial_opened(struct rl_rpc_call *call, void *context)
 {
-    open_hop(call, context, HOP_DIAL);
+    if (rl_identity_is_service(rl_rpc_peer(call)->identity, "proxy"))
+        open_hop(call, context, HOP_DIAL);
+    else
+        rl_rpc_raw_finish(call, RL_E_DENIED, "only a proxy dials at a broker");
 }
 
 static void carry_opened(struct rl_rpc_call *call, void *context)
 {
-    open_hop(call, context, HOP_CARRY);
+    if (rl_rpc_peer(call)->identity->kind == RL_IDENTITY_AGENT)
+        open_hop(call, context, HOP_CARRY);
+    else
+        rl_rpc_raw_finish(call, RL_E_UNIMPLEMENTED,
+                          "leaf clusters are not attached by this version");
 }
 
 /* ---- bytes ---- */
