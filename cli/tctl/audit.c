@@ -1,0 +1,230 @@
+/* audit: what happened, asked of the audit service itself. */
+#include "clock/clock.h"
+#include "tctl.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct audit_settings {
+    char *from, *to, *user, *session, *format;
+    uint64_t last_s;
+    struct rl_text_list types;
+    int64_t limit;
+    bool follow;
+};
+
+#define AT(field) offsetof(struct audit_settings, field)
+static const struct rl_setting rows[] = {
+    {.name = "from", .type = RL_SETTING_TEXT, .offset = AT(from), .help = "RFC 3339 time"},
+    {.name = "to", .type = RL_SETTING_TEXT, .offset = AT(to), .help = "RFC 3339 time; now"},
+    {.name = "last",
+     .type = RL_SETTING_DURATION,
+     .offset = AT(last_s),
+     .fallback = "1h",
+     .min = 1,
+     .max = 315360000,
+     .help = "instead of --from: 10m, 24h, 7d"},
+    {.name = "type",
+     .type = RL_SETTING_LIST,
+     .offset = AT(types),
+     .help = "session.end, or lock.*; again for more"},
+    {.name = "user", .type = RL_SETTING_TEXT, .offset = AT(user), .help = "by this user"},
+    {.name = "session", .type = RL_SETTING_TEXT, .offset = AT(session), .help = "of this session"},
+    {.name = "limit",
+     .type = RL_SETTING_NUMBER,
+     .offset = AT(limit),
+     .fallback = "1000",
+     .min = 1,
+     .max = 100000,
+     .help = "the newest that many"},
+    {.name = "follow",
+     .type = RL_SETTING_SWITCH,
+     .offset = AT(follow),
+     .fallback = "no",
+     .help = "go on with what happens next, an object a line"},
+    {.name = "format",
+     .type = RL_SETTING_TEXT,
+     .offset = AT(format),
+     .fallback = "text",
+     .help = "text, json or yaml"},
+};
+
+/* ---- an event as the contract shows it ---- */
+
+static json_t *resource_json(const Pb__Event *e)
+{
+    if (!e->resource_kind[0])
+        return json_null();
+    return json_pack("{s:s, s:o, s:o}", "kind", e->resource_kind, "id",
+                     tctl_text_or_null(e->resource_id), "name",
+                     tctl_text_or_null(e->resource_name));
+}
+
+static json_t *details_json(const Pb__Event *e)
+{
+    json_t *details = json_loads(e->details_json, 0, NULL);
+    return json_is_object(details) ? details : (json_decref(details), json_object());
+}
+
+static json_t *event_json(const Pb__Event *e)
+{
+    json_t *object =
+        json_pack("{s:s, s:o, s:s, s:s, s:i, s:s, s:o, s:o, s:s}", "uid", e->uid, "time",
+                  tctl_time_or_null(e->time_ns), "type", e->type, "code", e->code, "version",
+                  (int)e->version, "outcome", e->outcome, "reason", tctl_text_or_null(e->reason),
+                  "user", tctl_text_or_null(e->user), "cluster", e->cluster);
+    json_t *rest = json_pack(
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "session_id",
+        tctl_text_or_null(e->session_id), "root_session_id", tctl_text_or_null(e->root_session_id),
+        "resource", resource_json(e), "login", tctl_text_or_null(e->login), "client_addr",
+        tctl_text_or_null(e->client_address), "peer_addr", tctl_text_or_null(e->peer_address),
+        "command", tctl_text_or_null(e->command), "exit_code",
+        e->has_exit_code ? json_integer(e->exit_code) : json_null(), "signal",
+        tctl_text_or_null(e->signal), "bytes_in",
+        e->has_bytes ? json_integer((json_int_t)e->bytes_in) : json_null(), "bytes_out",
+        e->has_bytes ? json_integer((json_int_t)e->bytes_out) : json_null(), "details",
+        details_json(e));
+    json_object_update(object, rest);
+    json_decref(rest);
+    return object;
+}
+
+/* ---- the search ---- */
+
+struct search {
+    json_t *events;
+    bool follow, more_matched, is_over;
+    rl_code code;
+    char message[RL_ERROR_MESSAGE_BYTES];
+};
+
+static void on_message(struct rl_rpc_call *call, const ProtobufCMessage *message, void *context)
+{
+    (void)call;
+    struct search *search = context;
+    const Pb__SearchResponse *part = (const Pb__SearchResponse *)message;
+    search->more_matched = search->more_matched || part->more_matched;
+    for (size_t i = 0; i < part->n_events; i++) {
+        json_t *event = event_json(part->events[i]);
+        if (search->follow) {
+            json_dumpf(event, stdout, JSON_COMPACT);
+            fputc('\n', stdout);
+            fflush(stdout);
+            json_decref(event);
+        } else {
+            json_array_append_new(search->events, event);
+        }
+    }
+}
+
+static void on_closed(struct rl_rpc_call *call, rl_code code, const char *message, void *context)
+{
+    (void)call;
+    struct search *search = context;
+    search->is_over = true;
+    search->code = code;
+    snprintf(search->message, sizeof search->message, "%s", message);
+}
+
+static const struct rl_rpc_stream_ops ops = {.message = on_message, .closed = on_closed};
+
+static rl_code fill_times(const struct audit_settings *s, Pb__SearchRequest *request,
+                          struct rl_error *err)
+{
+    rl_code rc = RL_OK;
+    request->from_ns = rl_clock_wall_ns() - (int64_t)s->last_s * 1000000000;
+    if (s->from)
+        rc = rl_clock_parse(s->from, &request->from_ns, err);
+    if (rc == RL_OK && s->to)
+        rc = rl_clock_parse(s->to, &request->to_ns, err);
+    return rc;
+}
+
+static rl_code search_events(struct tctl_client *client, const struct audit_settings *s,
+                             struct search *search, struct rl_error *err)
+{
+    struct rl_tls_client *tls = NULL;
+    struct rl_rpc_channel *channel = NULL;
+    char none[] = "";
+    Pb__SearchRequest request = PB__SEARCH_REQUEST__INIT;
+    request.n_types = s->types.count;
+    request.types = s->types.items;
+    request.user = s->user ? s->user : none;
+    request.session_id = s->session ? s->session : none;
+    request.limit = (uint32_t)s->limit;
+    request.follow = s->follow;
+    rl_code rc = fill_times(s, &request, err);
+    if (rc == RL_OK)
+        rc = tctl_open_audit(client, &tls, &channel, err);
+    if (rc == RL_OK) {
+        struct rl_rpc_call *call = rl_rpc_stream(channel, &pb__audit__descriptor, "Search",
+                                                 s->follow ? 0 : TCTL_CALL_MS, &ops, search);
+        rc = rl_rpc_send(call, &request.base, err);
+        rl_rpc_end(call, RL_OK, NULL);
+        while (!search->is_over)
+            rl_loop_turn(client->loop, 1000);
+        if (search->code != RL_OK)
+            rc = rl_fail(err, search->code, "%s", search->message);
+    }
+    rl_rpc_channel_free(&channel);
+    rl_tls_client_unref(&tls);
+    return rc;
+}
+
+static const struct rl_column columns[] = {
+    {"TIME", "time"},          {"TYPE", "type"},      {"OUTCOME", "outcome"},
+    {"USER", "user"},          {"LOGIN", "login"},    {"RESOURCE", "resource.name"},
+    {"CLIENT", "client_addr"}, {"EXIT", "exit_code"}, {"COMMAND", "command"},
+    {"REASON", "reason"},
+};
+
+static rl_code work(struct tctl_client *client, const void *settings,
+                    const struct rl_positionals *rest, struct rl_error *err)
+{
+    (void)rest;
+    const struct audit_settings *s = settings;
+    enum rl_format format;
+    struct search search = {.events = json_array(), .follow = s->follow};
+    rl_code rc = tctl_format(s->format, &format, err);
+    if (rc == RL_OK)
+        rc = search_events(client, s, &search, err);
+    if (rc == RL_OK && !s->follow)
+        rc = rl_output_table(stdout, format, search.events, columns, RL_COUNT(columns),
+                             "No events.", err);
+    if (rc == RL_OK && search.more_matched)
+        fprintf(stderr, "tctl: more matched; these are the newest %lld (--limit)\n",
+                (long long)s->limit);
+    json_decref(search.events);
+    return rc;
+}
+
+static const struct rl_settings_spec search_spec = {
+    .program = "tctl audit search",
+    .summary = "what happened, oldest first",
+    .usage = "[flags]",
+    .example = "tctl audit search --last=10m --user=alice --format=json",
+    .rows = rows,
+    .count = RL_COUNT(rows),
+};
+static const struct rl_settings_spec ls_spec = {
+    .program = "tctl audit ls",
+    .summary = "what happened, oldest first",
+    .usage = "[flags]",
+    .example = "tctl audit ls --last=1h",
+    .rows = rows,
+    .count = RL_COUNT(rows),
+};
+
+int tctl_audit(int argc, char **argv)
+{
+    static const struct tctl_command search = {
+        .spec = &search_spec, .bytes = sizeof(struct audit_settings), .work = work};
+    static const struct tctl_command ls = {
+        .spec = &ls_spec, .bytes = sizeof(struct audit_settings), .work = work};
+    static const struct tctl_subcommand commands[] = {
+        {"search", &search, "events by time, type, user, session"},
+        {"ls", &ls, "the same"},
+    };
+    return tctl_group("audit", commands, RL_COUNT(commands), argc, argv);
+}

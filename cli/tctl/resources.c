@@ -1,0 +1,306 @@
+/* resources: get, create, edit, rm: every kind by the same four commands. */
+#include "resource/resource.h"
+#include "tctl.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct resource_settings {
+    char *format;
+    bool force;
+};
+
+#define AT(field) offsetof(struct resource_settings, field)
+static const struct rl_setting get_rows[] = {
+    {.name = "format",
+     .type = RL_SETTING_TEXT,
+     .offset = AT(format),
+     .fallback = "yaml",
+     .help = "yaml or json"},
+};
+static const struct rl_setting create_rows[] = {
+    {.name = "force",
+     .letter = 'f',
+     .type = RL_SETTING_SWITCH,
+     .offset = AT(force),
+     .fallback = "no",
+     .help = "replace what is there"},
+};
+
+/* "role/access", "roles", "role" -> kind and name ("" when there is none); heap text each. */
+static rl_code split(const char *text, char **kind, char **name, struct rl_error *err)
+{
+    const char *slash = strchr(text, '/');
+    char *word = slash ? rl_sprintf("%.*s", (int)(slash - text), text) : rl_strdup(text);
+    const char *known = rl_resource_kind_of(word);
+    if (!known) {
+        struct rl_buf kinds;
+        rl_buf_init(&kinds, 4096);
+        for (const char *const *k = rl_resource_kinds(); *k; k++)
+            rl_buf_printf(&kinds, "%s%s", kinds.n ? ", " : "", *k);
+        rl_fail(err, RL_E_INVAL, "no kind is called \"%s\"; there are: %s", word,
+                rl_buf_text(&kinds));
+        rl_buf_fini(&kinds);
+    } else {
+        *kind = rl_strdup(known);
+        *name = rl_strdup(slash ? slash + 1 : "");
+    }
+    free(word);
+    return known ? RL_OK : RL_E_INVAL;
+}
+
+/* ---- get ---- */
+
+static rl_code fetch(struct tctl_client *client, const char *text, Pb__GetResourcesResponse **out,
+                     struct rl_error *err)
+{
+    char *kind = NULL, *name = NULL;
+    ProtobufCMessage *reply = NULL;
+    Pb__GetResourcesRequest request = PB__GET_RESOURCES_REQUEST__INIT;
+    rl_code rc = split(text, &kind, &name, err);
+    if (rc == RL_OK) {
+        request.kind = kind;
+        request.name = name;
+        rc = tctl_call(client, "GetResources", &request.base, &reply, err);
+    }
+    if (rc == RL_OK)
+        *out = (Pb__GetResourcesResponse *)reply;
+    free(kind);
+    free(name);
+    return rc;
+}
+
+static rl_code print_json(const Pb__GetResourcesResponse *found, struct rl_error *err)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < found->n_resources; i++)
+        json_array_append_new(array, rl_resource_to_json(found->resources[i]));
+    rl_code rc = rl_output_value(stdout, RL_FORMAT_JSON, array, err);
+    json_decref(array);
+    return rc;
+}
+
+static rl_code get(struct tctl_client *client, const void *settings,
+                   const struct rl_positionals *rest, struct rl_error *err)
+{
+    const struct resource_settings *s = settings;
+    enum rl_format format;
+    Pb__GetResourcesResponse *found = NULL;
+    struct rl_buf text;
+    rl_buf_init(&text, 64u << 20);
+    rl_code rc = rl_format_parse(s->format, &format, err);
+    if (rc == RL_OK)
+        rc = fetch(client, rest->items[0], &found, err);
+    if (rc == RL_OK && format == RL_FORMAT_JSON)
+        rc = print_json(found, err);
+    else if (rc == RL_OK &&
+             (rc = rl_resources_to_yaml(found->resources, found->n_resources, &text, err)) == RL_OK)
+        fwrite(text.p, 1, text.n, stdout);
+    if (found)
+        pb__get_resources_response__free_unpacked(found, NULL);
+    rl_buf_fini(&text);
+    return rc;
+}
+
+/* ---- create ---- */
+
+static rl_code put(struct tctl_client *client, Pb__Resource *resource, bool replace,
+                   struct rl_error *err)
+{
+    ProtobufCMessage *reply = NULL;
+    Pb__PutResourceRequest request = PB__PUT_RESOURCE_REQUEST__INIT;
+    request.resource = resource;
+    request.replace = replace;
+    rl_code rc = tctl_call(client, "PutResource", &request.base, &reply, err);
+    if (rc != RL_OK)
+        return rl_error_prefix(err, "%s/%s", rl_resource_kind(resource),
+                               rl_resource_name(resource));
+    const Pb__PutResourceResponse *done = (const Pb__PutResourceResponse *)reply;
+    for (size_t i = 0; i < done->n_warnings; i++)
+        fprintf(stderr, "tctl: warning: %s\n", done->warnings[i]);
+    fprintf(stderr, "%s/%s is %s.\n", rl_resource_kind(resource), rl_resource_name(resource),
+            done->created ? "created" : "updated");
+    protobuf_c_message_free_unpacked(reply, NULL);
+    return RL_OK;
+}
+
+static rl_code put_text(struct tctl_client *client, struct rl_span text, bool replace,
+                        struct rl_error *err)
+{
+    Pb__Resource **resources = NULL;
+    size_t count = 0;
+    rl_code rc = rl_resources_parse(text, &resources, &count, err);
+    if (rc == RL_OK && count == 0)
+        rc = rl_fail(err, RL_E_INVAL, "there is no document in it");
+    for (size_t i = 0; rc == RL_OK && i < count; i++)
+        rc = put(client, resources[i], replace, err);
+    rl_resources_free(&resources, count);
+    return rc;
+}
+
+static rl_code read_file(const char *path, struct rl_buf *out, struct rl_error *err)
+{
+    bool is_stdin = strcmp(path, "-") == 0;
+    int fd = is_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return rl_fail_errno(err, RL_E_INVAL, "reading %s", path);
+    rl_code rc = RL_OK;
+    for (ssize_t n = 1; rc == RL_OK && n > 0;) {
+        uint8_t *to = rl_buf_reserve(out, 4096);
+        n = to ? read(fd, to, 4096) : -1;
+        if (n < 0)
+            rc = to ? rl_fail_errno(err, RL_E_INVAL, "reading %s", path)
+                    : rl_fail(err, RL_E_INVAL, "%s is too big", path);
+        else
+            out->n += (size_t)n;
+    }
+    if (!is_stdin)
+        close(fd);
+    return rc;
+}
+
+static rl_code create(struct tctl_client *client, const void *settings,
+                      const struct rl_positionals *rest, struct rl_error *err)
+{
+    const struct resource_settings *s = settings;
+    struct rl_buf text;
+    rl_buf_init(&text, RL_RESOURCE_BYTES_MAX);
+    rl_code rc = read_file(rest->items[0], &text, err);
+    if (rc == RL_OK)
+        rc = put_text(client, rl_buf_span(&text), s->force, err);
+    rl_buf_fini(&text);
+    return rc;
+}
+
+/* ---- edit ---- */
+
+static rl_code run_editor(const char *path, struct rl_error *err)
+{
+    const char *editor = getenv("VISUAL");
+    if (!editor || !editor[0])
+        editor = getenv("EDITOR");
+    if (!editor || !editor[0])
+        editor = "vi";
+    /* EDITOR is a shell's word list by convention ("code -w"); the path is ours and has no quote.
+     */
+    char *line = rl_sprintf("%s '%s'", editor, path);
+    pid_t pid = fork();
+    if (pid == 0) {
+        execl("/bin/sh", "sh", "-c", line, (char *)NULL);
+        _exit(127);
+    }
+    int status = -1;
+    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+    }
+    free(line);
+    if (status != 0)
+        return rl_fail(err, RL_E_CANCELLED, "the editor %s ended with an error; nothing is changed",
+                       editor);
+    return RL_OK;
+}
+
+static rl_code edit_text(struct tctl_client *client, struct rl_span before, struct rl_error *err)
+{
+    char path[] = "/tmp/tctl-edit-XXXXXX.yaml";
+    struct rl_buf after;
+    rl_buf_init(&after, RL_RESOURCE_BYTES_MAX);
+    int fd = mkostemps(path, 5, O_CLOEXEC);
+    if (fd < 0)
+        return rl_fail_errno(err, RL_E_UNAVAILABLE, "a temporary file");
+    rl_code rc = write(fd, before.p, before.n) == (ssize_t)before.n
+                     ? RL_OK
+                     : rl_fail_errno(err, RL_E_UNAVAILABLE, "writing %s", path);
+    close(fd);
+    if (rc == RL_OK && (rc = run_editor(path, err)) == RL_OK)
+        rc = read_file(path, &after, err);
+    if (rc == RL_OK && rl_span_equal(before, rl_buf_span(&after)))
+        fputs("Nothing is changed.\n", stderr);
+    else if (rc == RL_OK)
+        rc = put_text(client, rl_buf_span(&after), true, err);
+    if (rc == RL_OK)
+        unlink(path);
+    else if (rc != RL_E_CANCELLED)
+        fprintf(stderr, "tctl: what you wrote is in %s\n", path);
+    rl_buf_fini(&after);
+    return rc;
+}
+
+static rl_code edit(struct tctl_client *client, const void *settings,
+                    const struct rl_positionals *rest, struct rl_error *err)
+{
+    (void)settings;
+    Pb__GetResourcesResponse *found = NULL;
+    struct rl_buf text;
+    rl_buf_init(&text, RL_RESOURCE_BYTES_MAX);
+    rl_code rc = strchr(rest->items[0], '/') ? fetch(client, rest->items[0], &found, err)
+                                             : rl_fail(err, RL_E_INVAL, "which one? KIND/NAME");
+    if (rc == RL_OK)
+        rc = rl_resources_to_yaml(found->resources, found->n_resources, &text, err);
+    if (rc == RL_OK)
+        rc = edit_text(client, rl_buf_span(&text), err);
+    if (found)
+        pb__get_resources_response__free_unpacked(found, NULL);
+    rl_buf_fini(&text);
+    return rc;
+}
+
+/* ---- rm ---- */
+
+static rl_code delete (struct tctl_client *client, const void *settings,
+                       const struct rl_positionals *rest, struct rl_error *err)
+{
+    (void)settings;
+    char *kind = NULL, *name = NULL;
+    ProtobufCMessage *reply = NULL;
+    Pb__DeleteResourceRequest request = PB__DELETE_RESOURCE_REQUEST__INIT;
+    rl_code rc = split(rest->items[0], &kind, &name, err);
+    if (rc == RL_OK && !name[0])
+        rc = rl_fail(err, RL_E_INVAL, "which %s? tctl rm %s/NAME", kind, kind);
+    if (rc == RL_OK) {
+        request.kind = kind;
+        request.name = name;
+        rc = tctl_call(client, "DeleteResource", &request.base, &reply, err);
+    }
+    if (rc == RL_OK) {
+        fprintf(stderr, "%s/%s is removed.\n", kind, name);
+        protobuf_c_message_free_unpacked(reply, NULL);
+    }
+    free(kind);
+    free(name);
+    return rc;
+}
+
+#define COMMAND(function, verb, what, how, shown, table, absent, its_work)                         \
+    int function(int argc, char **argv)                                                            \
+    {                                                                                              \
+        static const struct rl_settings_spec spec = {                                              \
+            .program = "tctl " verb,                                                               \
+            .summary = what,                                                                       \
+            .usage = how,                                                                          \
+            .example = shown,                                                                      \
+            .rows = table,                                                                         \
+            .count = RL_COUNT(table),                                                              \
+            .positional_max = 1,                                                                   \
+        };                                                                                         \
+        static const struct tctl_command command = {                                               \
+            .spec = &spec,                                                                         \
+            .bytes = sizeof(struct resource_settings),                                             \
+            .positional_min = 1,                                                                   \
+            .missing = absent,                                                                     \
+            .work = its_work,                                                                      \
+        };                                                                                         \
+        return tctl_run(&command, argc, argv);                                                     \
+    }
+COMMAND(tctl_get, "get", "documents as tctl create -f reads them",
+        "KIND[/NAME] [--format=yaml|json]", "tctl get role/access", get_rows, "of which kind?", get)
+COMMAND(tctl_create, "create", "make what a file says", "[-f] FILE|-", "tctl create -f role.yaml",
+        create_rows, "from which file?", create)
+COMMAND(tctl_edit, "edit", "change one in your editor", "KIND/NAME", "tctl edit role/access",
+        create_rows, "which one?", edit)
+COMMAND(tctl_rm, "rm", "remove one", "KIND/NAME", "tctl rm role/old", create_rows, "which one?",
+        delete)

@@ -1,0 +1,207 @@
+/* status: the cluster as a whole; nodes and inventory: who is there. */
+#include "tctl.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct show_settings {
+    char *format;
+};
+static const struct rl_setting rows[] = {
+    {.name = "format",
+     .type = RL_SETTING_TEXT,
+     .offset = offsetof(struct show_settings, format),
+     .fallback = "text",
+     .help = "text, json or yaml"},
+};
+
+/* ---- status ---- */
+
+static json_t *status_json(const Pb__StatusResponse *status)
+{
+    json_t *services = json_array();
+    for (size_t i = 0; i < status->n_services; i++) {
+        const Pb__ServiceInfo *s = status->services[i];
+        json_array_append_new(services,
+                              json_pack("{s:s, s:s, s:o, s:s, s:s, s:o}", "kind", s->kind, "id",
+                                        s->id, "addr", tctl_text_or_null(s->address), "status",
+                                        s->status, "version", s->version, "last_seen",
+                                        tctl_time_or_null(s->last_seen_ns)));
+    }
+    return json_pack("{s:s, s:s, s:s, s:o, s:i, s:i}", "cluster", status->cluster, "version",
+                     status->version, "ca_pin", status->ca_pin, "services", services,
+                     "agents_online", (int)status->agents_online, "agents_total",
+                     (int)status->agents_total);
+}
+
+static const struct rl_column status_columns[] = {
+    {"Cluster", "cluster"},     {"Version", "version"},
+    {"CA pin", "ca_pin"},       {"Agents online", "agents_online"},
+    {"Agents", "agents_total"},
+};
+static const struct rl_column service_columns[] = {
+    {"SERVICE", "kind"},  {"ID", "id"},           {"ADDRESS", "addr"},
+    {"STATUS", "status"}, {"VERSION", "version"},
+};
+
+static rl_code show_status(struct tctl_client *client, const void *settings,
+                           const struct rl_positionals *rest, struct rl_error *err)
+{
+    (void)rest;
+    const struct show_settings *s = settings;
+    enum rl_format format;
+    ProtobufCMessage *reply = NULL;
+    Pb__StatusRequest request = PB__STATUS_REQUEST__INIT;
+    rl_code rc = tctl_format(s->format, &format, err);
+    if (rc == RL_OK)
+        rc = tctl_call(client, "Status", &request.base, &reply, err);
+    if (rc != RL_OK)
+        return rc;
+    json_t *status = status_json((const Pb__StatusResponse *)reply);
+    rc = rl_output_object(stdout, format, status, status_columns, RL_COUNT(status_columns), err);
+    if (rc == RL_OK && format == RL_FORMAT_TEXT) {
+        fputc('\n', stdout);
+        rc = rl_output_table(stdout, format, json_object_get(status, "services"), service_columns,
+                             RL_COUNT(service_columns), "No services.", err);
+    }
+    json_decref(status);
+    protobuf_c_message_free_unpacked(reply, NULL);
+    return rc;
+}
+
+static const struct rl_settings_spec status_spec = {
+    .program = "tctl status",
+    .summary = "the cluster: its services, its agents, its pin",
+    .usage = "[--format=text|json|yaml]",
+    .example = "tctl status",
+    .rows = rows,
+    .count = RL_COUNT(rows),
+};
+
+int tctl_status(int argc, char **argv)
+{
+    static const struct tctl_command command = {
+        .spec = &status_spec, .bytes = sizeof(struct show_settings), .work = show_status};
+    return tctl_run(&command, argc, argv);
+}
+
+/* ---- nodes ls ---- */
+
+static const struct rl_column node_columns[] = {
+    {"NODE", "name"},           {"ID", "id"},           {"MODE", "mode"}, {"STATUS", "status"},
+    {"LAST SEEN", "last_seen"}, {"VERSION", "version"},
+};
+
+static json_t *node_json(const Pb__Node *node, const char *cluster)
+{
+    const Pb__NodeSpec *spec = node->spec;
+    return json_pack("{s:s, s:o, s:s, s:s, s:s, s:s, s:o, s:o, s:[], s:s}", "id",
+                     node->metadata->name, "name", tctl_text_or_null(spec->name), "hostname",
+                     spec->hostname, "cluster", cluster, "mode", spec->mode, "status", spec->status,
+                     "last_seen", tctl_time_or_null(spec->last_seen_ns), "labels",
+                     tctl_labels(node->metadata->labels, node->metadata->n_labels), "logins",
+                     "version", spec->version);
+}
+
+static rl_code list_nodes(struct tctl_client *client, const void *settings,
+                          const struct rl_positionals *rest, struct rl_error *err)
+{
+    (void)rest;
+    const struct show_settings *s = settings;
+    enum rl_format format;
+    ProtobufCMessage *reply = NULL;
+    char kind[] = "node", all[] = "";
+    Pb__GetResourcesRequest request = PB__GET_RESOURCES_REQUEST__INIT;
+    request.kind = kind;
+    request.name = all;
+    rl_code rc = tctl_format(s->format, &format, err);
+    if (rc == RL_OK)
+        rc = tctl_call(client, "GetResources", &request.base, &reply, err);
+    if (rc != RL_OK)
+        return rc;
+    const Pb__GetResourcesResponse *found = (const Pb__GetResourcesResponse *)reply;
+    json_t *array = json_array();
+    for (size_t i = 0; i < found->n_resources; i++) {
+        const Pb__Resource *r = found->resources[i];
+        if (r->kind_case == PB__RESOURCE__KIND_NODE && r->node->metadata && r->node->spec)
+            json_array_append_new(array, node_json(r->node, client->cluster));
+    }
+    rc = rl_output_table(stdout, format, array, node_columns, RL_COUNT(node_columns), "No nodes.",
+                         err);
+    json_decref(array);
+    protobuf_c_message_free_unpacked(reply, NULL);
+    return rc;
+}
+
+static const struct rl_settings_spec nodes_spec = {
+    .program = "tctl nodes ls",
+    .summary = "every node",
+    .usage = "[--format=text|json|yaml]",
+    .example = "tctl nodes ls",
+    .rows = rows,
+    .count = RL_COUNT(rows),
+};
+
+int tctl_nodes(int argc, char **argv)
+{
+    static const struct tctl_command ls = {
+        .spec = &nodes_spec, .bytes = sizeof(struct show_settings), .work = list_nodes};
+    static const struct tctl_subcommand commands[] = {{"ls", &ls, "every node"}};
+    return tctl_group("nodes", commands, RL_COUNT(commands), argc, argv);
+}
+
+/* ---- inventory ls ---- */
+
+static const struct rl_column inventory_columns[] = {
+    {"NAME", "name"},           {"ID", "id"},          {"KIND", "kind"},     {"STATUS", "status"},
+    {"LAST SEEN", "last_seen"}, {"PEER", "peer_addr"}, {"BROKER", "broker"}, {"VERSION", "version"},
+};
+
+static rl_code list_inventory(struct tctl_client *client, const void *settings,
+                              const struct rl_positionals *rest, struct rl_error *err)
+{
+    (void)rest;
+    const struct show_settings *s = settings;
+    enum rl_format format;
+    ProtobufCMessage *reply = NULL;
+    Pb__ListInventoryRequest request = PB__LIST_INVENTORY_REQUEST__INIT;
+    rl_code rc = tctl_format(s->format, &format, err);
+    if (rc == RL_OK)
+        rc = tctl_call(client, "ListInventory", &request.base, &reply, err);
+    if (rc != RL_OK)
+        return rc;
+    const Pb__ListInventoryResponse *list = (const Pb__ListInventoryResponse *)reply;
+    json_t *array = json_array();
+    for (size_t i = 0; i < list->n_items; i++) {
+        const Pb__InventoryItem *item = list->items[i];
+        json_array_append_new(array,
+                              json_pack("{s:s, s:o, s:s, s:s, s:s, s:o, s:o, s:o}", "id", item->id,
+                                        "name", tctl_text_or_null(item->name), "kind", item->kind,
+                                        "version", item->version, "status", item->status,
+                                        "last_seen", tctl_time_or_null(item->last_seen_ns),
+                                        "peer_addr", tctl_text_or_null(item->peer_address),
+                                        "broker", tctl_text_or_null(item->broker)));
+    }
+    rc = rl_output_table(stdout, format, array, inventory_columns, RL_COUNT(inventory_columns),
+                         "Nothing has joined yet.", err);
+    json_decref(array);
+    protobuf_c_message_free_unpacked(reply, NULL);
+    return rc;
+}
+
+static const struct rl_settings_spec inventory_spec = {
+    .program = "tctl inventory ls",
+    .summary = "every agent and service",
+    .usage = "[--format=text|json|yaml]",
+    .example = "tctl inventory ls",
+    .rows = rows,
+    .count = RL_COUNT(rows),
+};
+
+int tctl_inventory(int argc, char **argv)
+{
+    static const struct tctl_command ls = {
+        .spec = &inventory_spec, .bytes = sizeof(struct show_settings), .work = list_inventory};
+    static const struct tctl_subcommand commands[] = {{"ls", &ls, "every agent and service"}};
+    return tctl_group("inventory", commands, RL_COUNT(commands), argc, argv);
+}

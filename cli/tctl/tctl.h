@@ -1,0 +1,83 @@
+/* tctl: the administrator's command line. It speaks to auth itself with an identity file
+ * (REMOTELER_AUTH_SERVER, REMOTELER_IDENTITY_FILE). One file per group of commands; each returns
+ * the contract's exit status.
+ */
+#ifndef TCTL_H
+#define TCTL_H
+
+#include "output/output.h"
+#include "remoteler/v1/audit.pb-c.h"
+#include "remoteler/v1/auth.pb-c.h"
+#include "rpc/rpc.h"
+#include "settings/settings.h"
+
+#define TCTL_CALL_MS 30000
+
+struct tctl_client {
+    struct rl_loop *loop;
+    struct rl_tls_identity *identity;
+    struct rl_trust *trust;
+    char *cluster;
+    char *address; /* of auth */
+    struct rl_tls_client *tls;
+    struct rl_rpc_channel *channel;
+};
+
+/** Errors: RL_E_UNAUTHENTICATED without an identity. */
+rl_code tctl_open(struct tctl_client *out, struct rl_error *err);
+/** A second channel with the same identity: to audit, at the address that auth's status names. */
+rl_code tctl_open_audit(struct tctl_client *client, struct rl_tls_client **tls,
+                        struct rl_rpc_channel **channel, struct rl_error *err);
+void tctl_close(struct tctl_client *client);
+/** Owns: *reply by protobuf_c_message_free_unpacked(). */
+rl_code tctl_call(struct tctl_client *client, const char *method, const ProtobufCMessage *request,
+                  ProtobufCMessage **reply, struct rl_error *err);
+
+/** Says it on stderr; the exit status that belongs to it. */
+int tctl_fail(const struct rl_error *err);
+int tctl_usage(rl_code code, const struct rl_error *err);
+
+/** A command with its own settings: reads them, opens the client, works, closes. `settings` is
+ * zeroed, `bytes` long. */
+struct tctl_command {
+    const struct rl_settings_spec *spec;
+    size_t bytes;
+    size_t positional_min;
+    const char *missing; /* what is missing when there are fewer */
+    rl_code (*work)(struct tctl_client *client, const void *settings,
+                    const struct rl_positionals *rest, struct rl_error *err);
+};
+int tctl_run(const struct tctl_command *command, int argc, char **argv);
+
+/** Groups: argv[0] is the group's own name. */
+int tctl_status(int argc, char **argv);
+int tctl_users(int argc, char **argv);
+int tctl_tokens(int argc, char **argv);
+int tctl_nodes(int argc, char **argv);
+int tctl_inventory(int argc, char **argv);
+int tctl_get(int argc, char **argv);
+int tctl_create(int argc, char **argv);
+int tctl_edit(int argc, char **argv);
+int tctl_rm(int argc, char **argv);
+int tctl_auth(int argc, char **argv);
+int tctl_audit(int argc, char **argv);
+int tctl_version(int argc, char **argv);
+
+/** One of a group's commands by name. */
+struct tctl_subcommand {
+    const char *name;
+    const struct tctl_command *command;
+    const char *help;
+};
+int tctl_group(const char *group, const struct tctl_subcommand *commands, size_t count, int argc,
+               char **argv);
+
+/* ---- values that several commands show ---- */
+json_t *tctl_text_or_null(const char *text);
+json_t *tctl_time_or_null(int64_t time_ns);
+json_t *tctl_texts(char *const *items, size_t count);
+json_t *tctl_labels(Pb__Label *const *labels, size_t count);
+json_t *tctl_traits(Pb__Trait *const *traits, size_t count);
+rl_code tctl_format(const char *name, enum rl_format *out, struct rl_error *err);
+
+#endif
