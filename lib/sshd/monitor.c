@@ -100,6 +100,24 @@ void rl_monitor_end(struct monitor *m, enum monitor_end how, const char *format,
 
 /* ---- what happens ---- */
 
+/* An honest one says why before it goes. */
+static void transport_ended(struct monitor *m)
+{
+    int status = 0;
+    close(m->wire);
+    m->wire = -1;
+    if (m->transport > 0)
+        kill(m->transport, SIGKILL);
+    while (m->transport > 0 && waitpid(m->transport, &status, 0) < 0 && errno == EINTR)
+        ;
+    m->transport = 0;
+    if (WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL)
+        rl_monitor_end(m, END_CLIENT, "the transport was ended by signal %s",
+                       sigabbrev_np(WTERMSIG(status)));
+    else
+        rl_monitor_end(m, END_CLIENT, "the transport ended with status %d", WEXITSTATUS(status));
+}
+
 static void read_wire(struct monitor *m)
 {
     switch (rl_wire_receive(m->wire, &m->in, MSG_DONTWAIT)) {
@@ -111,9 +129,7 @@ static void read_wire(struct monitor *m)
         rl_monitor_refuse(m, "an oversized message from the transport");
         return;
     case RL_WIRE_CLOSED_BY_PEER:
-        close(m->wire);
-        m->wire = -1;
-        rl_monitor_end(m, END_CLIENT, "the connection ended");
+        transport_ended(m);
         return;
     }
     if (m->in.fds_n) {

@@ -193,8 +193,6 @@ static bool take_hello(struct transport *t)
 
 static bool accept_connection(struct transport *t, ssh_bind bind)
 {
-    int one = 1;
-    setsockopt(RL_ROOM_FD_FIRST, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* if it is TCP */
     if (ssh_bind_accept_fd(bind, t->session, RL_ROOM_FD_FIRST) != SSH_OK)
         return false;
     t->callbacks = (struct ssh_server_callbacks_struct){
@@ -213,6 +211,8 @@ static bool accept_connection(struct transport *t, ssh_bind bind)
 /* Everything that opens files comes before the confinement, everything from the network after. */
 static int prepare(struct transport *t, const struct rl_confine *confine, ssh_bind *bind)
 {
+    int one = 1;
+    setsockopt(RL_ROOM_FD_FIRST, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* if it is TCP */
     signal(SIGPIPE, SIG_IGN);
     rl_wire_init(&t->message);
     ssh_key key = NULL; /* libssh insists on one; nothing is ever signed with it */
