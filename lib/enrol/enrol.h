@@ -1,6 +1,7 @@
 /* enrol: a party of the cluster (an agent, or the services proxy, broker and audit) joins once by
- * token and keeps its identity in a directory: keys, certificates, trust. It starts again from there
- * without token or network, and renews at a third of its certificate's life. One loop's thread.
+ * token and keeps its identity in a directory: keys, certificates, trust. It starts again from
+ * there without token or network, and renews at a third of its certificate's life. One loop's
+ * thread.
  */
 #ifndef RL_ENROL_H
 #define RL_ENROL_H
@@ -17,7 +18,7 @@ struct rl_enrol_config {
                                  the cluster is known) */
     const char *ca_pin;       /* sha256:hex; needed for the first join unless `insecure` */
     bool insecure;
-    const char *kind;         /* "agent", "proxy", "broker", "audit" */
+    const char *kind; /* "agent", "proxy", "broker", "audit" */
     /* agents: */
     const char *const *agent_kinds;
     size_t agent_kind_count;
@@ -31,18 +32,22 @@ struct rl_enrol_config {
     const char *advertise_address;
     /* Certificates and trust have changed: reload contexts. On the loop's thread. */
     void (*changed)(void *context);
-    /* A renewal failed and will be tried again; or the identity was stopped by auth. For the log. */
+    /* A renewal failed and will be tried again; or the identity was stopped by auth. For the log.
+     */
     void (*trouble)(void *context, rl_code code, const char *message);
     void *context;
+    int64_t (*now_s)(void *context); /* NULL: the wall clock */
+    void *now_context;
 };
 
 struct rl_enrol;
 /** Loads what is in the directory. `needs_join` tells whether there was nothing. Errors: RL_E_INVAL
- * a damaged or foreign state ("was joined to cluster a; use another --data-dir"), RL_E_EXISTS another
- * process holds the directory. The config's strings are copied. */
-rl_code rl_enrol_open(const struct rl_enrol_config *config, bool *needs_join,
-                      struct rl_enrol **out, struct rl_error *err);
-/** Joins with the token (borrowed, not kept), turning the loop until auth has answered or timeout_ms.
+ * a damaged or foreign state ("was joined to cluster a; use another --data-dir"), RL_E_EXISTS
+ * another process holds the directory. The config's strings are copied. */
+rl_code rl_enrol_open(const struct rl_enrol_config *config, bool *needs_join, struct rl_enrol **out,
+                      struct rl_error *err);
+/** Joins with the token (borrowed, not kept); whoever has joined before does so again under its old
+ * id. Turns the loop until auth has answered or timeout_ms.
  * Errors: auth's own words; RL_E_UNAVAILABLE when it can not be reached: try again. */
 rl_code rl_enrol_join(struct rl_enrol *enrol, const char *token, uint32_t timeout_ms,
                       struct rl_error *err);
@@ -51,17 +56,20 @@ void rl_enrol_keep(struct rl_enrol *enrol);
 void rl_enrol_close(struct rl_enrol **enrol);
 
 /* What it holds; borrowed until `changed`. Valid after open (when needs_join was false) or join. */
-const char *rl_enrol_id(const struct rl_enrol *enrol);      /* UUID */
-const char *rl_enrol_name(const struct rl_enrol *enrol);    /* "" when it has none */
+const char *rl_enrol_id(const struct rl_enrol *enrol);   /* UUID */
+const char *rl_enrol_name(const struct rl_enrol *enrol); /* "" when it has none */
 const char *rl_enrol_cluster(const struct rl_enrol *enrol);
 const char *rl_enrol_message(const struct rl_enrol *enrol); /* from the join, for the operator */
 struct rl_tls_identity *rl_enrol_identity(const struct rl_enrol *enrol);
 struct rl_trust *rl_enrol_trust(const struct rl_enrol *enrol);
 const Pb__TrustBundle *rl_enrol_bundle(const struct rl_enrol *enrol);
-EVP_PKEY *rl_enrol_ssh_host_key(const struct rl_enrol *enrol); /* Ed25519; agents */
+EVP_PKEY *rl_enrol_ssh_host_key(const struct rl_enrol *enrol);              /* Ed25519; agents */
 struct rl_span rl_enrol_ssh_host_certificate(const struct rl_enrol *enrol); /* blob */
 uint64_t rl_enrol_generation(const struct rl_enrol *enrol);
-/** A file of the owner's own in the same directory, written atomically (0600): an agent's policy. */
+/** Auth's time when it last answered: no clock of this party's is below it. */
+int64_t rl_enrol_auth_time_ns(const struct rl_enrol *enrol);
+/** A file of the owner's own in the same directory, written atomically (0600): an agent's policy.
+ */
 rl_code rl_enrol_save(struct rl_enrol *enrol, const char *name, struct rl_span content,
                       struct rl_error *err);
 rl_code rl_enrol_load(struct rl_enrol *enrol, const char *name, size_t bytes_max,

@@ -1,0 +1,184 @@
+/* directory: every file is made beside its place and moved there, so a full disk or a power cut
+ * leaves the old one. The lock is the process's own (POSIX): sessions that are forked off do not
+ * hold it when their parent is gone. */
+#include "enrol/directory.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define LOCK_FILE "lock"
+#define TEMPORARY_SUFFIX ".new"
+
+struct rl_directory {
+    char *path;
+    int fd, lock_fd;
+};
+
+static rl_code make(const char *path, struct rl_error *err)
+{
+    if (mkdir(path, 0700) == 0 || errno == EEXIST)
+        return RL_OK;
+    return rl_fail_errno(err, RL_E_INVAL, "making the data directory %s", path);
+}
+
+static rl_code check_owner(int fd, const char *path, struct rl_error *err)
+{
+    struct stat st;
+    if (fstat(fd, &st) != 0)
+        return rl_fail_errno(err, RL_E_INVAL, "looking at the data directory %s", path);
+    if (st.st_uid != geteuid())
+        return rl_fail(err, RL_E_INVAL, "the data directory %s belongs to user %u", path,
+                       (unsigned)st.st_uid);
+    if (st.st_mode & (S_IWGRP | S_IWOTH))
+        return rl_fail(err, RL_E_INVAL, "others may write to the data directory %s: chmod 700 it",
+                       path);
+    return RL_OK;
+}
+
+static rl_code take_lock(struct rl_directory *directory, struct rl_error *err)
+{
+    directory->lock_fd =
+        openat(directory->fd, LOCK_FILE, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (directory->lock_fd < 0)
+        return rl_fail_errno(err, RL_E_INVAL, "opening %s/" LOCK_FILE, directory->path);
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    if (fcntl(directory->lock_fd, F_SETLK, &lock) == 0)
+        return RL_OK;
+    if (errno == EACCES || errno == EAGAIN)
+        return rl_fail(err, RL_E_EXISTS,
+                       "another process uses %s; give this one its own data directory",
+                       directory->path);
+    return rl_fail_errno(err, RL_E_INVAL, "locking %s", directory->path);
+}
+
+rl_code rl_directory_open(const char *path, struct rl_directory **out, struct rl_error *err)
+{
+    rl_code code = make(path, err);
+    if (code != RL_OK)
+        return code;
+    struct rl_directory *directory = rl_alloc(sizeof *directory);
+    directory->path = rl_strdup(path);
+    directory->lock_fd = -1;
+    directory->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (directory->fd < 0)
+        code = rl_fail_errno(err, RL_E_INVAL, "opening the data directory %s", path);
+    if (code == RL_OK)
+        code = check_owner(directory->fd, path, err);
+    if (code == RL_OK)
+        code = take_lock(directory, err);
+    if (code == RL_OK)
+        *out = directory;
+    else
+        rl_directory_close(&directory);
+    return code;
+}
+
+void rl_directory_close(struct rl_directory **directory)
+{
+    struct rl_directory *gone = directory ? *directory : NULL;
+    if (!gone)
+        return;
+    *directory = NULL;
+    if (gone->lock_fd >= 0)
+        close(gone->lock_fd);
+    if (gone->fd >= 0)
+        close(gone->fd);
+    free(gone->path);
+    free(gone);
+}
+
+const char *rl_directory_path(const struct rl_directory *directory)
+{
+    return directory->path;
+}
+
+static bool is_plain(const char *name)
+{
+    return *name && *name != '.' && !strchr(name, '/') && strcmp(name, LOCK_FILE) != 0;
+}
+
+static bool write_all(int fd, struct rl_span content)
+{
+    while (content.n > 0) {
+        ssize_t n = write(fd, content.p, content.n);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return false;
+        content = RL_SPAN(content.p + n, content.n - (size_t)n);
+    }
+    return fsync(fd) == 0;
+}
+
+static rl_code write_beside(struct rl_directory *directory, const char *temporary,
+                            struct rl_span content, struct rl_error *err)
+{
+    int fd = openat(directory->fd, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC,
+                    0600);
+    if (fd < 0)
+        return rl_fail_errno(err, RL_E_UNAVAILABLE, "making %s/%s", directory->path, temporary);
+    bool written = fchmod(fd, 0600) == 0 && write_all(fd, content);
+    int saved_errno = errno;
+    close(fd);
+    errno = saved_errno;
+    return written
+               ? RL_OK
+               : rl_fail_errno(err, RL_E_UNAVAILABLE, "writing %s/%s", directory->path, temporary);
+}
+
+rl_code rl_directory_write(struct rl_directory *directory, const char *name, struct rl_span content,
+                           struct rl_error *err)
+{
+    RL_ASSERT(is_plain(name));
+    char *temporary = rl_sprintf("%s" TEMPORARY_SUFFIX, name);
+    rl_code code = write_beside(directory, temporary, content, err);
+    if (code == RL_OK &&
+        (renameat(directory->fd, temporary, directory->fd, name) != 0 || fsync(directory->fd) != 0))
+        code = rl_fail_errno(err, RL_E_UNAVAILABLE, "replacing %s/%s", directory->path, name);
+    if (code != RL_OK)
+        unlinkat(directory->fd, temporary, 0);
+    free(temporary);
+    return code;
+}
+
+static rl_code read_file(int fd, const char *path, const char *name, size_t bytes_max,
+                         struct rl_buf *out, struct rl_error *err)
+{
+    struct stat st;
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
+        return rl_fail(err, RL_E_INVAL, "%s/%s is no plain file", path, name);
+    if (st.st_size < 0 || (uint64_t)st.st_size > bytes_max)
+        return rl_fail(err, RL_E_INVAL, "%s/%s is longer than %zu bytes", path, name, bytes_max);
+    size_t left = (size_t)st.st_size;
+    uint8_t *to = rl_buf_reserve(out, left);
+    if (!to)
+        return rl_fail(err, RL_E_EXHAUSTED, "no room for %s/%s", path, name);
+    while (left > 0) {
+        ssize_t n = read(fd, out->p + out->n, left);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return rl_fail_errno(err, RL_E_INVAL, "reading %s/%s", path, name);
+        out->n += (size_t)n;
+        left -= (size_t)n;
+    }
+    return RL_OK;
+}
+
+rl_code rl_directory_read(struct rl_directory *directory, const char *name, size_t bytes_max,
+                          struct rl_buf *out, struct rl_error *err)
+{
+    RL_ASSERT(is_plain(name));
+    int fd = openat(directory->fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return rl_fail_errno(err, errno == ENOENT ? RL_E_NOT_FOUND : RL_E_INVAL, "opening %s/%s",
+                             directory->path, name);
+    rl_code code = read_file(fd, directory->path, name, bytes_max, out, err);
+    close(fd);
+    return code;
+}

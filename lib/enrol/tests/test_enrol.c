@@ -1,0 +1,455 @@
+#include "enrol/enrol.h"
+
+#include "clock/clock.h"
+#include "enrol/tests/auth_double.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PATIENCE_MS 20000
+
+static struct auth_double auth;
+static struct rl_enrol *enrol;
+static char base[64], dir[96];
+static int changes, troubles;
+static struct rl_error last_trouble;
+
+static void on_changed(void *context)
+{
+    (void)context;
+    changes++;
+}
+
+static void on_trouble(void *context, rl_code code, const char *message)
+{
+    (void)context;
+    troubles++;
+    rl_fail(&last_trouble, code, "%s", message);
+}
+
+static void set_up(void)
+{
+    strcpy(base, "/tmp/rl-enrol-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(base));
+    snprintf(dir, sizeof dir, "%s/data", base);
+    changes = troubles = 0;
+    enrol = NULL;
+    double_create(&auth);
+}
+
+static void tear_down(void)
+{
+    char command[160];
+    rl_enrol_close(&enrol);
+    double_destroy(&auth);
+    snprintf(command, sizeof command, "rm -rf %s", base);
+    ck_assert_int_eq(system(command), 0);
+}
+
+static const char *const kinds[] = {"node"};
+
+static struct rl_enrol_config config_of(const char *kind)
+{
+    return (struct rl_enrol_config){
+        .loop = auth.loop,
+        .state_dir = dir,
+        .auth_address = auth.address,
+        .ca_pin = auth.pin,
+        .kind = kind,
+        .agent_kinds = kinds,
+        .agent_kind_count = 1,
+        .node_name = "node-a",
+        .hostname = "host",
+        .changed = on_changed,
+        .trouble = on_trouble,
+        .now_s = double_now_s,
+        .now_context = &auth,
+    };
+}
+
+static bool open_with(const struct rl_enrol_config *config)
+{
+    bool needs_join = false;
+    struct rl_error err;
+    ck_assert_msg(rl_enrol_open(config, &needs_join, &enrol, &err) == RL_OK, "%s", err.message);
+    return needs_join;
+}
+
+static bool open_agent(void)
+{
+    struct rl_enrol_config config = config_of("agent");
+    return open_with(&config);
+}
+
+static void join_well(void)
+{
+    struct rl_error err;
+    ck_assert_msg(rl_enrol_join(enrol, JOIN_TOKEN, PATIENCE_MS, &err) == RL_OK, "%s", err.message);
+}
+
+#define TURN_UNTIL(claim)                                                                          \
+    do {                                                                                           \
+        uint64_t until_ = rl_clock_boot_ms() + PATIENCE_MS;                                        \
+        while (!(claim)) {                                                                         \
+            ck_assert_msg(rl_clock_boot_ms() < until_, "waited in vain for: %s", #claim);          \
+            rl_loop_turn(auth.loop, 20);                                                           \
+        }                                                                                          \
+    } while (0)
+
+static mode_t mode_of(const char *name)
+{
+    char path[192];
+    struct stat st;
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    ck_assert_int_eq(stat(path, &st), 0);
+    return st.st_mode & 07777;
+}
+
+/* ---- joining ---- */
+
+START_TEST(an_agent_joins_by_token_and_pin)
+{
+    ck_assert(open_agent());
+    join_well();
+    ck_assert_str_eq(rl_enrol_id(enrol), UUID_A);
+    ck_assert_str_eq(rl_enrol_name(enrol), "node-a");
+    ck_assert_str_eq(rl_enrol_cluster(enrol), "main");
+    ck_assert_str_eq(rl_enrol_message(enrol), "welcome");
+    ck_assert_str_eq(auth.last_node_name, "node-a");
+    ck_assert_uint_eq(rl_enrol_generation(enrol), 1);
+    ck_assert_int_eq(rl_enrol_auth_time_ns(enrol), (int64_t)NOW_S * 1000000000);
+    ck_assert_ptr_nonnull(rl_enrol_identity(enrol));
+    ck_assert_ptr_nonnull(rl_enrol_ssh_host_key(enrol));
+    ck_assert_uint_gt(rl_enrol_ssh_host_certificate(enrol).n, 0);
+    ck_assert_str_eq(rl_enrol_bundle(enrol)->ca_pin, auth.pin);
+    ck_assert_int_eq(mode_of("."), 0700);
+    ck_assert_int_eq(mode_of("identity"), 0600);
+}
+END_TEST
+
+START_TEST(a_service_joins_without_an_ssh_key)
+{
+    struct rl_enrol_config config = config_of("broker");
+    ck_assert(open_with(&config));
+    join_well();
+    ck_assert_ptr_null(rl_enrol_ssh_host_key(enrol));
+    ck_assert_uint_eq(rl_enrol_ssh_host_certificate(enrol).n, 0);
+}
+END_TEST
+
+START_TEST(starts_again_without_token_or_network)
+{
+    struct rl_buf key;
+    rl_buf_init(&key, 4096);
+    open_agent();
+    join_well();
+    rl_sshkey_public_blob(rl_enrol_ssh_host_key(enrol), &key, NULL);
+    rl_enrol_close(&enrol);
+    rl_rpc_server_free(&auth.server);
+    ck_assert(!open_agent());
+    ck_assert_str_eq(rl_enrol_id(enrol), UUID_A);
+    ck_assert_str_eq(rl_enrol_cluster(enrol), "main");
+    ck_assert_uint_eq(rl_enrol_generation(enrol), 1);
+    ck_assert_ptr_nonnull(rl_enrol_identity(enrol));
+    ck_assert_ptr_nonnull(rl_enrol_trust(enrol));
+    struct rl_buf again;
+    rl_buf_init(&again, 4096);
+    rl_sshkey_public_blob(rl_enrol_ssh_host_key(enrol), &again, NULL);
+    ck_assert(rl_span_equal(rl_buf_span(&key), rl_buf_span(&again)));
+    rl_buf_fini(&key);
+    rl_buf_fini(&again);
+}
+END_TEST
+
+START_TEST(keeps_its_keys_from_before_it_has_joined)
+{
+    struct rl_buf first, second;
+    rl_buf_init(&first, 4096);
+    rl_buf_init(&second, 4096);
+    open_agent();
+    rl_sshkey_public_blob(rl_enrol_ssh_host_key(enrol), &first, NULL);
+    rl_enrol_close(&enrol);
+    ck_assert(open_agent());
+    rl_sshkey_public_blob(rl_enrol_ssh_host_key(enrol), &second, NULL);
+    ck_assert(rl_span_equal(rl_buf_span(&first), rl_buf_span(&second)));
+    rl_buf_fini(&first);
+    rl_buf_fini(&second);
+}
+END_TEST
+
+START_TEST(auths_own_words_come_back)
+{
+    struct rl_error err;
+    open_agent();
+    ck_assert_int_eq(rl_enrol_join(enrol, "another", PATIENCE_MS, &err), RL_E_DENIED);
+    ck_assert_str_eq(err.message, "join token unknown");
+    ck_assert_ptr_null(rl_enrol_identity(enrol));
+    join_well();
+}
+END_TEST
+
+START_TEST(does_not_join_an_auth_of_another_pin)
+{
+    struct rl_error err;
+    char *other = rl_identity_pin(auth.hosts.ca);
+    struct rl_enrol_config config = config_of("agent");
+    config.ca_pin = other;
+    open_with(&config);
+    free(other);
+    ck_assert_int_eq(rl_enrol_join(enrol, JOIN_TOKEN, PATIENCE_MS, &err), RL_E_UNAUTHENTICATED);
+    ck_assert_ptr_nonnull(strstr(err.message, "with the pin"));
+    ck_assert_int_eq(auth.joins, 0);
+}
+END_TEST
+
+START_TEST(does_not_join_without_a_pin_unless_told_to)
+{
+    struct rl_enrol_config config = config_of("agent");
+    config.ca_pin = NULL;
+    open_with(&config);
+    ck_assert_int_eq(rl_enrol_join(enrol, JOIN_TOKEN, PATIENCE_MS, NULL), RL_E_INVAL);
+    ck_assert_int_eq(auth.joins, 0);
+    rl_enrol_close(&enrol);
+    config.insecure = true;
+    open_with(&config);
+    join_well();
+}
+END_TEST
+
+START_TEST(an_auth_that_is_away_is_worth_another_try)
+{
+    open_agent();
+    rl_rpc_server_free(&auth.server);
+    ck_assert_int_eq(rl_enrol_join(enrol, JOIN_TOKEN, PATIENCE_MS, NULL), RL_E_UNAVAILABLE);
+    double_start(&auth);
+    struct rl_enrol_config config = config_of("agent");
+    rl_enrol_close(&enrol);
+    ck_assert(open_with(&config));
+    join_well();
+}
+END_TEST
+
+START_TEST(an_answer_that_does_not_hold_together_is_not_used)
+{
+    static const enum wrong wrongs[] = {
+        NO_TRUST,   OTHER_KEY,       OTHER_ID,           OTHER_GENERATION,
+        OTHER_KIND, OTHER_AUTHORITY, NO_SSH_CERTIFICATE, SSH_CERTIFICATE_FOR_ANOTHER};
+    open_agent();
+    for (size_t i = 0; i < RL_COUNT(wrongs); i++) {
+        auth.wrong = wrongs[i];
+        rl_code code = rl_enrol_join(enrol, JOIN_TOKEN, PATIENCE_MS, NULL);
+        ck_assert_msg(code == RL_E_INTERNAL || code == RL_E_UNAUTHENTICATED, "wrong %d: %s",
+                      (int)wrongs[i], rl_code_name(code));
+        ck_assert_ptr_null(rl_enrol_identity(enrol));
+    }
+    auth.wrong = RIGHT;
+    join_well();
+}
+END_TEST
+
+START_TEST(joins_again_under_its_old_id_and_key)
+{
+    open_agent();
+    join_well();
+    struct rl_buf key;
+    rl_buf_init(&key, 4096);
+    rl_buf_put_span(&key, rl_buf_span(&auth.tls_key));
+    join_well();
+    ck_assert_str_eq(auth.last_agent_id, UUID_A);
+    ck_assert(rl_span_equal(rl_buf_span(&key), rl_buf_span(&auth.tls_key)));
+    ck_assert_uint_eq(rl_enrol_generation(enrol), 2);
+    rl_buf_fini(&key);
+}
+END_TEST
+
+/* ---- the state on disk ---- */
+
+static void expect_not_opened(const struct rl_enrol_config *config, const char *words)
+{
+    bool needs_join;
+    struct rl_error err;
+    ck_assert_int_eq(rl_enrol_open(config, &needs_join, &enrol, &err), RL_E_INVAL);
+    ck_assert_ptr_null(enrol);
+    ck_assert_msg(strstr(err.message, words) != NULL, "\"%s\" does not say \"%s\"", err.message,
+                  words);
+}
+
+START_TEST(a_state_of_another_kind_or_cluster_is_refused)
+{
+    open_agent();
+    join_well();
+    rl_enrol_close(&enrol);
+    struct rl_enrol_config config = config_of("proxy");
+    expect_not_opened(&config, "another --data-dir");
+    char *other = rl_identity_pin(auth.hosts.ca);
+    config = config_of("agent");
+    config.ca_pin = other;
+    expect_not_opened(&config, "was joined to cluster main");
+    free(other);
+    config.ca_pin = NULL;
+    ck_assert(!open_with(&config));
+}
+END_TEST
+
+START_TEST(a_damaged_state_is_refused_and_not_replaced)
+{
+    char path[192];
+    struct rl_enrol_config config = config_of("agent");
+    open_agent();
+    join_well();
+    rl_enrol_close(&enrol);
+    snprintf(path, sizeof path, "%s/identity", dir);
+    struct stat st;
+    ck_assert_int_eq(stat(path, &st), 0);
+    ck_assert_int_eq(truncate(path, st.st_size - 1), 0);
+    expect_not_opened(&config, "is damaged");
+    ck_assert_int_eq(truncate(path, 0), 0);
+    expect_not_opened(&config, "is damaged");
+    ck_assert_int_eq(stat(path, &st), 0);
+    ck_assert_int_eq(st.st_size, 0);
+}
+END_TEST
+
+START_TEST(a_file_of_the_owners_own_is_kept_beside_it)
+{
+    struct rl_buf out;
+    rl_buf_init(&out, 64);
+    open_agent();
+    ck_assert_int_eq(rl_enrol_load(enrol, "policy", 64, &out, NULL), RL_E_NOT_FOUND);
+    ck_assert_int_eq(rl_enrol_save(enrol, "policy", rl_span_of("rules"), NULL), RL_OK);
+    ck_assert_int_eq(rl_enrol_load(enrol, "policy", 64, &out, NULL), RL_OK);
+    ck_assert_str_eq(rl_buf_text(&out), "rules");
+    ck_assert_int_eq(mode_of("policy"), 0600);
+    rl_buf_fini(&out);
+}
+END_TEST
+
+/* ---- renewing ---- */
+
+START_TEST(renews_at_a_third_of_its_life_with_a_new_key)
+{
+    open_agent();
+    join_well();
+    X509 *old = rl_tls_identity_certificate(rl_enrol_identity(enrol));
+    X509_up_ref(old);
+    auth.now_s = NOW_S + CERTIFICATE_LIFE_S / 3 - 60;
+    rl_enrol_keep(enrol);
+    for (int i = 0; i < 20; i++)
+        rl_loop_turn(auth.loop, 5);
+    ck_assert_int_eq(auth.renewals, 0);
+    auth.now_s = NOW_S + CERTIFICATE_LIFE_S / 3 + CERTIFICATE_LIFE_S / 30 + 1;
+    rl_enrol_keep(enrol);
+    TURN_UNTIL(changes == 1);
+    ck_assert_int_eq(auth.renewals, 1);
+    ck_assert_uint_eq(rl_enrol_generation(enrol), 2);
+    X509 *new = rl_tls_identity_certificate(rl_enrol_identity(enrol));
+    ck_assert_int_ne(EVP_PKEY_eq(X509_get0_pubkey(old), X509_get0_pubkey(new)), 1);
+    X509_free(old);
+    for (int i = 0; i < 20; i++)
+        rl_loop_turn(auth.loop, 5);
+    ck_assert_int_eq(auth.renewals, 1);
+    rl_enrol_close(&enrol);
+    ck_assert(!open_agent());
+    ck_assert_uint_eq(rl_enrol_generation(enrol), 2);
+}
+END_TEST
+
+START_TEST(a_lost_answer_is_asked_for_with_the_same_key)
+{
+    open_agent();
+    join_well();
+    auth.now_s = NOW_S + CERTIFICATE_LIFE_S / 2;
+    auth.lose_answer = true;
+    rl_enrol_keep(enrol);
+    TURN_UNTIL(troubles == 1);
+    ck_assert_int_eq(last_trouble.code, RL_E_UNAVAILABLE);
+    ck_assert_uint_eq(auth.generation, 2);
+    ck_assert_uint_eq(rl_enrol_generation(enrol), 1);
+    /* the process ends; the one after it goes on where this one was */
+    rl_enrol_close(&enrol);
+    auth.lose_answer = false;
+    ck_assert(!open_agent());
+    ck_assert_uint_eq(rl_enrol_generation(enrol), 1);
+    rl_enrol_keep(enrol);
+    TURN_UNTIL(changes == 1);
+    ck_assert_uint_eq(auth.generation, 2);
+    ck_assert_uint_eq(rl_enrol_generation(enrol), 2);
+}
+END_TEST
+
+START_TEST(a_refused_renewal_is_told_and_keeps_what_there_is)
+{
+    open_agent();
+    join_well();
+    auth.now_s = NOW_S + CERTIFICATE_LIFE_S / 2;
+    rl_fail(&auth.refusal, RL_E_DENIED, "locked: stolen");
+    rl_enrol_keep(enrol);
+    TURN_UNTIL(troubles == 1);
+    ck_assert_int_eq(last_trouble.code, RL_E_DENIED);
+    ck_assert_str_eq(last_trouble.message, "locked: stolen");
+    ck_assert_int_eq(changes, 0);
+    ck_assert_uint_eq(rl_enrol_generation(enrol), 1);
+    ck_assert_ptr_nonnull(rl_enrol_identity(enrol));
+}
+END_TEST
+
+START_TEST(a_renewal_can_not_make_another_of_it)
+{
+    open_agent();
+    join_well();
+    auth.now_s = NOW_S + CERTIFICATE_LIFE_S / 2;
+    auth.id = UUID_B;
+    rl_enrol_keep(enrol);
+    TURN_UNTIL(troubles == 1);
+    ck_assert_ptr_nonnull(strstr(last_trouble.message, "another party"));
+    ck_assert_str_eq(rl_enrol_id(enrol), UUID_A);
+}
+END_TEST
+
+START_TEST(can_be_closed_while_a_renewal_is_under_way)
+{
+    open_agent();
+    join_well();
+    auth.now_s = NOW_S + CERTIFICATE_LIFE_S / 2;
+    rl_enrol_keep(enrol);
+    rl_loop_turn(auth.loop, 10);
+    rl_loop_turn(auth.loop, 10);
+    rl_enrol_close(&enrol);
+    for (int i = 0; i < 10; i++)
+        rl_loop_turn(auth.loop, 5);
+    ck_assert_int_eq(changes, 0);
+}
+END_TEST
+
+int main(void)
+{
+    TCase *t = tcase_create("enrol");
+    tcase_set_timeout(t, 60);
+    tcase_add_checked_fixture(t, set_up, tear_down);
+    tcase_add_test(t, an_agent_joins_by_token_and_pin);
+    tcase_add_test(t, a_service_joins_without_an_ssh_key);
+    tcase_add_test(t, starts_again_without_token_or_network);
+    tcase_add_test(t, keeps_its_keys_from_before_it_has_joined);
+    tcase_add_test(t, auths_own_words_come_back);
+    tcase_add_test(t, does_not_join_an_auth_of_another_pin);
+    tcase_add_test(t, does_not_join_without_a_pin_unless_told_to);
+    tcase_add_test(t, an_auth_that_is_away_is_worth_another_try);
+    tcase_add_test(t, an_answer_that_does_not_hold_together_is_not_used);
+    tcase_add_test(t, joins_again_under_its_old_id_and_key);
+    tcase_add_test(t, a_state_of_another_kind_or_cluster_is_refused);
+    tcase_add_test(t, a_damaged_state_is_refused_and_not_replaced);
+    tcase_add_test(t, a_file_of_the_owners_own_is_kept_beside_it);
+    tcase_add_test(t, renews_at_a_third_of_its_life_with_a_new_key);
+    tcase_add_test(t, a_lost_answer_is_asked_for_with_the_same_key);
+    tcase_add_test(t, a_refused_renewal_is_told_and_keeps_what_there_is);
+    tcase_add_test(t, a_renewal_can_not_make_another_of_it);
+    tcase_add_test(t, can_be_closed_while_a_renewal_is_under_way);
+    Suite *s = suite_create("enrol");
+    suite_add_tcase(s, t);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_ENV);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed != 0;
+}
