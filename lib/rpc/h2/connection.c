@@ -2,6 +2,7 @@
 #include "rpc/h2/h2.h"
 
 #include "clock/clock.h"
+#include "rpc/h2/window.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +44,7 @@ static void on_handshake_deadline(void *context)
 static void destroy(struct rl_h2_connection *c)
 {
     nghttp2_session_del(c->session);
+    rl_h2_window_repay(c->borrowed);
     SSL_free(c->ssl);
     rl_rpc_remote_unref(&c->remote);
     free(c->address);
@@ -226,6 +228,7 @@ void rl_h2_connection_leave(struct rl_h2_connection *c, uint64_t grace_ms, const
         /* Its answer says that calls which were on their way have come: session.c closes the door.
          */
         rl_h2_keepalive_ping(c, c->config->keepalive_timeout_ms);
+        c->leave_ping_us = c->ping_us;
     } else {
         c->is_leaving_for_good = true;
         c->config->leaving(c->config->owner, c, reason);

@@ -47,6 +47,15 @@ struct rl_h2_config {
 
 void rl_h2_config_set_defaults(struct rl_h2_config *config);
 
+/* What arrives in a round trip: from a PING to its answer (round.c). */
+struct rl_h2_round {
+    bool is_running;
+    uint32_t number, rest_ms;
+    uint64_t ping_us, rests_until_ms;
+    uint64_t before, received; /* bytes before it began, since it began */
+    struct rl_h2_stream *busiest;
+};
+
 /* ---- connections (connection.c, io.c, session.c, keepalive.c) ---- */
 
 struct rl_h2_connection {
@@ -72,9 +81,11 @@ struct rl_h2_connection {
 
     struct rl_timer *alive;  /* the handshake's deadline, then keepalive */
     struct rl_timer *expiry; /* of the peer's certificate; or of the grace when it is leaving */
-    uint64_t heard_ms, ping_us;
+    uint64_t heard_ms, ping_us, leave_ping_us;
     bool is_awaiting_pong, has_settled;
-    uint64_t rtt_us; /* the least that was seen; 0: none yet */
+    uint64_t least_rtt_us; /* 0: none yet */
+    struct rl_h2_round round;
+    uint32_t window_bytes, borrowed; /* now; of it from the process's budget */
     bool is_leaving, is_leaving_for_good, is_finishing;
     char *leave_reason;
 };
@@ -113,6 +124,11 @@ void rl_h2_keepalive_heard(struct rl_h2_connection *connection);
 void rl_h2_keepalive_pong(struct rl_h2_connection *connection, const uint8_t opaque[8]);
 void rl_h2_keepalive_ping(struct rl_h2_connection *connection, uint64_t timeout_ms);
 
+/* round.c */
+void rl_h2_round_count(struct rl_h2_connection *connection, struct rl_h2_stream *stream, size_t n);
+void rl_h2_round_end(struct rl_h2_connection *connection, uint64_t ping_us, uint64_t rtt_us);
+void rl_h2_round_forget(struct rl_h2_connection *connection, struct rl_h2_stream *stream);
+
 /* ---- streams (stream.c, receive.c, headers.c) ---- */
 
 struct rl_h2_stream {
@@ -126,7 +142,10 @@ struct rl_h2_stream {
 
     struct rl_buf in; /* what was not delivered yet, from in_done on */
     size_t in_done;
-    size_t owed; /* bytes of the stream's window that were not given back */
+    size_t owed;                     /* bytes of the stream's window that were not given back */
+    uint32_t window_bytes, borrowed; /* as the connection's; 0: as it began */
+    uint32_t round;                  /* the last in which something came, and how much */
+    uint64_t round_received;
     struct rl_task *deliver;
     bool is_delivering, is_parked /* gone from the wire, but not delivered whole */;
 

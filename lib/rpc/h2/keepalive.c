@@ -68,6 +68,7 @@ void rl_h2_keepalive_pong(struct rl_h2_connection *c, const uint8_t opaque[8])
     if (sent_us != c->ping_us)
         return;
     uint64_t rtt_us = now_us() - sent_us;
-    if (c->rtt_us == 0 || rtt_us < c->rtt_us)
-        c->rtt_us = rtt_us ? rtt_us : 1;
+    if (c->least_rtt_us == 0 || rtt_us < c->least_rtt_us)
+        c->least_rtt_us = rtt_us ? rtt_us : 1;
+    rl_h2_round_end(c, sent_us, rtt_us);
 }

@@ -54,6 +54,7 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
     (void)flags;
     nghttp2_session_consume_connection(session, n);
     struct rl_h2_stream *stream = stream_of(session, id);
+    rl_h2_round_count(context, stream, n);
     if (stream)
         rl_h2_receive(stream, bytes, n);
     return unless_closed(context);
@@ -64,6 +65,8 @@ static void on_settings(struct rl_h2_connection *c, const nghttp2_frame *frame)
     if (frame->hd.flags & NGHTTP2_FLAG_ACK || c->has_settled)
         return;
     c->has_settled = true;
+    /* Both ends are idle for a moment: the least round trip. */
+    rl_h2_keepalive_ping(c, c->config->keepalive_timeout_ms);
     if (c->config->settled)
         c->config->settled(c->config->owner, c);
 }
@@ -73,7 +76,8 @@ static void on_ping(struct rl_h2_connection *c, const nghttp2_frame *frame)
     if (!(frame->hd.flags & NGHTTP2_FLAG_ACK))
         return;
     rl_h2_keepalive_pong(c, frame->ping.opaque_data);
-    if (c->is_leaving && !c->is_leaving_for_good) {
+    if (c->is_leaving && !c->is_leaving_for_good &&
+        memcmp(frame->ping.opaque_data, &c->leave_ping_us, sizeof c->leave_ping_us) == 0) {
         c->is_leaving_for_good = true;
         nghttp2_submit_goaway(c->session, NGHTTP2_FLAG_NONE,
                               nghttp2_session_get_last_proc_stream_id(c->session), NGHTTP2_NO_ERROR,
@@ -206,10 +210,11 @@ static int submit_settings(struct rl_h2_connection *c)
                                                      c->config->concurrent_calls_max}
                           : (nghttp2_settings_entry){NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
     };
+    c->window_bytes = c->config->connection_window_bytes;
     int rc = nghttp2_submit_settings(c->session, NGHTTP2_FLAG_NONE, entries, RL_COUNT(entries));
     if (rc == 0)
         rc = nghttp2_session_set_local_window_size(c->session, NGHTTP2_FLAG_NONE, 0,
-                                                   (int32_t)c->config->connection_window_bytes);
+                                                   (int32_t)c->window_bytes);
     return rc;
 }
 

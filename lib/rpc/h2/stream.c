@@ -29,6 +29,21 @@ void rl_h2_stream_unlink(struct rl_h2_stream *stream)
     stream->link = NULL;
 }
 
+/* nghttp2 knows it no more. */
+static void leave(struct rl_h2_stream *stream)
+{
+    rl_h2_stream_unlink(stream);
+    if (stream->connection)
+        rl_h2_round_forget(stream->connection, stream);
+    stream->connection = NULL;
+}
+
+static void detach(struct rl_h2_stream *stream)
+{
+    leave(stream);
+    rl_task_free(&stream->deliver);
+}
+
 /* ---- sending ---- */
 
 /* Messages back to back, as much as there is room for. */
@@ -161,8 +176,7 @@ void rl_h2_stream_start(struct rl_h2_stream *stream, struct rl_h2_connection *c)
     stream->grpc_status = -1;
     rl_rpc_call_connected(&stream->call, c->remote);
     if (rl_h2_submit_request(stream, on_read) != 0) {
-        rl_h2_stream_unlink(stream);
-        stream->connection = NULL;
+        leave(stream);
         rl_rpc_call_doom(&stream->call, RL_E_UNAVAILABLE,
                          "this connection can carry no more calls");
         return;
@@ -187,14 +201,6 @@ void rl_h2_stream_wake(struct rl_rpc_call *call)
 void rl_h2_stream_resume(struct rl_rpc_call *call)
 {
     rl_h2_deliver_later(rl_h2_stream_of(call));
-}
-
-/* Off the connection: nghttp2 knows it no more. */
-static void detach(struct rl_h2_stream *stream)
-{
-    rl_h2_stream_unlink(stream);
-    stream->connection = NULL;
-    rl_task_free(&stream->deliver);
 }
 
 void rl_h2_stream_cancel(struct rl_rpc_call *call)
@@ -259,8 +265,7 @@ void rl_h2_stream_closed(struct rl_h2_stream *stream, uint32_t error)
     struct rl_rpc_call *call = &stream->call;
     struct verdict verdict =
         call->is_client ? client_verdict(stream, error) : server_verdict(stream, error);
-    rl_h2_stream_unlink(stream);
-    stream->connection = NULL;
+    leave(stream);
     if (call->is_client && stream->grpc_status >= 0 && !call->is_closing &&
         !rl_h2_is_delivered(stream)) {
         /* All has come, but its reader has not taken it yet: it ends when it has. */

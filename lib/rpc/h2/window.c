@@ -1,0 +1,40 @@
+/* window: how large a receive window should be. */
+#include "rpc/h2/window.h"
+
+#include <stdatomic.h>
+
+static _Atomic uint32_t borrowed_bytes;
+
+uint32_t rl_h2_window_after_round(uint32_t size, uint32_t max, uint64_t received, uint64_t rtt_us,
+                                  uint64_t least_rtt_us)
+{
+    if (size >= max || rtt_us == 0 || least_rtt_us == 0)
+        return size;
+    /* The sender stood still before the window's end: something else limits it. */
+    if (received < (uint64_t)size / 3 * 2)
+        return size;
+    /* What is in flight waits in a queue already: more would only lengthen it. */
+    if (rtt_us > 2 * least_rtt_us)
+        return size;
+    /* Delivery rate times least round trip, and as much again, to find out whether there is more.
+     */
+    uint64_t wanted = 2 * (received * least_rtt_us / rtt_us);
+    if (wanted <= size)
+        return size;
+    return wanted < max ? (uint32_t)wanted : max;
+}
+
+uint32_t rl_h2_window_borrow(uint32_t wanted)
+{
+    uint32_t before = atomic_load(&borrowed_bytes), granted;
+    do {
+        uint32_t left = RL_H2_WINDOW_BUDGET_BYTES - before;
+        granted = wanted < left ? wanted : left;
+    } while (!atomic_compare_exchange_weak(&borrowed_bytes, &before, before + granted));
+    return granted;
+}
+
+void rl_h2_window_repay(uint32_t borrowed)
+{
+    atomic_fetch_sub(&borrowed_bytes, borrowed);
+}

@@ -1,0 +1,103 @@
+#include "rpc/h2/window.h"
+
+#include <check.h>
+#include <stddef.h>
+
+#define KIB 1024u
+#define MIB (1024u * 1024)
+
+static uint32_t after(uint32_t size, uint64_t received, uint64_t rtt_us, uint64_t least_us)
+{
+    return rl_h2_window_after_round(size, 16 * MIB, received, rtt_us, least_us);
+}
+
+START_TEST(doubles_while_the_sender_is_limited_by_it)
+{
+    ck_assert_uint_eq(after(64 * KIB, 64 * KIB, 40000, 40000), 128 * KIB);
+    ck_assert_uint_eq(after(1 * MIB, 1 * MIB, 41000, 40000) / KIB, 1998);
+}
+END_TEST
+
+START_TEST(stays_when_something_else_limits_the_sender)
+{
+    ck_assert_uint_eq(after(64 * KIB, 40 * KIB, 40000, 40000), 64 * KIB);
+    ck_assert_uint_eq(after(64 * KIB, 0, 40000, 40000), 64 * KIB);
+    ck_assert_uint_eq(after(64 * KIB, 43 * KIB, 40000, 40000), 86 * KIB);
+}
+END_TEST
+
+START_TEST(stays_when_the_round_trip_has_swollen)
+{
+    ck_assert_uint_eq(after(64 * KIB, 64 * KIB, 80001, 40000), 64 * KIB);
+    /* what is delivered in a longer round counts for less */
+    ck_assert_uint_eq(after(64 * KIB, 64 * KIB, 80000, 40000), 64 * KIB);
+    ck_assert_uint_eq(after(64 * KIB, 128 * KIB, 80000, 40000), 128 * KIB);
+}
+END_TEST
+
+START_TEST(never_passes_its_maximum_and_never_shrinks)
+{
+    ck_assert_uint_eq(after(12 * MIB, 12 * MIB, 40000, 40000), 16 * MIB);
+    ck_assert_uint_eq(after(16 * MIB, 32 * MIB, 40000, 40000), 16 * MIB);
+    ck_assert_uint_eq(after(20 * MIB, 32 * MIB, 40000, 40000), 20 * MIB);
+    ck_assert_uint_eq(after(64 * KIB, UINT32_MAX, 1, 1), 16 * MIB);
+}
+END_TEST
+
+START_TEST(knows_nothing_before_a_round_was_measured)
+{
+    ck_assert_uint_eq(after(64 * KIB, 64 * KIB, 0, 0), 64 * KIB);
+    ck_assert_uint_eq(after(64 * KIB, 64 * KIB, 1000, 0), 64 * KIB);
+}
+END_TEST
+
+/* 100 Mbit/s and 40 ms hold 500 KB: twice that is enough, and where it stops. */
+START_TEST(settles_at_what_the_path_holds)
+{
+    uint32_t size = 64 * KIB;
+    const uint64_t path = 500000;
+    for (int i = 0; i < 100; i++) {
+        /* beyond the path's capacity the rest waits in a queue and lengthens the round */
+        uint64_t in_flight = size;
+        uint64_t rtt = in_flight > path ? 40000 * in_flight / path : 40000;
+        uint64_t received = path * rtt / 40000;
+        size = after(size, received < in_flight ? received : in_flight, rtt, 40000);
+    }
+    ck_assert_uint_ge(size, path);
+    ck_assert_uint_le(size, 2 * path);
+}
+END_TEST
+
+START_TEST(the_budget_is_the_whole_processes)
+{
+    ck_assert_uint_eq(rl_h2_window_borrow(0), 0);
+    ck_assert_uint_eq(rl_h2_window_borrow(RL_H2_WINDOW_BUDGET_BYTES - 10),
+                      RL_H2_WINDOW_BUDGET_BYTES - 10);
+    ck_assert_uint_eq(rl_h2_window_borrow(11), 10);
+    ck_assert_uint_eq(rl_h2_window_borrow(1), 0);
+    rl_h2_window_repay(10);
+    ck_assert_uint_eq(rl_h2_window_borrow(7), 7);
+    rl_h2_window_repay(RL_H2_WINDOW_BUDGET_BYTES - 10 + 7);
+    ck_assert_uint_eq(rl_h2_window_borrow(UINT32_MAX), RL_H2_WINDOW_BUDGET_BYTES);
+    rl_h2_window_repay(RL_H2_WINDOW_BUDGET_BYTES);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("rpc window");
+    TCase *c = tcase_create("window");
+    tcase_add_test(c, doubles_while_the_sender_is_limited_by_it);
+    tcase_add_test(c, stays_when_something_else_limits_the_sender);
+    tcase_add_test(c, stays_when_the_round_trip_has_swollen);
+    tcase_add_test(c, never_passes_its_maximum_and_never_shrinks);
+    tcase_add_test(c, knows_nothing_before_a_round_was_measured);
+    tcase_add_test(c, settles_at_what_the_path_holds);
+    tcase_add_test(c, the_budget_is_the_whole_processes);
+    suite_add_tcase(suite, c);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? 1 : 0;
+}
