@@ -158,7 +158,8 @@ rl_code rl_statement_sign(const char *cluster, int64_t now_ns, uint64_t policy_v
                           struct rl_span audit_head, EVP_PKEY *signer, const char *key_id,
                           Pb__SignedStatement **out, struct rl_error *err)
 {
-    Pb__Statement statement = PB__STATEMENT__INIT;
+    Pb__Statement statement;
+    pb__statement__init(&statement);
     char *name = rl_strdup(cluster);
     statement.cluster = name;
     statement.time_ns = now_ns;

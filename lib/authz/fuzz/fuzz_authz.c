@@ -30,8 +30,10 @@ static void try_pattern(const char *pattern, const char *text)
 
 static void try_role(const Pb__Role *role, const char *login, const char *value)
 {
-    Pb__Label label = PB__LABEL__INIT, *labels[] = {&label};
-    Pb__Trait trait = PB__TRAIT__INIT, *traits[] = {&trait};
+    Pb__Label label, *labels[] = {&label};
+    Pb__Trait trait, *traits[] = {&trait};
+    pb__label__init(&label);
+    pb__trait__init(&trait);
     char key[] = "env", logins_key[] = "logins";
     char *copy = rl_strdup(value), *trait_values[] = {copy};
     label.key = key;

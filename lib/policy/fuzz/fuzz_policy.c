@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define AGENT "0190a1b2-0000-7000-8000-000000000001"
 
 static EVP_PKEY *key;
-static Pb__CaKey public_key = PB__CA_KEY__INIT;
+static Pb__CaKey public_key;
 static Pb__CaKey *const keys[] = {&public_key};
 static struct rl_buf spki;
 
@@ -24,6 +24,7 @@ static void make_key(void)
     rl_buf_init(&spki, 512);
     if (rl_key_generate_p256(&key, NULL) != RL_OK || rl_key_to_spki(key, &spki, NULL) != RL_OK)
         abort();
+    pb__ca_key__init(&public_key);
     public_key.id = id;
     public_key.public_key.data = spki.p;
     public_key.public_key.len = spki.n;
@@ -32,7 +33,8 @@ static void make_key(void)
 static void ask(const struct rl_policy *policy, uint64_t version)
 {
     char cluster[] = CLUSTER, user[] = "alice", role[] = "access", *roles[] = {role};
-    Pb__IdentityClaims claims = PB__IDENTITY_CLAIMS__INIT;
+    Pb__IdentityClaims claims;
+    pb__identity_claims__init(&claims);
     claims.cluster = cluster;
     claims.user = user;
     claims.n_roles = 1;
