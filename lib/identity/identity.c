@@ -110,7 +110,7 @@ static rl_code check_usage(X509 *leaf, enum rl_identity_kind kind, bool purpose_
     if (!(flags & EXFLAG_XKUSAGE) || X509_get_extended_key_usage(leaf) != expected ||
         count != (kind == RL_IDENTITY_USER ? 1 : 2))
         return rl_fail(err, RL_E_UNAUTHENTICATED,
-                       "the certificate's purposes are not those of a %s certificate",
+                       "the certificate's purposes are not those of its kind, %s",
                        rl_spiffe_kind_name(kind));
     if (purpose_server && kind == RL_IDENTITY_USER)
         return refuse(err, "a user's certificate can not be a server's");

@@ -134,25 +134,34 @@ static X509 *alice_with_claims(struct rl_span raw)
     return sign_again(leaf, users.key);
 }
 
-/* The claims of alice with some bytes after them, wrapped as they should be. */
-static X509 *alice_with_more_claims(struct rl_span extra)
+static X509 *alice_with_packed_claims(struct rl_span packed)
 {
-    Pb__IdentityClaims claims = PB__IDENTITY_CLAIMS__INIT;
-    char cluster[] = "main", user[] = "alice";
-    claims.format = 1;
-    claims.cluster = cluster;
-    claims.user = user;
-    uint8_t packed[512];
-    size_t n = pb__identity_claims__pack(&claims, packed);
-    memcpy(packed + n, extra.p, extra.n);
     ASN1_OCTET_STRING *inner = ASN1_OCTET_STRING_new();
-    ASN1_OCTET_STRING_set(inner, packed, (int)(n + extra.n));
+    ASN1_OCTET_STRING_set(inner, packed.p, (int)packed.n);
     uint8_t *der = NULL;
     int der_n = i2d_ASN1_OCTET_STRING(inner, &der);
     X509 *leaf = alice_with_claims(RL_SPAN(der, (size_t)der_n));
     OPENSSL_free(der);
     ASN1_OCTET_STRING_free(inner);
     return leaf;
+}
+
+/* Claims of this user and cluster with some bytes after them, wrapped as they should be. */
+static X509 *alice_claiming(const char *cluster, const char *user, struct rl_span extra)
+{
+    Pb__IdentityClaims claims = PB__IDENTITY_CLAIMS__INIT;
+    claims.format = 1;
+    claims.cluster = (char *)(uintptr_t)cluster;
+    claims.user = (char *)(uintptr_t)user;
+    uint8_t packed[512];
+    size_t n = pb__identity_claims__pack(&claims, packed);
+    memcpy(packed + n, extra.p, extra.n);
+    return alice_with_packed_claims(RL_SPAN(packed, n + extra.n));
+}
+
+static X509 *alice_with_more_claims(struct rl_span extra)
+{
+    return alice_claiming("main", "alice", extra);
 }
 
 /* ---- what is accepted ---- */
@@ -526,10 +535,9 @@ START_TEST(rejects_claims_that_differ_from_the_name)
     expect_refused(alice_with_more_claims(rl_span_of("\x1a\x03"
                                                      "bob")),
                    "");
-    X509 *leaf = alice();
-    drop_extension(leaf, NID_subject_alt_name);
-    add_extension(leaf, NID_subject_alt_name, "URI:spiffe://main/user/bob");
-    expect_refused(sign_again(leaf, users.key), "another user");
+    expect_refused(alice_claiming("leaf.example", "alice", rl_span_of("")), "another cluster");
+    expect_refused(alice_claiming("main", "bob", rl_span_of("")), "another user");
+    expect_refused(alice_claiming("main", "", rl_span_of("")), "another user");
 }
 END_TEST
 

@@ -260,6 +260,11 @@ START_TEST(the_client_refuses_whoever_is_not_expected)
     connect_pair(&p, &sc, &cc);
     expect_client_refuses(&p, "agent " UUID_A);
     pair_close(&p);
+    cc.peer_kind = RL_IDENTITY_SERVICE;
+    cc.peer_name = NULL;
+    connect_pair(&p, &sc, &cc);
+    expect_client_refuses(&p, "expected was a service of cluster main");
+    pair_close(&p);
     sc.identity = alice;
     connect_pair(&p, &sc, &cc);
     expect_client_refuses(&p, "can not be a server's");
