@@ -41,9 +41,12 @@ static bool has_its_own_name(const ProtobufCMessage *message, const char *name)
     return role->metadata && strcmp(role->metadata->name, name) == 0;
 }
 
-static bool has_prefix(const struct entry *entry, enum view_kind kind)
+/* "setting/agent" is one entry; a longer key is another setting, of a version to come. */
+static bool belongs_to(const struct entry *entry, enum view_kind kind)
 {
     const char *prefix = view_types[kind].prefix;
+    if (kind == VIEW_SETTINGS)
+        return strcmp(entry->key, prefix) == 0;
     return strncmp(entry->key, prefix, strlen(prefix)) == 0;
 }
 
@@ -68,12 +71,12 @@ static void make_view(struct rl_policy *policy, enum view_kind kind)
 {
     size_t count = 0;
     for (size_t i = 0; i < policy->count; i++)
-        count += has_prefix(&policy->entries[i], kind);
+        count += belongs_to(&policy->entries[i], kind);
     struct view *view = &policy->views[kind];
     view->messages = rl_alloc_array(count, sizeof *view->messages);
     view->names = rl_alloc_array(count, sizeof *view->names);
     for (size_t i = 0; i < policy->count; i++)
-        if (has_prefix(&policy->entries[i], kind))
+        if (belongs_to(&policy->entries[i], kind))
             add_to_view(policy, kind, &policy->entries[i]);
 }
 
@@ -151,8 +154,5 @@ void rl_policy_labels(const struct rl_policy *policy, Pb__Label *const **labels,
 const Pb__AgentSettings *rl_policy_settings(const struct rl_policy *policy)
 {
     const struct view *view = policy_view(policy, VIEW_SETTINGS);
-    for (size_t i = 0; i < view->count; i++)
-        if (view->names[i][0] == '\0') /* "setting/agent" itself, not "setting/agent-..." */
-            return (const Pb__AgentSettings *)view->messages[i];
-    return NULL;
+    return view->count ? (const Pb__AgentSettings *)view->messages[0] : NULL;
 }

@@ -283,7 +283,7 @@ END_TEST
 START_TEST(ignores_entries_of_kinds_to_come)
 {
     set_text(policy, "app/x", "\xff\xff");
-    set_text(policy, "setting/agent-of-the-future", "");
+    set_text(policy, "setting/agent-of-the-future", "\xff\xff");
     expect(RL_OK, NULL);
 }
 END_TEST
