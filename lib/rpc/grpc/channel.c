@@ -49,7 +49,8 @@ static void tell_down(struct rl_grpc_channel *ch, struct rl_grpc_link *link, boo
         rl_error_prefix(&why, "connecting to %s", link->address);
         refuse_waiting_calls(ch, link, &why);
     } else {
-        rl_fail(&why, RL_E_UNAVAILABLE, "%s does not answer", link->address);
+        rl_fail(&why, RL_E_UNAVAILABLE,
+                "%s does not answer, or one side refused the other's certificate", link->address);
     }
     if (config->down)
         config->down(config->context, why.code, why.message);

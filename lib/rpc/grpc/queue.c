@@ -6,6 +6,7 @@
 #include <grpc/support/log.h>
 #include <grpc/support/time.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -120,18 +121,29 @@ static void silence(void)
         gpr_set_log_function(drop_log);
 }
 
+/* Our thread and those that gRPC core starts take no signals: they are the loop's. */
+static int start_threads(struct rl_grpc_queue *queue)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    grpc_init();
+    queue->core = grpc_completion_queue_create_for_next(NULL);
+    int number = pthread_create(&queue->thread, NULL, wait_for_events, queue);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return number;
+}
+
 rl_code rl_grpc_queue_create(struct rl_loop *loop, struct rl_grpc_queue **out, struct rl_error *err)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, silence);
-    grpc_init();
     struct rl_grpc_queue *queue = rl_alloc(sizeof *queue);
     *queue = (struct rl_grpc_queue){.loop = loop, .refs = 1};
     queue->events_end = &queue->events;
     pthread_mutex_init(&queue->lock, NULL);
     pthread_cond_init(&queue->came, NULL);
-    queue->core = grpc_completion_queue_create_for_next(NULL);
-    int number = pthread_create(&queue->thread, NULL, wait_for_events, queue);
+    int number = start_threads(queue);
     if (number != 0) {
         grpc_completion_queue_shutdown(queue->core);
         rl_grpc_queue_free(&queue);

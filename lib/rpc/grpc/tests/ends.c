@@ -37,8 +37,15 @@ void authority_fini(struct authority *authority)
 struct rl_tls_identity *authority_identity(const struct authority *authority, const char *service,
                                            uint64_t ttl_s)
 {
+    return authority_identity_as(authority, service, service, ttl_s);
+}
+
+struct rl_tls_identity *authority_identity_as(const struct authority *authority,
+                                              const char *service, const char *named_as,
+                                              uint64_t ttl_s)
+{
     const char *cluster = rl_trust_cluster(authority->trust);
-    char *name = rl_sprintf("%s.%s%s", service, cluster, RL_TLS_SNI_SUFFIX);
+    char *name = rl_sprintf("%s.%s%s", named_as, cluster, RL_TLS_SNI_SUFFIX);
     const char *const addresses[] = {name};
     EVP_PKEY *key = NULL;
     X509 *certificate = NULL;
@@ -207,7 +214,9 @@ static void on_talk(struct rl_rpc_call *call, const ProtobufCMessage *message, v
 {
     struct seen *seen = context;
     seen->messages++;
-    if (((const Cross__Words *)message)->number == 99)
+    if (seen->on_message)
+        seen->on_message(context);
+    else if (((const Cross__Words *)message)->number == 99)
         rl_rpc_end(call, RL_E_PRECONDITION, "ninety-nine — genug");
     else
         ck_assert_int_eq(rl_rpc_send(call, message, NULL), RL_OK);
@@ -263,6 +272,7 @@ void ends_serve(struct ends *ends, enum over over)
     struct rl_rpc_server_config config = {.loop = ends->loop,
                                           .authorize = authorize,
                                           .authorize_context = &ends->seen,
+                                          .workers = ends->workers,
                                           .keepalive_ms = ends->keepalive_ms,
                                           .keepalive_timeout_ms = ends->keepalive_ms,
                                           .now_s = ends->now_s};

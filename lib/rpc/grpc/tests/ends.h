@@ -20,6 +20,11 @@ void authority_fini(struct authority *authority);
 struct rl_tls_identity *authority_identity(const struct authority *authority, const char *service,
                                            uint64_t ttl_s);
 
+/** The same with the DNS name of `named_as`. */
+struct rl_tls_identity *authority_identity_as(const struct authority *authority,
+                                              const char *service, const char *named_as,
+                                              uint64_t ttl_s);
+
 /** What the server's handlers saw. */
 struct seen {
     unsigned opened, messages, half_closed, writable, closed, pondering;
@@ -27,8 +32,9 @@ struct seen {
     char closed_message[256];
     char who[128], address[64];
     uint64_t connection;
-    uint64_t refused_at;      /* how many messages Count sent before the queue was full; 0: never */
-    struct rl_rpc_call *call; /* the last that was opened and is not closed */
+    uint64_t refused_at; /* how many messages Count sent before the queue was full; 0: never */
+    void (*on_message)(void *context); /* called by Talk before it answers; may be NULL */
+    struct rl_rpc_call *call;          /* the last that was opened and is not closed */
 };
 
 struct ends {
@@ -48,6 +54,7 @@ struct ends {
     /* set before ends_serve() or ends_connect(); 0: the defaults */
     uint32_t keepalive_ms;
     bool stay_connected;
+    struct rl_workers *workers;
     int64_t (*now_s)(void *context);
 };
 

@@ -2,6 +2,8 @@
 #include "ends.h"
 
 #include <check.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -44,6 +46,39 @@ START_TEST(answers_and_each_knows_the_other)
     a = ask(&ends, "Say", 0, "", 5000);
     ck_assert_int_eq(a.code, RL_OK);
     ck_assert_uint_eq(seen->connection, connection);
+    ends_fini(&ends);
+}
+END_TEST
+
+static void *ask_from_elsewhere(void *context)
+{
+    Cross__Words words = CROSS__WORDS__INIT;
+    ProtobufCMessage *reply = NULL;
+    words.number = 7;
+    struct rl_error err = {0};
+    rl_code rc = rl_rpc_unary_wait(ends.channel, &cross__cross__descriptor, "Say", &words.base,
+                                   5000, &reply, &err);
+    bool is_good = rc == RL_OK && ((Cross__Words *)reply)->number == 7;
+    if (rc == RL_OK)
+        protobuf_c_message_free_unpacked(reply, NULL);
+    atomic_store((atomic_int *)context, is_good ? 1 : -1);
+    rl_loop_stop(ends.loop);
+    return NULL;
+}
+
+START_TEST(threads_ask_and_workers_answer)
+{
+    atomic_int outcome = 0;
+    pthread_t thread;
+    ends_init(&ends);
+    ck_assert_int_eq(rl_workers_create(2, 16, &ends.workers, NULL), RL_OK);
+    ends_serve(&ends, pairs[_i].server);
+    ends_connect(&ends, pairs[_i].client, "auth");
+    ck_assert_int_eq(pthread_create(&thread, NULL, ask_from_elsewhere, &outcome), 0);
+    rl_loop_run(ends.loop);
+    pthread_join(thread, NULL);
+    ck_assert_int_eq(atomic_load(&outcome), 1);
+    rl_workers_free(&ends.workers);
     ends_fini(&ends);
 }
 END_TEST
@@ -374,6 +409,7 @@ int main(void)
     TCase *t = tcase_create("cross");
     const int n = (int)RL_COUNT(pairs);
     tcase_add_loop_test(t, answers_and_each_knows_the_other, 0, n);
+    tcase_add_loop_test(t, threads_ask_and_workers_answer, 0, n);
     tcase_add_loop_test(t, carries_a_status_and_its_message, 0, n);
     tcase_add_loop_test(t, refuses_what_is_forbidden_or_not_there, 0, n);
     tcase_add_loop_test(t, gives_up_at_the_deadline, 0, n);

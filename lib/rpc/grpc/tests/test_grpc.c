@@ -170,6 +170,19 @@ START_TEST(a_servers_certificate_that_expired_is_refused_with_the_reason)
 }
 END_TEST
 
+START_TEST(a_dns_name_does_not_make_a_service)
+{
+    rl_rpc_server_free(&ends.server);
+    rl_tls_identity_unref(&ends.server_identity);
+    ends.server_identity = authority_identity_as(&ends.authority, "proxy", "auth", 3600);
+    ends_serve(&ends, OVER_GRPC);
+    struct answer a = ask(&ends, "Say", 1, "", 20000);
+    ck_assert_int_eq(a.code, RL_E_UNAUTHENTICATED);
+    ck_assert_ptr_nonnull(strstr(a.message, "expected the service auth"));
+    ck_assert_str_eq(seen->who, "");
+}
+END_TEST
+
 START_TEST(a_call_with_a_deadline_waits_for_its_server)
 {
     rl_rpc_server_free(&ends.server);
@@ -339,6 +352,38 @@ START_TEST(a_channel_may_be_freed_from_the_last_word_of_its_call)
 }
 END_TEST
 
+static void free_the_server(void *context)
+{
+    (void)context;
+    rl_rpc_server_free(&ends.server);
+}
+
+START_TEST(a_server_may_be_freed_from_a_handler)
+{
+    struct heard heard;
+    struct rl_rpc_call *call = talk(&heard);
+    seen->on_message = free_the_server;
+    say(call, 2, 1);
+    turn_until(ends.loop, &heard.closed, 1);
+    ck_assert_int_ne(heard.code, RL_OK);
+    ck_assert_uint_eq(seen->closed, 1);
+    ck_assert_ptr_null(ends.server);
+}
+END_TEST
+
+START_TEST(an_ipv6_address_reads_as_people_write_it)
+{
+    rl_rpc_server_free(&ends.server);
+    rl_rpc_channel_free(&ends.channel);
+    snprintf(ends.address, sizeof ends.address, "[::1]:0");
+    ends_serve(&ends, OVER_GRPC);
+    snprintf(ends.address, sizeof ends.address, "[::1]:%u", ends.port);
+    ends_connect(&ends, OVER_GRPC, "auth");
+    ck_assert_int_eq(ask(&ends, "Say", 1, "", 5000).code, RL_OK);
+    ck_assert_ptr_eq(strstr(seen->address, "[::1]:"), seen->address);
+}
+END_TEST
+
 int main(void)
 {
     TCase *t = tcase_create("grpc");
@@ -349,6 +394,7 @@ int main(void)
     tcase_add_test(t, a_port_is_taken_by_one_server_only);
     tcase_add_test(t, a_certificate_that_expires_ends_the_right_to_call);
     tcase_add_test(t, a_servers_certificate_that_expired_is_refused_with_the_reason);
+    tcase_add_test(t, a_dns_name_does_not_make_a_service);
     tcase_add_test(t, a_call_with_a_deadline_waits_for_its_server);
     tcase_add_test(t, a_call_without_a_deadline_does_not_wait_for_ever);
     tcase_add_test(t, a_channel_can_stay_connected);
@@ -356,6 +402,8 @@ int main(void)
     tcase_add_test(t, silence_is_found_out_on_both_sides);
     tcase_add_test(t, a_client_that_probes_often_is_not_banned);
     tcase_add_test(t, a_channel_may_be_freed_from_the_last_word_of_its_call);
+    tcase_add_test(t, a_server_may_be_freed_from_a_handler);
+    tcase_add_test(t, an_ipv6_address_reads_as_people_write_it);
     Suite *s = suite_create("grpc");
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
