@@ -1,0 +1,80 @@
+#!/usr/bin/env python3
+"""A transport that was taken over: each lie is refused by the monitor, the connection ends, nothing runs.
+Usage: sshd_lies_test.py LYING_HARNESS [sanitized]"""
+import os
+import sys
+
+from ssh_fixture import USER, Checks, Place, Server
+
+LIES = {
+    "session-before-login": '"start" is not asked now',
+    "window-before-login": '"window" is not asked now',
+    "login-before-keys": "before the key exchange",
+    "sign-anything": "no exchange hash",
+    "second-exchange": "a second key exchange before the login",
+    "another-version": "versions are not ours",
+    "another-cookie": "not of this connection",
+    "another-host": "K_S is not this host's",
+    "another-exchange": "no known key exchange",
+    "old-exchange": "not of this connection",
+    "old-login": "signature is not by this key",
+    "another-login": "signature is not by this key",
+    "second-login": '"verify" is not asked now',
+    "another-channel": "malformed request for a session",
+    "descriptor": "descriptors from the transport",
+    "unknown-message": "unknown message 50",
+    "cut-message": "malformed request for a session",
+}
+FORBIDDEN_CALLS = ("socket", "file", "program", "signal")
+
+
+def order(place, name):
+    return {"RL_LIE": f"{name}:{place.dir}"}
+
+
+def lie(c, place, program, name, why):
+    s = Server(place, program, "--login=root", f"--login={USER}", "--login=nobody", env=order(place, name))
+    try:
+        got = s.ssh("echo RAN", timeout=20)
+        s.wait(r"^served ")
+        refused = f"served PERMISSION_DENIED refused, connection ended: " in s.log and why in s.log
+        c.true(f"refuses {name}", got[0] == 255 and b"RAN" not in got[1] and refused and "session.start" not in s.log,
+               (got, s.log))
+    finally:
+        s.close()
+
+
+def forbidden_call(c, place, program, name):
+    s = Server(place, program, "--login=root", env=order(place, name))
+    try:
+        got = s.ssh("echo RAN", timeout=20)
+        s.wait(r"^event client.disconnect")
+        c.true(f"no {name} from the transport", got[0] == 255 and "ended by signal SYS" in s.log, (got, s.log))
+    finally:
+        s.close()
+
+
+def main():
+    program = os.path.abspath(sys.argv[1])
+    if os.geteuid() != 0:
+        print("this test makes accounts of its own in a mount namespace: run it as root")
+        return 77
+    c = Checks()
+    place = Place()
+    try:
+        s = Server(place, program, "--login=root", env=order(place, "record"))
+        c.equal("the honest one works", s.out("echo RAN"), "RAN\n")
+        c.true("and its messages were kept", os.path.getsize(place.path("sign")) and os.path.getsize(place.path("verify")))
+        s.close()
+        for name, why in LIES.items():
+            c.run(lie, place, program, name, why)
+        for name in FORBIDDEN_CALLS if "sanitized" not in sys.argv else ():
+            c.run(forbidden_call, place, program, name)
+    finally:
+        place.close()
+    print(f"{c.failed} failed")
+    return 1 if c.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
