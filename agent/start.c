@@ -26,8 +26,9 @@
 #define JOIN_RETRY_MS_MAX 30000
 #define TOKEN_BYTES_MAX 4096
 #define EVENTS_GRACE_MS 2000
-#define BUILD_TIME_FLOOR_NS INT64_C(1763769600000000000) /* 2025-11-22: no clock is right before   \
-                                                          */
+#define BUILD_TIME_FLOOR_NS                                                                        \
+    INT64_C(1763769600000000000) /* 2025-11-22: no clock is right before                           \
+                                  */
 
 int64_t agent_now_ns(const struct agent *agent)
 {
@@ -200,6 +201,16 @@ static rl_code join(struct agent *agent, struct rl_error *err)
     return rc;
 }
 
+/* A device without a battery for its clock starts in the past; it was later when auth last
+ * answered.
+ */
+static void raise_clock_floor(struct agent *agent)
+{
+    int64_t auth_ns = rl_enrol_auth_time_ns(agent->enrol);
+    if (auth_ns > BUILD_TIME_FLOOR_NS)
+        rl_trusted_clock_init(&agent->clock, auth_ns);
+}
+
 static rl_code open_identity(struct agent *agent, struct rl_error *err)
 {
     static const char *const kinds[] = {"node"};
@@ -227,10 +238,14 @@ static rl_code open_identity(struct agent *agent, struct rl_error *err)
         .changed = on_changed,
         .trouble = on_trouble,
         .context = agent,
+        .now_s = agent_now_s,
+        .now_context = agent,
     };
     bool needs_join = false;
     rl_code rc = rl_enrol_open(&config, &needs_join, &agent->enrol, err);
     free(host);
+    if (rc == RL_OK && !needs_join)
+        raise_clock_floor(agent);
     if (rc == RL_OK && needs_join)
         rc = join(agent, err);
     if (rc == RL_OK)
