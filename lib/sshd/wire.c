@@ -58,7 +58,7 @@ static void take_fds(struct msghdr *header, struct rl_wire_message *m)
     if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
         return;
     size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    RL_ASSERT(n <= RL_WIRE_FDS_MAX); /* the kernel fills no more than the buffer */
+    RL_ASSERT(n <= RL_WIRE_FDS_MAX); /* the kernel fills no more than it was given */
     memcpy(m->fds, CMSG_DATA(c), n * sizeof(int));
     m->fds_n = n;
 }
@@ -75,7 +75,8 @@ enum rl_wire_result rl_wire_receive(int socket, struct rl_wire_message *m, int f
     struct msghdr header = {.msg_iov = &part,
                             .msg_iovlen = 1,
                             .msg_control = control.bytes,
-                            .msg_controllen = sizeof control.bytes};
+                            /* not CMSG_SPACE: its padding has room for one more */
+                            .msg_controllen = CMSG_LEN(RL_WIRE_FDS_MAX * sizeof(int))};
     ssize_t n;
     do
         n = recvmsg(socket, &header, flags | MSG_CMSG_CLOEXEC);
