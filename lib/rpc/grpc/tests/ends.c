@@ -52,7 +52,8 @@ struct rl_tls_identity *authority_identity_as(const struct authority *authority,
     struct rl_tls_identity *identity = NULL;
     struct rl_buf der;
     struct rl_error err;
-    Pb__IdentityClaims claims = PB__IDENTITY_CLAIMS__INIT;
+    Pb__IdentityClaims claims;
+    pb__identity_claims__init(&claims);
     claims.format = 1;
     claims.cluster = (char *)(uintptr_t)cluster;
     rl_buf_init(&der, 65536);
