@@ -136,7 +136,7 @@ char *rl_certificate_authority_uri(const char *cluster)
 rl_code rl_certificate_authority_cluster(X509 *ca, char **out, struct rl_error *err)
 {
     char *uri = NULL;
-    bool has_addresses;
+    bool has_addresses = false;
     rl_code code = rl_certificate_uri(ca, &uri, &has_addresses, err);
     if (code == RL_OK && (has_addresses || strncmp(uri, SPIFFE_SCHEME, strlen(SPIFFE_SCHEME)) != 0))
         code = refuse(err, "the authority names no cluster");

@@ -149,7 +149,7 @@ static rl_code read_name(X509 *leaf, struct rl_spiffe *id, struct rl_error *err)
     static const int critical[] = {NID_basic_constraints, NID_key_usage, NID_ext_key_usage,
                                    NID_subject_alt_name};
     char *uri = NULL;
-    bool has_addresses;
+    bool has_addresses = false;
     rl_code code = rl_certificate_check_form(leaf, critical, RL_COUNT(critical), err);
     if (code == RL_OK)
         code = rl_certificate_uri(leaf, &uri, &has_addresses, err);

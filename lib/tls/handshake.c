@@ -178,7 +178,7 @@ static rl_code wait_ready(int fd, bool for_read, uint64_t until_ms, struct rl_er
 
 rl_code rl_tls_handshake_blocking(SSL *ssl, int timeout_ms, struct rl_error *err)
 {
-    struct rl_error local;
+    struct rl_error local = {0};
     struct rl_error *why = err ? err : &local;
     int fd = SSL_get_fd(ssl);
     int flags = fcntl(fd, F_GETFL);
