@@ -28,7 +28,7 @@ as_postgres() {
 
 # database ROLE DATABASE: a libpq connection string; the password is in a file of its own.
 database() {
-    printf 'host=%s port=%s user=%s dbname=%s passfile=%s' "$RL_LOOPBACK" "$PORT_postgres" "$1" \
+    printf 'host=%s port=%s user=%s dbname=%s passfile='\''%s'\''' "$RL_LOOPBACK" "$PORT_postgres" "$1" \
         remoteler "$RL_RUN/keys/pgpass"
 }
 
