@@ -60,6 +60,7 @@ static void grow_stream(struct rl_h2_stream *stream, uint64_t rtt_us, uint64_t l
         return;
     stream->borrowed += granted;
     stream->window_bytes = size + granted;
+    c->round.rest_ms = 0;
     nghttp2_session_set_local_window_size(c->session, NGHTTP2_FLAG_NONE, stream->id,
                                           (int32_t)stream->window_bytes);
 }

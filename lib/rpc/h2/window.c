@@ -10,15 +10,13 @@ uint32_t rl_h2_window_after_round(uint32_t size, uint32_t max, uint64_t received
 {
     if (size >= max || rtt_us == 0 || least_rtt_us == 0)
         return size;
-    /* The sender stood still before the window's end: something else limits it. */
-    if (received < (uint64_t)size / 3 * 2)
-        return size;
     /* What is in flight waits in a queue already: more would only lengthen it. */
     if (rtt_us > 2 * least_rtt_us)
         return size;
-    /* Delivery rate times least round trip, and as much again, to find out whether there is more.
-     */
-    uint64_t wanted = 2 * (received * least_rtt_us / rtt_us);
+    /* Delivery rate times least round trip is what the path was seen to hold. nghttp2 gives a
+     * window back by halves, so that a limited sender uses between a half and all of it: a window
+     * of 8/3 leaves room to find out whether there is more, and is not passed when there is not. */
+    uint64_t wanted = received * least_rtt_us / rtt_us * 8 / 3;
     if (wanted <= size)
         return size;
     return wanted < max ? (uint32_t)wanted : max;

@@ -15,13 +15,23 @@
 #include <unistd.h>
 
 #define RELAY_PAIRS_MAX 8
-#define RELAY_BYTES_MAX (1u << 22)
+#define RELAY_BYTES_MAX (1u << 24)
+
+/* Bytes that are on their way for a while. */
+struct relay_parcel {
+    struct relay_parcel *next;
+    uint64_t due_ms;
+    size_t n;
+    uint8_t bytes[];
+};
 
 struct relay_side {
     struct relay_pair *pair;
     int fd;
     struct rl_watch *watch;
     struct rl_buf out; /* to be written to fd */
+    struct relay_parcel *parcels, **parcels_end;
+    struct rl_timer *arrival;
 };
 
 struct relay_pair {
@@ -37,6 +47,7 @@ struct relay {
     char address[64];
     uint16_t target;
     bool is_silent;
+    uint64_t delay_ms;              /* each way */
     struct rl_tls_identity *signer; /* of a PROXY header; NULL: none is sent */
     const char *header_address;
     bool spoils_random;
@@ -51,6 +62,12 @@ static inline void relay_side_close(struct relay_side *side)
         close(side->fd);
     side->fd = -1;
     rl_buf_fini(&side->out);
+    rl_timer_free(&side->arrival);
+    while (side->parcels) {
+        struct relay_parcel *parcel = side->parcels;
+        side->parcels = parcel->next;
+        free(parcel);
+    }
 }
 
 /* Both connections end at once. */
@@ -80,6 +97,36 @@ static inline void relay_flush(struct relay_side *side)
     }
     if (side->watch)
         rl_watch_change(side->watch, side->out.n ? RL_LOOP_READ | RL_LOOP_WRITE : RL_LOOP_READ);
+}
+
+static inline void relay_on_arrival(void *context)
+{
+    struct relay_side *side = context;
+    uint64_t now = rl_clock_boot_ms();
+    while (side->parcels && side->parcels->due_ms <= now) {
+        struct relay_parcel *parcel = side->parcels;
+        side->parcels = parcel->next;
+        ck_assert(rl_buf_put(&side->out, parcel->bytes, parcel->n));
+        free(parcel);
+    }
+    if (side->parcels)
+        rl_timer_arm(side->arrival, side->parcels->due_ms - now);
+    else
+        side->parcels_end = &side->parcels;
+    relay_flush(side);
+}
+
+static inline void relay_send_later(struct relay_side *side, const uint8_t *bytes, size_t n)
+{
+    struct relay_parcel *parcel = rl_alloc(sizeof *parcel + n);
+    uint64_t delay_ms = side->pair->relay->delay_ms;
+    parcel->due_ms = rl_clock_boot_ms() + delay_ms;
+    parcel->n = n;
+    memcpy(parcel->bytes, bytes, n);
+    if (!side->parcels)
+        rl_timer_arm(side->arrival, delay_ms);
+    *side->parcels_end = parcel;
+    side->parcels_end = &parcel->next;
 }
 
 /* Once the ClientHello is whole: the header goes before it. */
@@ -129,6 +176,10 @@ static inline void relay_on_ready(void *context, int fd, unsigned events)
         relay_close_pair(pair);
         return;
     }
+    if (pair->relay->delay_ms) {
+        relay_send_later(other, bytes, (size_t)n);
+        return;
+    }
     ck_assert(rl_buf_put(&other->out, bytes, (size_t)n));
     if (other == &pair->server && pair->must_have_header && !relay_put_header(pair))
         return;
@@ -140,6 +191,8 @@ static inline void relay_side_open(struct relay_pair *pair, struct relay_side *s
     side->pair = pair;
     side->fd = fd;
     rl_buf_init(&side->out, RELAY_BYTES_MAX);
+    side->parcels_end = &side->parcels;
+    side->arrival = rl_timer_create(pair->relay->world->loop, relay_on_arrival, side);
     ck_assert_int_eq(rl_watch_start(pair->relay->world->loop, fd, RL_LOOP_READ, relay_on_ready,
                                     side, &side->watch, NULL),
                      RL_OK);

@@ -1,4 +1,5 @@
-#include "rpc/tests/world.h"
+#include "rpc/h2/window.h"
+#include "rpc/tests/relay.h"
 
 static struct world *w;
 
@@ -15,7 +16,7 @@ static uint8_t byte_at(uint64_t offset)
 
 struct echo {
     struct rl_rpc_call *call;
-    uint8_t kept[1u << 19];
+    uint8_t kept[RL_H2_STREAM_WINDOW_BYTES_MAX];
     size_t first, n;
     bool is_parked; /* keeps what comes: before the join */
     bool has_ended;
@@ -230,7 +231,7 @@ START_TEST(echoes_64_mib_through_default_windows)
     ck_assert_int_eq(c.code, RL_OK);
     ck_assert_uint_eq(c.received, BULK_BYTES);
     ck_assert_int_eq(echo.code, RL_OK);
-    ck_assert_uint_le(echo.most_kept, 256 << 10);
+    ck_assert_uint_le(echo.most_kept, RL_H2_STREAM_WINDOW_BYTES_MAX);
 }
 END_TEST
 
@@ -352,6 +353,24 @@ START_TEST(closes_when_nobody_listens)
 }
 END_TEST
 
+/* 64 KiB for each 40 ms would take ten seconds. */
+START_TEST(windows_grow_with_a_long_path)
+{
+    serve(0, 0);
+    struct relay *relay = relay_make(w);
+    relay->delay_ms = 20;
+    rl_rpc_channel_renew(w->channel, relay->address);
+    struct client c = {.total = 16u << 20};
+    uint64_t began = rl_clock_boot_ms();
+    open_raw(&c, "Bytes");
+    TURN_UNTIL(w, c.closed);
+    ck_assert_int_eq(c.code, RL_OK);
+    ck_assert_uint_eq(c.received, c.total);
+    ck_assert_uint_lt(rl_clock_boot_ms() - began, 6000);
+    relay_free(relay);
+}
+END_TEST
+
 /* ---- what a stream of messages refuses ---- */
 
 static void expect_end(const char *bytes, size_t n, rl_code code)
@@ -408,6 +427,7 @@ int main(void)
     tcase_add_test(c, a_server_finishes_at_once);
     tcase_add_test(c, either_side_may_cancel);
     tcase_add_test(c, closes_when_nobody_listens);
+    tcase_add_test(c, windows_grow_with_a_long_path);
     tcase_add_test(c, refuses_what_is_no_message);
     tcase_add_test(c, puts_messages_together_from_single_bytes);
     suite_add_tcase(suite, c);
