@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/evp.h>
+#include <openssl/kdf.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -180,6 +181,23 @@ void rl_wrap_key_free(struct rl_wrap_key **key)
 uint32_t rl_wrap_key_version(const struct rl_wrap_key *key)
 {
     return key->versions[key->latest].number;
+}
+
+rl_code rl_wrap_key_derive(const struct rl_wrap_key *key, const char *purpose, uint8_t *out,
+                           size_t n, struct rl_error *err)
+{
+    static const char salt[] = "remoteler-derive-v1";
+    struct rl_span secret = rl_secret_reveal(key->versions[key->latest].key);
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_id(EVP_PKEY_HKDF, NULL);
+    size_t made = n;
+    bool ok =
+        ctx && EVP_PKEY_derive_init(ctx) == 1 && EVP_PKEY_CTX_set_hkdf_md(ctx, EVP_sha256()) == 1 &&
+        EVP_PKEY_CTX_set1_hkdf_salt(ctx, (const uint8_t *)salt, sizeof salt - 1) == 1 &&
+        EVP_PKEY_CTX_set1_hkdf_key(ctx, secret.p, (int)secret.n) == 1 &&
+        EVP_PKEY_CTX_add1_hkdf_info(ctx, (const uint8_t *)purpose, (int)strlen(purpose)) == 1 &&
+        EVP_PKEY_derive(ctx, out, &made) == 1 && made == n;
+    EVP_PKEY_CTX_free(ctx);
+    return ok ? RL_OK : rl_fail(err, RL_E_INTERNAL, "deriving a key failed");
 }
 
 /* ---- AES-256-GCM ---- */

@@ -24,6 +24,11 @@ rl_code rl_wrap_key_load(const char *path, struct rl_wrap_key **out, struct rl_e
 void rl_wrap_key_free(struct rl_wrap_key **key);
 uint32_t rl_wrap_key_version(const struct rl_wrap_key *key); /* the one that wraps */
 
+/** A secret for `purpose`, the same wherever this key is and for nothing else (HKDF-SHA-256, RFC
+ * 5869): for keys that replicas share and nobody stores. */
+rl_code rl_wrap_key_derive(const struct rl_wrap_key *key, const char *purpose, uint8_t *out,
+                           size_t n, struct rl_error *err);
+
 /** What a wrapped key is bound to. */
 struct rl_wrap_binding {
     const char *cluster, *kind, *key_id;

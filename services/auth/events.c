@@ -102,6 +102,16 @@ void rl_auth_events_connect(struct rl_auth_events *events, const char *address,
     events->address = rl_strdup(address);
 }
 
+void rl_auth_events_reload(struct rl_auth_events *events, struct rl_tls_identity *identity,
+                           struct rl_trust *trust)
+{
+    struct rl_error err;
+    if (events->channel &&
+        rl_rpc_channel_reload_grpc(events->channel, identity, trust, &err) != RL_OK)
+        rl_log_error("the channel to audit keeps its old certificate",
+                     RL_TEXT("error", err.message));
+}
+
 Pb__Event *rl_auth_event(const struct rl_auth *auth, const char *type, const char *outcome,
                          const struct rl_rpc_peer *peer)
 {

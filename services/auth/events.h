@@ -13,6 +13,9 @@ void rl_auth_events_free(struct rl_auth_events **events, uint32_t grace_ms);
  * loop's thread. */
 void rl_auth_events_connect(struct rl_auth_events *events, const char *address,
                             struct rl_tls_identity *identity, struct rl_trust *trust);
+/** Auth's certificate was renewed. On the loop's thread. */
+void rl_auth_events_reload(struct rl_auth_events *events, struct rl_tls_identity *identity,
+                           struct rl_trust *trust);
 /** The oldest that waits, or NULL. */
 Pb__Event *rl_auth_events_next(struct rl_auth_events *events);
 

@@ -58,7 +58,9 @@ char *rl_invite_url(const struct rl_auth *auth, const struct rl_snapshot *snapsh
                     const char *token)
 {
     const char *address = rl_public_address(auth, snapshot);
-    return *address ? rl_sprintf("https://%s/invite/%s", address, token) : rl_strdup("");
+    return *address ? rl_sprintf("https://%s/invite/%s#%s", address, token,
+                                 snapshot->authorities->ca_pin)
+                    : rl_strdup("");
 }
 
 /* ---- using one ---- */

@@ -11,8 +11,9 @@
  */
 rl_code rl_invite(struct rl_auth *auth, struct rl_db *db, const char *user, bool is_reset,
                   char **token, int64_t *expires_ns, struct rl_error *err);
-/** What the administrator hands over: the address with the token in it; "" when the proxy's public
- * address is not known. Owns: heap text. */
+/** What the administrator hands over: the address with the token in it and, behind #, the pin of
+ * the authority, which a browser keeps to itself; "" when the proxy's public address is not known.
+ * Owns: heap text. */
 char *rl_invite_url(const struct rl_auth *auth, const struct rl_snapshot *snapshot,
                     const char *token);
 /** The proxy's HOST:PORT: the cluster's setting, else this program's; "" when neither says. */

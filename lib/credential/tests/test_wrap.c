@@ -162,6 +162,27 @@ START_TEST(the_highest_version_wraps_and_all_unwrap)
 }
 END_TEST
 
+START_TEST(derives_one_secret_for_each_purpose)
+{
+    write_file("1:" KEY_A "\n", 0600);
+    struct rl_wrap_key *first = load();
+    struct rl_wrap_key *again = load();
+    write_file("1:" KEY_B "\n", 0600);
+    struct rl_wrap_key *other = load();
+    uint8_t a[80], b[80];
+    ck_assert_int_eq(rl_wrap_key_derive(first, "tickets/1", a, sizeof a, &err), RL_OK);
+    ck_assert_int_eq(rl_wrap_key_derive(again, "tickets/1", b, sizeof b, &err), RL_OK);
+    ck_assert_mem_eq(a, b, sizeof a);
+    ck_assert_int_eq(rl_wrap_key_derive(first, "tickets/2", b, sizeof b, &err), RL_OK);
+    ck_assert_mem_ne(a, b, sizeof a);
+    ck_assert_int_eq(rl_wrap_key_derive(other, "tickets/1", b, sizeof b, &err), RL_OK);
+    ck_assert_mem_ne(a, b, sizeof a);
+    rl_wrap_key_free(&first);
+    rl_wrap_key_free(&again);
+    rl_wrap_key_free(&other);
+}
+END_TEST
+
 START_TEST(refuses_a_file_that_others_can_read)
 {
     static const mode_t bad[] = {0640, 0604, 0620, 0660, 0644};
@@ -218,6 +239,7 @@ int main(void)
     tcase_add_test(t, notices_every_changed_or_missing_byte);
     tcase_add_test(t, another_key_file_does_not_open_it);
     tcase_add_test(t, the_highest_version_wraps_and_all_unwrap);
+    tcase_add_test(t, derives_one_secret_for_each_purpose);
     tcase_add_test(t, refuses_a_file_that_others_can_read);
     tcase_add_test(t, refuses_a_file_that_is_none);
     tcase_add_test(t, never_overwrites_a_key_file);

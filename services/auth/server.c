@@ -1,0 +1,401 @@
+/* server: handlers by method, listeners, and the certificate. */
+#include "server.h"
+
+#include "access/access.h"
+#include "admin.h"
+#include "clock/clock.h"
+#include "control.h"
+#include "hub.h"
+#include "invite.h"
+#include "issue.h"
+#include "join.h"
+#include "log/log.h"
+#include "login.h"
+#include "public.h"
+#include "session.h"
+
+#include <stdlib.h>
+
+#define RENEW_MS (6ull * 3600 * 1000) /* far below a third of its life */
+#define RENEW_RETRY_MS 60000
+
+struct rl_auth_server {
+    struct rl_auth_server_config config;
+    struct rl_tls_identity *identity;
+    struct rl_trust *trust;
+    struct rl_tls_server *tls;
+    struct rl_rpc_server *h2, *grpc;
+    struct rl_timer *renewal;
+    uint16_t port, proxied_port, control_port;
+    unsigned draining;
+    void (*drained)(void *context);
+    void *drained_context;
+};
+
+/* ---- who answers what ---- */
+
+RL_ANSWER(ping, rl_auth_ping, Pb__PingRequest, Pb__PingResponse, pb__ping_response__descriptor)
+RL_ANSWER(tell_time, rl_auth_time, Pb__TimeRequest, Pb__TimeResponse, pb__time_response__descriptor)
+RL_ANSWER(join, rl_auth_join, Pb__JoinRequest, Pb__JoinResponse, pb__join_response__descriptor)
+RL_ANSWER(login, rl_auth_login, Pb__LoginRequest, Pb__LoginResponse, pb__login_response__descriptor)
+RL_ANSWER(invitation, rl_auth_invitation, Pb__InvitationRequest, Pb__InvitationResponse,
+          pb__invitation_response__descriptor)
+RL_ANSWER(signup, rl_auth_signup, Pb__SignupRequest, Pb__SignupResponse,
+          pb__signup_response__descriptor)
+
+static const struct rl_rpc_handler auth_handlers[] = {
+    {.method = "Ping", .unary = ping},
+    {.method = "Time", .unary = tell_time},
+    {.method = "Join", .unary = join},
+    {.method = "Login", .unary = login},
+    {.method = "Invitation", .unary = invitation},
+    {.method = "Signup", .unary = signup},
+};
+
+RL_ANSWER(logout, rl_session_logout, Pb__LogoutRequest, Pb__LogoutResponse,
+          pb__logout_response__descriptor)
+RL_ANSWER(change_password, rl_session_change_password, Pb__ChangePasswordRequest,
+          Pb__ChangePasswordResponse, pb__change_password_response__descriptor)
+RL_ANSWER(list_nodes, rl_session_list_nodes, Pb__ListNodesRequest, Pb__ListNodesResponse,
+          pb__list_nodes_response__descriptor)
+RL_ANSWER(list_clusters, rl_session_list_clusters, Pb__ListClustersRequest,
+          Pb__ListClustersResponse, pb__list_clusters_response__descriptor)
+RL_ANSWER(authorities, rl_session_authorities, Pb__AuthoritiesRequest, Pb__TrustBundle,
+          pb__trust_bundle__descriptor)
+
+static const struct rl_rpc_handler session_handlers[] = {
+    {.method = "Logout", .unary = logout},
+    {.method = "ChangePassword", .unary = change_password},
+    {.method = "ListNodes", .unary = list_nodes},
+    {.method = "ListClusters", .unary = list_clusters},
+    {.method = "Authorities", .unary = authorities},
+};
+
+RL_ANSWER(status, rl_admin_status, Pb__StatusRequest, Pb__StatusResponse,
+          pb__status_response__descriptor)
+RL_ANSWER(get_resources, rl_admin_get, Pb__GetResourcesRequest, Pb__GetResourcesResponse,
+          pb__get_resources_response__descriptor)
+RL_ANSWER(put_resource, rl_admin_put, Pb__PutResourceRequest, Pb__PutResourceResponse,
+          pb__put_resource_response__descriptor)
+RL_ANSWER(delete_resource, rl_admin_delete, Pb__DeleteResourceRequest, Pb__DeleteResourceResponse,
+          pb__delete_resource_response__descriptor)
+RL_ANSWER(add_user, rl_admin_add_user, Pb__AddUserRequest, Pb__InvitationIssued,
+          pb__invitation_issued__descriptor)
+RL_ANSWER(reset_user, rl_admin_reset_user, Pb__ResetUserRequest, Pb__InvitationIssued,
+          pb__invitation_issued__descriptor)
+RL_ANSWER(update_user, rl_admin_update_user, Pb__UpdateUserRequest, Pb__User, pb__user__descriptor)
+RL_ANSWER(add_token, rl_admin_add_token, Pb__AddTokenRequest, Pb__AddTokenResponse,
+          pb__add_token_response__descriptor)
+RL_ANSWER(list_inventory, rl_admin_inventory, Pb__ListInventoryRequest, Pb__ListInventoryResponse,
+          pb__list_inventory_response__descriptor)
+RL_ANSWER(sign_user, rl_admin_sign_user, Pb__SignUserRequest, Pb__LoginResponse,
+          pb__login_response__descriptor)
+
+static const struct rl_rpc_handler admin_handlers[] = {
+    {.method = "Status", .unary = status},
+    {.method = "GetResources", .unary = get_resources},
+    {.method = "PutResource", .unary = put_resource},
+    {.method = "DeleteResource", .unary = delete_resource},
+    {.method = "AddUser", .unary = add_user},
+    {.method = "ResetUser", .unary = reset_user},
+    {.method = "UpdateUser", .unary = update_user},
+    {.method = "AddToken", .unary = add_token},
+    {.method = "ListInventory", .unary = list_inventory},
+    {.method = "SignUser", .unary = sign_user},
+};
+
+RL_ANSWER(heartbeat, rl_control_heartbeat, Pb__HeartbeatRequest, Pb__HeartbeatResponse,
+          pb__heartbeat_response__descriptor)
+RL_ANSWER(next_epoch, rl_control_next_epoch, Pb__NextEpochRequest, Pb__NextEpochResponse,
+          pb__next_epoch_response__descriptor)
+RL_ANSWER(report, rl_control_report, Pb__ReportAttachmentsRequest, Pb__ReportAttachmentsResponse,
+          pb__report_attachments_response__descriptor)
+RL_ANSWER(policy_for, rl_control_policy_for, Pb__PolicyForRequest, Pb__PolicyUpdate,
+          pb__policy_update__descriptor)
+RL_ANSWER(resolve, rl_control_resolve, Pb__ResolveTargetRequest, Pb__ResolveTargetResponse,
+          pb__resolve_target_response__descriptor)
+RL_ANSWER(decide, rl_control_decide, Pb__DecideRequest, Pb__DecideResponse,
+          pb__decide_response__descriptor)
+
+static const struct rl_rpc_handler control_handlers[] = {
+    {.method = "Watch", .stream = &rl_hub_watch_ops},
+    {.method = "Heartbeat", .unary = heartbeat},
+    {.method = "NextEpoch", .unary = next_epoch},
+    {.method = "ReportAttachments", .unary = report},
+    {.method = "PolicyFor", .unary = policy_for},
+    {.method = "ResolveTarget", .unary = resolve},
+    {.method = "Decide", .unary = decide},
+};
+
+/* Fleet's context is the server: Renew wants auth, Follow the followers. */
+static rl_code renew_typed(struct rl_auth *auth, const struct rl_rpc_peer *peer,
+                           const ProtobufCMessage *request, ProtobufCMessage *reply,
+                           struct rl_error *err)
+{
+    return rl_auth_renew(auth, peer, (const Pb__RenewRequest *)request, (Pb__JoinResponse *)reply,
+                         err);
+}
+
+static void renew(struct rl_rpc_call *call, const ProtobufCMessage *request, void *context)
+{
+    struct rl_auth_server *server = context;
+    rl_answer(call, request, server->config.auth, &pb__join_response__descriptor, renew_typed);
+}
+
+static void follow_opened(struct rl_rpc_call *call, void *context)
+{
+    struct rl_auth_server *server = context;
+    rl_follow_opened(server->config.follow, call);
+}
+
+static void follow_message(struct rl_rpc_call *call, const ProtobufCMessage *message, void *context)
+{
+    struct rl_auth_server *server = context;
+    rl_follow_message(server->config.follow, call, (const Pb__AgentMessage *)message);
+}
+
+static void follow_closed(struct rl_rpc_call *call, rl_code code, const char *message,
+                          void *context)
+{
+    (void)code;
+    struct rl_auth_server *server = context;
+    rl_follow_closed(server->config.follow, call, message);
+}
+
+static const struct rl_rpc_stream_ops follow_ops = {
+    .message = follow_message,
+    .closed = follow_closed,
+};
+
+static const struct rl_rpc_handler fleet_handlers[] = {
+    {.method = "Renew", .unary = renew},
+    {.method = "Follow", .stream = &follow_ops, .opened = follow_opened},
+};
+
+/* ---- listening ---- */
+
+static rl_code authorize(void *context, const char *service, const char *method,
+                         const struct rl_rpc_peer *peer, struct rl_error *err)
+{
+    const struct rl_auth *auth = context;
+    return rl_access_check(auth->cluster, service, method, peer->identity, err);
+}
+
+static rl_code issue_identity(struct rl_auth_server *server, struct rl_tls_identity **identity,
+                              struct rl_trust **trust, struct rl_error *err)
+{
+    struct rl_auth *auth = server->config.auth;
+    const struct rl_text_list *addresses = &auth->settings->addresses;
+    struct rl_snapshot *snapshot = NULL;
+    rl_code rc = rl_snapshots_current(auth->snapshots, &snapshot, err);
+    if (rc == RL_OK)
+        rc = rl_issue_own(snapshot, auth->cluster, auth->id, addresses->items, addresses->count,
+                          rl_clock_wall_ns(), identity, err);
+    if (rc == RL_OK)
+        rc = rl_authorities_trust(snapshot->authorities, trust, err);
+    rl_snapshot_unref(&snapshot);
+    return rc;
+}
+
+static rl_code listen_h2(struct rl_auth_server *server, struct rl_error *err)
+{
+    static const char *const alpn[] = {"h2", NULL};
+    const struct rl_auth_server_config *c = &server->config;
+    const struct rl_tls_server_config tls = {
+        .route = "auth",
+        .identity = server->identity,
+        .trust = server->trust,
+        .client = RL_TLS_CLIENT_OPTIONAL,
+        .alpn = alpn,
+    };
+    const struct rl_rpc_server_config rpc = {
+        .loop = c->loop,
+        .workers = c->auth->workers,
+        .authorize = authorize,
+        .authorize_context = c->auth,
+    };
+    rl_code rc = rl_tls_server_create(&tls, &server->tls, err);
+    if (rc == RL_OK)
+        rc = rl_rpc_server_create_h2(&rpc, &server->h2, err);
+    if (rc != RL_OK)
+        return rc;
+    rl_rpc_server_add(server->h2, &pb__auth__descriptor, auth_handlers, RL_COUNT(auth_handlers),
+                      c->auth);
+    rl_rpc_server_add(server->h2, &pb__session__descriptor, session_handlers,
+                      RL_COUNT(session_handlers), c->auth);
+    rl_rpc_server_add(server->h2, &pb__admin__descriptor, admin_handlers, RL_COUNT(admin_handlers),
+                      c->auth);
+    rl_rpc_server_add(server->h2, &pb__fleet__descriptor, fleet_handlers, RL_COUNT(fleet_handlers),
+                      server);
+    struct rl_rpc_listen where = {.address = c->listen, .tls = server->tls};
+    rc = rl_rpc_server_listen(server->h2, &where, &server->port, err);
+    if (rc == RL_OK && c->proxied_listen) {
+        where.address = c->proxied_listen;
+        where.proxied_by = server->trust;
+        rc = rl_rpc_server_listen(server->h2, &where, &server->proxied_port, err);
+    }
+    return rc;
+}
+
+static rl_code listen_grpc(struct rl_auth_server *server, struct rl_error *err)
+{
+    const struct rl_auth_server_config *c = &server->config;
+    const struct rl_rpc_server_config rpc = {
+        .loop = c->loop,
+        .workers = c->auth->workers,
+        .authorize = authorize,
+        .authorize_context = c->auth,
+    };
+    rl_code rc = rl_rpc_server_create_grpc(&rpc, &server->grpc, err);
+    if (rc != RL_OK)
+        return rc;
+    rl_rpc_server_add(server->grpc, &pb__control__descriptor, control_handlers,
+                      RL_COUNT(control_handlers), c->auth);
+    const struct rl_rpc_listen where = {
+        .address = c->control_listen,
+        .identity = server->identity,
+        .trust = server->trust,
+    };
+    return rl_rpc_server_listen(server->grpc, &where, &server->control_port, err);
+}
+
+/* ---- the certificate ---- */
+
+struct renewal {
+    struct rl_auth_server *server;
+    struct rl_tls_identity *identity;
+    struct rl_trust *trust;
+    rl_code rc;
+    struct rl_error err;
+};
+
+static rl_code take_renewal(struct rl_auth_server *server, const struct renewal *r,
+                            struct rl_error *err)
+{
+    rl_code rc = rl_tls_server_reload(server->tls, r->identity, r->trust, err);
+    return rc == RL_OK ? rl_rpc_server_reload_grpc(server->grpc, r->identity, r->trust, err) : rc;
+}
+
+static void finish_renewal(void *context)
+{
+    struct renewal *r = context;
+    struct rl_auth_server *server = r->server;
+    if (r->rc == RL_OK)
+        r->rc = take_renewal(server, r, &r->err);
+    if (r->rc == RL_OK) {
+        struct rl_tls_identity *old = server->identity;
+        server->identity = r->identity;
+        r->identity = old;
+        struct rl_trust *old_trust = server->trust;
+        server->trust = r->trust;
+        r->trust = old_trust;
+        if (server->config.renewed)
+            server->config.renewed(server->config.context);
+    } else {
+        rl_log_error("auth's own certificate was not renewed", RL_TEXT("error", r->err.message));
+    }
+    rl_timer_arm(server->renewal, r->rc == RL_OK ? RENEW_MS : RENEW_RETRY_MS);
+    rl_tls_identity_unref(&r->identity);
+    rl_trust_unref(&r->trust);
+    free(r);
+}
+
+static void run_renewal(void *context)
+{
+    struct renewal *r = context;
+    r->rc = issue_identity(r->server, &r->identity, &r->trust, &r->err);
+    rl_loop_post(r->server->config.loop, finish_renewal, r);
+}
+
+static void on_renewal(void *context)
+{
+    struct rl_auth_server *server = context;
+    struct renewal *r = rl_alloc(sizeof *r);
+    r->server = server;
+    if (rl_workers_submit(server->config.auth->workers, run_renewal, r, NULL) == RL_OK)
+        return;
+    free(r);
+    rl_timer_arm(server->renewal, RENEW_RETRY_MS);
+}
+
+/* ---- life ---- */
+
+rl_code rl_auth_server_create(const struct rl_auth_server_config *config,
+                              struct rl_auth_server **out, struct rl_error *err)
+{
+    struct rl_auth_server *server = rl_alloc(sizeof *server);
+    server->config = *config;
+    server->renewal = rl_timer_create(config->loop, on_renewal, server);
+    rl_code rc = issue_identity(server, &server->identity, &server->trust, err);
+    if (rc == RL_OK)
+        rc = listen_h2(server, err);
+    if (rc == RL_OK)
+        rc = listen_grpc(server, err);
+    if (rc != RL_OK) {
+        rl_auth_server_free(&server);
+        return rc;
+    }
+    rl_timer_arm(server->renewal, RENEW_MS);
+    *out = server;
+    return RL_OK;
+}
+
+static void on_drained(void *context)
+{
+    struct rl_auth_server *server = context;
+    if (--server->draining == 0)
+        server->drained(server->drained_context);
+}
+
+void rl_auth_server_drain(struct rl_auth_server *server, uint32_t grace_ms,
+                          void (*drained)(void *context), void *context)
+{
+    rl_timer_disarm(server->renewal);
+    server->drained = drained;
+    server->drained_context = context;
+    server->draining = 2;
+    rl_rpc_server_drain(server->h2, grace_ms, on_drained, server);
+    rl_rpc_server_drain(server->grpc, grace_ms, on_drained, server);
+}
+
+void rl_auth_server_free(struct rl_auth_server **server)
+{
+    struct rl_auth_server *s = *server;
+    if (!s)
+        return;
+    if (s->h2)
+        rl_rpc_server_free(&s->h2);
+    if (s->grpc)
+        rl_rpc_server_free(&s->grpc);
+    rl_tls_server_unref(&s->tls);
+    rl_tls_identity_unref(&s->identity);
+    rl_trust_unref(&s->trust);
+    rl_timer_free(&s->renewal);
+    free(s);
+    *server = NULL;
+}
+
+uint16_t rl_auth_server_port(const struct rl_auth_server *server)
+{
+    return server->port;
+}
+
+uint16_t rl_auth_server_proxied_port(const struct rl_auth_server *server)
+{
+    return server->proxied_port;
+}
+
+uint16_t rl_auth_server_control_port(const struct rl_auth_server *server)
+{
+    return server->control_port;
+}
+
+struct rl_tls_identity *rl_auth_server_identity(const struct rl_auth_server *server)
+{
+    return server->identity;
+}
+
+struct rl_trust *rl_auth_server_trust(const struct rl_auth_server *server)
+{
+    return server->trust;
+}
