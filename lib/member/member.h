@@ -28,46 +28,46 @@ struct rl_member_settings {
 
 /** Its rows in the table of a program whose settings hold a struct rl_member_settings `field`. The
  * service's directory under /var/lib/remoteler and its health port are given. */
-#define RL_MEMBER_ROWS(type, field, directory, health)                                             \
+#define RL_MEMBER_ROWS(holder, field, directory, health)                                           \
     {.name = "config",                                                                             \
      .type = RL_SETTING_FILE,                                                                      \
-     .offset = offsetof(type, field.config),                                                       \
+     .offset = offsetof(holder, field.config),                                                     \
      .help = "configuration file (YAML) with any of these settings"},                              \
         {.name = "state-dir",                                                                      \
          .type = RL_SETTING_FILE,                                                                  \
-         .offset = offsetof(type, field.state_dir),                                                \
+         .offset = offsetof(holder, field.state_dir),                                              \
          .fallback = "/var/lib/remoteler/" directory,                                              \
          .help = "where keys and certificates are kept"},                                          \
         {.name = "join-token-file",                                                                \
          .type = RL_SETTING_FILE,                                                                  \
-         .offset = offsetof(type, field.join_token_file),                                          \
+         .offset = offsetof(holder, field.join_token_file),                                        \
          .help = "file with the token for the first start"},                                       \
         {.name = "auth-address",                                                                   \
          .type = RL_SETTING_ADDRESS,                                                               \
-         .offset = offsetof(type, field.auth_address),                                             \
+         .offset = offsetof(holder, field.auth_address),                                           \
          .required = true,                                                                         \
          .help = "auth's public listener: joins and renewals"},                                    \
         {.name = "auth-control-address",                                                           \
          .type = RL_SETTING_ADDRESS,                                                               \
-         .offset = offsetof(type, field.auth_control_address),                                     \
+         .offset = offsetof(holder, field.auth_control_address),                                   \
          .required = true,                                                                         \
          .help = "auth's listener for services (gRPC)"},                                           \
         {.name = "ca-pin",                                                                         \
          .type = RL_SETTING_TEXT,                                                                  \
-         .offset = offsetof(type, field.ca_pin),                                                   \
+         .offset = offsetof(holder, field.ca_pin),                                                 \
          .help = "sha256:HEX of the cluster's authority; needed for the first start"},             \
         {.name = "health-listen",                                                                  \
          .type = RL_SETTING_ADDRESS,                                                               \
-         .offset = offsetof(type, field.health_listen),                                            \
+         .offset = offsetof(holder, field.health_listen),                                          \
          .fallback = health,                                                                       \
          .help = "where /healthz, /readyz and /metrics are served"},                               \
         {.name = "certificate-address",                                                            \
          .type = RL_SETTING_LIST,                                                                  \
-         .offset = offsetof(type, field.certificate_addresses),                                    \
+         .offset = offsetof(holder, field.certificate_addresses),                                  \
          .help = "a DNS name or IP address that the service's certificate shall name too"},        \
         {.name = "drain",                                                                          \
          .type = RL_SETTING_DURATION,                                                              \
-         .offset = offsetof(type, field.drain_s),                                                  \
+         .offset = offsetof(holder, field.drain_s),                                                \
          .fallback = "30s",                                                                        \
          .min = 1,                                                                                 \
          .max = 3600,                                                                              \
@@ -75,11 +75,11 @@ struct rl_member_settings {
          .help = "how long running connections may go on when the service stops"},                 \
         {.name = "log-level",                                                                      \
          .type = RL_SETTING_TEXT,                                                                  \
-         .offset = offsetof(type, field.log_level),                                                \
+         .offset = offsetof(holder, field.log_level),                                              \
          .fallback = "info",                                                                       \
          .help = "the least that is logged: debug, info, warn, error"},                            \
     {                                                                                              \
-        .name = "log-text", .type = RL_SETTING_SWITCH, .offset = offsetof(type, field.log_text),   \
+        .name = "log-text", .type = RL_SETTING_SWITCH, .offset = offsetof(holder, field.log_text), \
         .help = "log lines for people instead of JSON"                                             \
     }
 
