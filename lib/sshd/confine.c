@@ -69,15 +69,9 @@ static const int common_calls[] = {
 };
 
 static const int transport_calls[] = {
-    __NR_recvfrom,
-    __NR_sendto,
-    __NR_recvmsg,
-    __NR_sendmsg,
+    __NR_recvfrom,     __NR_sendto,    __NR_recvmsg, __NR_sendmsg,
     __NR_shutdown, /* of forwarded connections */
-    __NR_mremap,
-    __NR_getrandom,
-    __NR_getpid,
-    __NR_futex,
+    __NR_mremap,       __NR_getrandom, __NR_getpid,  __NR_futex,
 #ifdef __NR_recv
     __NR_recv,
 #endif

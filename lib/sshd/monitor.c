@@ -21,6 +21,7 @@
 
 #define LOGIN_GRACE_S 60
 #define END_MS 2000 /* for the transport to tell the user, and for sessions to end */
+#define REAP_MS 500
 #define POLL_MS_MAX 60000
 #define CONTROL_END 1 /* the only kind of message from the agent */
 
@@ -342,13 +343,26 @@ static void init(struct monitor *m, const struct rl_sshd_config *config, const c
         m->sessions[i].relay_fd = -1;
 }
 
+/* What was killed is gone in a moment; how it ended is to be written down. */
+static void reap_killed(struct monitor *m)
+{
+    uint64_t until = rl_monitor_now_ms() + REAP_MS;
+    while (rl_session_any_alive(m) && rl_monitor_now_ms() < until) {
+        struct pollfd p = {m->signals, POLLIN, 0};
+        poll(&p, 1, REAP_MS);
+        read_signals(m);
+    }
+}
+
 static void close_rooms(struct monitor *m)
 {
     if (m->transport > 0)
         kill(m->transport, SIGKILL);
     /* A user who merely went away leaves what ignores SIGHUP running, as behind any SSH server. */
-    if (m->end != END_CLIENT)
+    if (m->end != END_CLIENT) {
         rl_session_kill_all(m, SIGKILL);
+        reap_killed(m);
+    }
     rl_forward_close_all(m);
     rl_session_end_all(m);
     struct rl_sshd_event event = {.type = RL_SSHD_CLIENT_DISCONNECT,

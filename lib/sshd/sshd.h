@@ -86,7 +86,7 @@ struct rl_sshd_config {
     uid_t room_uid_base;   /* a range of user ids that nobody else has; as root only */
     uint32_t room_uid_count;
     uint32_t login_grace_s;      /* 0: 60 */
-    uint32_t attempts_max;       /* keys offered on one connection; 0: 20 */
+    uint32_t attempts_max;       /* keys offered and signatures shown; 0: 20 */
     uint32_t sessions_max;       /* 0: 10; at most RL_SSHD_SESSIONS_MAX */
     const char *sftp_server;     /* NULL: looked for in the usual places */
     const char *motd_path;       /* shown in a new shell with a terminal; NULL: none */

@@ -2,7 +2,8 @@
  * decides by a simple rule, and prints events as lines on stdout. For tests only.
  *
  *   sshd_harness --dir=DIR --login=NAME... [--no-pty] [--no-forwarding] [--no-file-copy]
- *                [--idle=S] [--expire=S] [--max-sessions=N] [--grace=S] [--message=TEXT]
+ *                [--idle=S] [--expire=S] [--max-sessions=N] [--grace=S] [--attempts=N]
+ *                [--message=TEXT]
  *
  * DIR holds host (private key), host-cert.pub, ca.pub, and empty/. "port N" is the first line.
  * SIGUSR1 ends every connection with a message. */
@@ -128,7 +129,19 @@ static void print_event(void *ctx, const struct rl_sshd_event *e)
 
 static void parse(struct harness *h, int argc, char **argv)
 {
-    enum { DIR_, LOGIN, NO_PTY, NO_FORWARDING, NO_COPY, IDLE, EXPIRE, SESSIONS, GRACE, MESSAGE };
+    enum {
+        DIR_,
+        LOGIN,
+        NO_PTY,
+        NO_FORWARDING,
+        NO_COPY,
+        IDLE,
+        EXPIRE,
+        SESSIONS,
+        GRACE,
+        ATTEMPTS,
+        MESSAGE
+    };
     static const struct option options[] = {
         {"dir", 1, NULL, DIR_},
         {"login", 1, NULL, LOGIN},
@@ -140,6 +153,7 @@ static void parse(struct harness *h, int argc, char **argv)
         {"max-sessions", 1, NULL, SESSIONS},
         {"grace", 1, NULL, GRACE},
         {"message", 1, NULL, MESSAGE},
+        {"attempts", 1, NULL, ATTEMPTS},
         {NULL, 0, NULL, 0},
     };
     h->grant.permit_pty = h->grant.port_forwarding = h->grant.file_copy = true;
@@ -163,6 +177,8 @@ static void parse(struct harness *h, int argc, char **argv)
             h->grant.max_sessions = value;
         else if (o == GRACE)
             h->config.login_grace_s = value;
+        else if (o == ATTEMPTS)
+            h->config.attempts_max = value;
         else if (o == MESSAGE)
             snprintf(h->grant.message, sizeof h->grant.message, "%s", optarg);
         else

@@ -44,6 +44,7 @@ def algorithms(c, s):
         c.equal(f"key exchange {kex}", s.out("echo ok", options=("-o", f"KexAlgorithms={kex}")), "ok\n")
     for cipher in ("chacha20-poly1305@openssh.com", "aes256-gcm@openssh.com", "aes128-gcm@openssh.com", "aes256-ctr"):
         c.equal(f"cipher {cipher}", s.out("echo ok", options=("-c", cipher)), "ok\n")
+    c.equal("compression", s.out("seq 100000 | tail -1", options=("-C",)), "100000\n")
 
 
 def streams(c, s):
@@ -339,7 +340,7 @@ def certificates_options(c, s):
 
 def limits(c, place, program):
     s = Server(place, program, "--login=root", "--no-pty", "--no-forwarding", "--no-file-copy", "--max-sessions=2",
-               "--grace=2", "--message=this-session-is-recorded")
+               "--grace=2", "--attempts=3", "--message=this-session-is-recorded")
     try:
         got = s.ssh("echo ok")
         c.true("the grant's message is shown", got[1] == b"ok\n" and "this-session-is-recorded" in got[2], got)
@@ -352,6 +353,8 @@ def limits(c, place, program):
         s.wait(r"session.rejected .* command=sftp reason=.*copying")
         got = subprocess.run(["ssh", "-F", s.config, "-W", "127.0.0.1:1", "n"], timeout=20, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
         c.true("no forwarding", got.returncode == 255 and b"prohibited" in got.stderr, got)
+        got = s.ssh("id", key="otherca", options=("-i", place.path("hostca"), "-i", place.path("host"), "-i", place.path("ca")))
+        c.true("who offers too many keys is cut off", got[0] == 255 and "too many keys" in got[2], got)
         too_many_sessions(c, s)
         with socket.create_connection(("127.0.0.1", s.port)) as idle:
             idle.settimeout(20)
@@ -400,6 +403,7 @@ def endings(c, place, program):
     try:
         got = s.ssh("echo up; trap '' HUP; sleep 60", timeout=30)
         c.true("an expired right ends it, even what ignores SIGHUP", got[0] == 255 and "has expired" in got[2], got)
+        s.wait(r"session.end .* signal=KILL")
         s.wait(r"event client.disconnect")
         c.true("nothing of it is left", "trap '' HUP" not in processes(), processes())
     finally:
@@ -435,14 +439,20 @@ def not_root(c, place, program):
         s.close()
 
 
+def private_copy(place, program):
+    """The rooms start where no other user may look, such as under /root."""
+    os.mkdir(place.path("private"), 0o700)
+    return shutil.copy(program, place.path("private/harness"))
+
+
 def main():
-    program = os.path.abspath(sys.argv[1])
     if os.geteuid() != 0:
         print("this test makes accounts of its own in a mount namespace: run it as root")
         return 77
     c = Checks()
     place = Place()
     try:
+        program = private_copy(place, sys.argv[1])
         s = Server(place, program, "--login=root", "--login=nobody", f"--login={USER}")
         try:
             for part in (logins, host_keys, algorithms, streams, environment, isolation, terminals, signals, transfers,

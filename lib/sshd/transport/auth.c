@@ -45,7 +45,7 @@ static int query(struct transport *t, const char *user, ssh_key key)
     char text[RL_SSHD_MESSAGE_BYTES_MAX];
     struct rl_cursor c = rl_wire_fields(&t->message);
     rl_wire_text(&c, text, sizeof text);
-    rl_auth_show(t, text);
+    rl_auth_show(t, t->is_ending ? t->end_text : text);
     return SSH_AUTH_DENIED;
 }
 

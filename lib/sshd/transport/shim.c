@@ -239,7 +239,9 @@ static void take_verdict(struct transport *t, enum rl_wire_type answer)
     struct rl_cursor c = rl_wire_fields(&t->message);
     bool flag = rl_cursor_u8(&c) != 0;
     rl_wire_text(&c, text, sizeof text);
-    if (!rl_cursor_done(&c))
+    if (t->is_ending)
+        rl_auth_show(t, t->end_text); /* the client may go before it reads why we disconnect */
+    if (t->is_ending || !rl_cursor_done(&c))
         return;
     shim.is_authenticated = answer == RL_WIRE_YES;
     t->permits_pty = shim.is_authenticated && flag;
