@@ -74,7 +74,7 @@ void rl_rpc_server_add(struct rl_rpc_server *server, const ProtobufCServiceDescr
 static const struct rl_rpc_method *find_method(const struct rl_rpc_server *server,
                                                struct rl_span path)
 {
-    if (path.n > RL_RPC_METHOD_BYTES_MAX || memchr(path.p, 0, path.n))
+    if (path.n == 0 || path.n > RL_RPC_METHOD_BYTES_MAX || memchr(path.p, 0, path.n))
         return NULL;
     char text[RL_RPC_METHOD_BYTES_MAX + 1];
     memcpy(text, path.p, path.n);

@@ -30,9 +30,11 @@ struct rl_h2_channel {
     struct rl_h2_stream *waiting, *parked;
 
     struct rl_timer *retry;
-    struct rl_task *settle_down; /* ends what is idle, outside of its callbacks */
+    struct rl_task *settle_down; /* what is not to happen inside of callbacks */
     uint32_t backoff_ms;
     bool is_up;
+    bool is_refused; /* the attempt could not even begin */
+    struct rl_error refusal;
 };
 
 static struct rl_h2_channel *h2_channel(struct rl_rpc_channel *channel)
@@ -130,15 +132,16 @@ static void on_dialled(void *context, int fd, rl_code code, const char *message)
 static void h2_connect(struct rl_rpc_channel *base)
 {
     struct rl_h2_channel *channel = h2_channel(base);
-    if (channel->current || channel->next || channel->dial)
+    if (channel->current || channel->next || channel->dial || channel->is_refused)
         return;
     rl_timer_disarm(channel->retry);
     uint32_t timeout_ms = base->config.connect_timeout_ms;
     channel->attempt_ends_ms = rl_loop_now_ms(base->config.loop) + timeout_ms;
-    struct rl_error err;
     if (rl_dial_start(base->config.loop, base->address, timeout_ms, on_dialled, channel,
-                      &channel->dial, &err) != RL_OK)
-        fail_attempt(channel, err.code, err.message);
+                      &channel->dial, &channel->refusal) != RL_OK) {
+        channel->is_refused = true; /* told later: this may be inside rl_rpc_unary() */
+        rl_task_schedule(channel->settle_down);
+    }
 }
 
 static void on_retry(void *context)
@@ -226,6 +229,10 @@ static void on_settle_down(void *context)
         next = c->next;
         if (!c->streams)
             rl_h2_connection_finish(c, "done");
+    }
+    if (channel->is_refused) {
+        channel->is_refused = false;
+        fail_attempt(channel, channel->refusal.code, channel->refusal.message);
     }
 }
 

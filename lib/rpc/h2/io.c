@@ -231,6 +231,8 @@ static void set_socket_options(int fd)
 rl_code rl_h2_io_start(struct rl_h2_connection *c, struct rl_error *err)
 {
     set_socket_options(c->fd);
+    /* A record by one system call instead of two. */
+    SSL_set_read_ahead(c->ssl, 1);
     SSL_set_mode(c->ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                              SSL_MODE_RELEASE_BUFFERS);
     rl_code rc = rl_watch_start(c->config->loop, c->fd, RL_LOOP_READ, on_ready, c, &c->watch, err);

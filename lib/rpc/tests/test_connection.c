@@ -321,6 +321,20 @@ START_TEST(a_server_that_says_nothing_is_given_up)
 }
 END_TEST
 
+START_TEST(an_address_that_is_none_is_told_later)
+{
+    channel_config.address = "no port";
+    open_channel();
+    struct answer a;
+    say(w->channel, "Say", "x", 0, &a);
+    ck_assert_int_eq(w->down, 0);
+    TURN_UNTIL(w, a.done);
+    ck_assert_int_eq(a.code, RL_E_UNAVAILABLE);
+    ck_assert_ptr_nonnull(strstr(a.message, "no port"));
+    ck_assert_int_eq(w->down, 1);
+}
+END_TEST
+
 static void free_channel_when_down(void *context, rl_code code, const char *message)
 {
     world_on_down(context, code, message);
@@ -494,6 +508,7 @@ int main(void)
     tcase_add_test(c, keepalive_finds_a_silent_peer_on_both_sides);
     tcase_add_test(c, a_probe_finds_a_dead_network_at_once);
     tcase_add_test(c, a_server_that_says_nothing_is_given_up);
+    tcase_add_test(c, an_address_that_is_none_is_told_later);
     tcase_add_test(c, a_channel_may_be_freed_when_it_is_down);
     tcase_add_test(c, ends_at_any_moment_leave_nothing_behind);
     tcase_add_test(c, takes_no_more_connections_than_it_may);
