@@ -1,0 +1,270 @@
+/* dialling: from a target's name to the node. Auth says which node it is, whether this user may
+ * know of it, and where it was last seen; the brokers are asked in that order, then all others,
+ * because a row can be older than the truth. A direct node is dialled itself.
+ */
+#include "connect.h"
+
+#include "bytes/secret.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void try_next(struct user_connection *u);
+
+/* ---- answers ---- */
+
+static const char *shown_name(const struct user_connection *u)
+{
+    return u->where->name[0] ? u->where->name : u->where->agent_id;
+}
+
+/* It is nowhere: since when? */
+static void answer_offline(struct user_connection *u)
+{
+    char message[256], when[RL_CLOCK_TEXT_BYTES], ago[RL_CLOCK_TEXT_BYTES];
+    int64_t last_ns = u->where->last_seen_ns;
+    int64_t ago_s = (proxy_now_ns(u->proxy) - last_ns) / 1000000000ll;
+    rl_clock_format(last_ns / 1000000000ll * 1000000000ll, when);
+    rl_duration_words(ago_s > 0 ? (uint64_t)ago_s : 0, ago);
+    if (last_ns)
+        snprintf(message, sizeof message, "node %s is offline since %s, %s ago", shown_name(u),
+                 when, ago);
+    else
+        snprintf(message, sizeof message, "node %s is offline; it was never seen", shown_name(u));
+    connect_answer(u, RL_E_UNAVAILABLE, message);
+}
+
+/* Everyone who might have it was asked. */
+static void answer_failure(struct user_connection *u)
+{
+    if (u->must_stop)
+        connect_answer(u, u->failure.code, u->failure.message);
+    else if (!u->where->is_online && u->failure.code == RL_E_UNAVAILABLE)
+        answer_offline(u);
+    else if (u->failure.code == RL_OK)
+        connect_answer(u, RL_E_UNAVAILABLE, "no broker is known; try again");
+    else
+        connect_answer(u, u->failure.code, u->failure.message);
+}
+
+/* ---- the ticket ---- */
+
+static uint64_t known_policy_version(const struct proxy *proxy)
+{
+    const Pb__SignedStatement *s = rl_control_state(proxy->control)->statement;
+    Pb__Statement *statement =
+        s ? pb__statement__unpack(NULL, s->statement.len, s->statement.data) : NULL;
+    uint64_t version = statement ? statement->policy_version : 0;
+    if (statement)
+        pb__statement__free_unpacked(statement, NULL);
+    return version;
+}
+
+static rl_code make_ticket(const struct user_connection *u, Pb__SignedTicket **out,
+                           struct rl_error *err)
+{
+    const struct proxy *proxy = u->proxy;
+    uint8_t nonce[16];
+    rl_random(nonce, sizeof nonce);
+    Pb__Ticket ticket = PB__TICKET__INIT;
+    ticket.cluster = (char *)(uintptr_t)proxy->config.cluster;
+    ticket.session_id = (char *)(uintptr_t)u->session_id;
+    ticket.agent_id = u->where->agent_id;
+    ticket.target_kind = (char *)(uintptr_t) "ssh";
+    ticket.client_address = (char *)(uintptr_t)u->arrival.address;
+    ticket.user_certificate_sha256 = (ProtobufCBinaryData){
+        sizeof u->identity->fingerprint, (uint8_t *)(uintptr_t)u->identity->fingerprint};
+    ticket.policy_version = known_policy_version(proxy);
+    ticket.time_ns = proxy_now_ns(proxy);
+    ticket.nonce = (ProtobufCBinaryData){sizeof nonce, nonce};
+    return rl_ticket_sign(&ticket, rl_tls_identity_key(proxy->own),
+                          rl_tls_identity_certificate(proxy->own), out, err);
+}
+
+/* ---- one attempt ---- */
+
+static void on_opened(void *context, rl_code code, const char *message)
+{
+    (void)message;
+    struct user_connection *u = context;
+    if (code != RL_OK)
+        return; /* `closed` follows with the same */
+    struct rl_buf response;
+    rl_buf_init(&response, RL_TUNNEL_PREFACE_BYTES_MAX);
+    connect_pack_response(&response, RL_OK, "", u->session_id);
+    u->state = USER_JOINED;
+    connect_tell(u, RL_OK, "");
+    rl_tunnel_end_attach(u->end, &u->socket, rl_buf_span(&response));
+    rl_buf_fini(&response);
+}
+
+static void on_closed(void *context, const struct rl_tunnel_summary *summary)
+{
+    struct user_connection *u = context;
+    u->end = NULL;
+    upstream_release(&u->upstream);
+    if (u->state == USER_JOINED) {
+        connect_ended(u, summary);
+        return;
+    }
+    if (!u->must_stop)
+        rl_fail(&u->failure, summary->code, "%s", summary->message);
+    /* Only "it is not here" is worth asking the next for: the node itself has said anything else.
+     */
+    if (!u->must_stop && summary->code == RL_E_UNAVAILABLE)
+        try_next(u);
+    else
+        answer_failure(u);
+}
+
+static rl_code dial(struct user_connection *u, struct rl_error *err)
+{
+    Pb__DialOpen open = PB__DIAL_OPEN__INIT;
+    open.agent_id = u->where->agent_id;
+    rl_code rc = make_ticket(u, &open.ticket, err);
+    if (rc != RL_OK)
+        return rc;
+    Pb__Frame first = PB__FRAME__INIT;
+    first.dial = &open;
+    const struct rl_tunnel_end_config config = {
+        .loop = u->proxy->config.loop,
+        .role = RL_TUNNEL_DIALS,
+        .window_bytes = u->proxy->config.stream_window_bytes,
+        /* The broker gives the node RL_TUNNEL_JOIN_MS and says so: its words are better than ours.
+         */
+        .open_timeout_ms = RL_TUNNEL_JOIN_MS + 2000,
+        .opened = on_opened,
+        .closed = on_closed,
+        .context = u,
+    };
+    rc = rl_tunnel_rpc_open(upstream_channel(u->upstream), &pb__dialer__descriptor, "Dial", &config,
+                            &first, &u->end, err);
+    pb__signed_ticket__free_unpacked(open.ticket, NULL);
+    return rc;
+}
+
+static void try_next(struct user_connection *u)
+{
+    struct rl_error err;
+    while (u->candidate_next < u->candidate_count) {
+        const char *id = u->candidates[u->candidate_next++];
+        u->upstream = upstream_broker(u->proxy, id);
+        if (!u->upstream)
+            continue;
+        if (dial(u, &err) == RL_OK)
+            return;
+        upstream_release(&u->upstream);
+        u->failure = err;
+    }
+    answer_failure(u);
+}
+
+static void dial_node(struct user_connection *u)
+{
+    struct rl_error err;
+    u->upstream = upstream_node(u->proxy, u->where->agent_id, u->where->address, &err);
+    if (u->upstream && dial(u, &err) == RL_OK)
+        return;
+    upstream_release(&u->upstream);
+    u->failure = err;
+    answer_failure(u);
+}
+
+/* ---- where it is ---- */
+
+static bool is_candidate(const struct user_connection *u, const char *id)
+{
+    for (size_t i = 0; i < u->candidate_count; i++)
+        if (strcmp(u->candidates[i], id) == 0)
+            return true;
+    return false;
+}
+
+static void add_candidate(struct user_connection *u, const char *id)
+{
+    if (u->candidate_count < PROXY_BROKERS_MAX && !is_candidate(u, id))
+        u->candidates[u->candidate_count++] = rl_strdup(id);
+}
+
+static void list_candidates(struct user_connection *u)
+{
+    const Pb__ControlUpdate *state = rl_control_state(u->proxy->control);
+    u->candidates = rl_alloc_array(PROXY_BROKERS_MAX, sizeof *u->candidates);
+    for (size_t i = 0; i < u->where->n_broker_ids; i++)
+        add_candidate(u, u->where->broker_ids[i]);
+    for (size_t i = 0; i < state->n_brokers; i++)
+        add_candidate(u, state->brokers[i]->id);
+}
+
+static Pb__ResolveTargetResponse *copy_of(const ProtobufCMessage *reply)
+{
+    size_t n = protobuf_c_message_get_packed_size(reply);
+    uint8_t *packed = rl_alloc(n);
+    protobuf_c_message_pack(reply, packed);
+    Pb__ResolveTargetResponse *copy = pb__resolve_target_response__unpack(NULL, n, packed);
+    free(packed);
+    return copy;
+}
+
+static rl_code check_locks_of_node(struct user_connection *u, struct rl_error *err)
+{
+    struct user_now now = {
+        .cluster = u->proxy->config.cluster,
+        .state = rl_control_state(u->proxy->control),
+        .now_ns = proxy_now_ns(u->proxy),
+        .node_id = u->where->agent_id,
+        .node_name = u->where->name,
+    };
+    return user_check(u->identity, &now, err);
+}
+
+static void on_resolved(void *context, rl_code code, const char *message,
+                        const ProtobufCMessage *reply)
+{
+    struct user_connection *u = context;
+    struct rl_error err;
+    u->resolving = NULL;
+    if (u->must_stop) {
+        connect_answer(u, u->failure.code, u->failure.message);
+        return;
+    }
+    if (code == RL_E_UNAVAILABLE || code == RL_E_DEADLINE) {
+        rl_fail(&err, RL_E_UNAVAILABLE, "auth can not be asked where the node is: %s", message);
+        connect_answer(u, err.code, err.message);
+        return;
+    }
+    u->where = code == RL_OK ? copy_of(reply) : NULL;
+    if (!u->where) {
+        connect_answer(u, code == RL_OK ? RL_E_INTERNAL : code, message);
+        return;
+    }
+    if (check_locks_of_node(u, &err) != RL_OK) {
+        connect_answer(u, err.code, err.message);
+        return;
+    }
+    u->state = USER_DIALLING;
+    if (strcmp(u->where->mode, "direct") == 0) {
+        dial_node(u);
+    } else {
+        list_candidates(u);
+        try_next(u);
+    }
+}
+
+void dialling_start(struct user_connection *u)
+{
+    Pb__Caller caller = PB__CALLER__INIT;
+    caller.user = u->identity->name;
+    caller.cluster = u->identity->cluster;
+    caller.claims = u->identity->claims;
+    caller.certificate_sha256 =
+        (ProtobufCBinaryData){sizeof u->identity->fingerprint, u->identity->fingerprint};
+    caller.client_address = u->arrival.address;
+    Pb__ResolveTargetRequest request = PB__RESOLVE_TARGET_REQUEST__INIT;
+    request.caller = &caller;
+    request.kind = u->request->kind;
+    request.target = u->request->target;
+    u->state = USER_RESOLVING;
+    rl_rpc_unary(rl_control_channel(u->proxy->control), &pb__control__descriptor, "ResolveTarget",
+                 &request.base, PROXY_RESOLVE_MS, on_resolved, u, &u->resolving);
+}

@@ -1,0 +1,229 @@
+/* remoteler-proxy: settings, membership, listener; the rest is proxy.h's. */
+#include "bytes/secret.h"
+#include "log/log.h"
+#include "output/output.h"
+#include "proxy.h"
+#include "settings.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PEM_BYTES_MAX 262144
+#define EVENTS_GRACE_MS 3000
+
+struct program {
+    struct proxy_settings settings;
+    struct rl_loop *loop;
+    struct rl_member *member;
+    struct rl_tls_identity *web;
+    struct proxy *proxy;
+    struct rl_rpc_channel *audit;
+    struct rl_event_sender *events;
+    char *audit_address;
+};
+
+/* ---- certificates ---- */
+
+static rl_code read_file(const char *path, struct rl_buf *out, struct rl_error *err)
+{
+    FILE *file = fopen(path, "rb");
+    if (!file)
+        return rl_fail_errno(err, RL_E_INVAL, "%s", path);
+    uint8_t part[4096];
+    size_t n;
+    while ((n = fread(part, 1, sizeof part, file)) > 0)
+        rl_buf_put(out, part, n);
+    fclose(file);
+    rl_wipe(part, sizeof part);
+    return out->failed ? rl_fail(err, RL_E_INVAL, "%s is larger than %d bytes", path, PEM_BYTES_MAX)
+                       : RL_OK;
+}
+
+static rl_code read_web_identity(const struct proxy_settings *s, struct rl_tls_identity **out,
+                                 struct rl_error *err)
+{
+    if (!s->web_certificate && !s->web_key)
+        return RL_OK;
+    if (!s->web_certificate || !s->web_key)
+        return rl_fail(err, RL_E_INVAL, "web-certificate and web-key have to be set together");
+    struct rl_buf chain, key;
+    rl_buf_init(&chain, PEM_BYTES_MAX);
+    rl_buf_init(&key, PEM_BYTES_MAX);
+    rl_code rc = read_file(s->web_certificate, &chain, err);
+    if (rc == RL_OK)
+        rc = read_file(s->web_key, &key, err);
+    if (rc == RL_OK &&
+        rl_tls_identity_create_pem(rl_buf_span(&chain), rl_buf_span(&key), out, err) != RL_OK)
+        rc = rl_error_prefix(err, "web-certificate %s", s->web_certificate);
+    rl_buf_fini(&chain);
+    rl_buf_fini(&key);
+    return rc;
+}
+
+static struct proxy_identity identity_of(const struct program *p)
+{
+    return (struct proxy_identity){.own = rl_member_identity(p->member),
+                                   .web = p->web,
+                                   .trust = rl_member_trust(p->member),
+                                   .bundle = rl_member_bundle(p->member)};
+}
+
+static void on_renewed(void *context)
+{
+    struct program *p = context;
+    struct proxy_identity identity = identity_of(p);
+    struct rl_error err;
+    if (p->proxy && proxy_renewed(p->proxy, &identity, &err) != RL_OK)
+        rl_log_error("the new certificate can not be used", RL_TEXT("error", err.message));
+    if (p->audit &&
+        rl_rpc_channel_reload_grpc(p->audit, identity.own, identity.trust, &err) != RL_OK)
+        rl_log_error("no line to audit with the new certificate", RL_TEXT("error", err.message));
+}
+
+/* ---- events ---- */
+
+static const char *where_audit_is(const struct program *p)
+{
+    const Pb__ServiceAddresses *s = rl_control_state(rl_member_control(p->member))->services;
+    if (p->settings.audit_control_address)
+        return p->settings.audit_control_address;
+    return s && s->n_audit_control ? s->audit_control[0] : NULL;
+}
+
+static void connect_audit(struct program *p)
+{
+    const char *address = where_audit_is(p);
+    if (!address || (p->audit_address && strcmp(p->audit_address, address) == 0))
+        return;
+    free(p->audit_address);
+    p->audit_address = rl_strdup(address);
+    if (p->audit) {
+        rl_rpc_channel_renew(p->audit, address);
+        return;
+    }
+    struct rl_rpc_channel_config config = {
+        .loop = p->loop,
+        .address = address,
+        .identity = rl_member_identity(p->member),
+        .trust = rl_member_trust(p->member),
+        .peer_service = "audit",
+    };
+    struct rl_error err;
+    if (rl_rpc_channel_create_grpc(&config, &p->audit, &err) != RL_OK) {
+        rl_log_error("no line to audit", RL_TEXT("error", err.message));
+        return;
+    }
+    p->events = rl_event_sender_create(p->loop, p->audit);
+    proxy_set_events(p->proxy, p->events);
+    rl_log_info("events go to audit", RL_TEXT("address", address));
+}
+
+/* ---- life ---- */
+
+static void on_changed(void *context, unsigned what)
+{
+    struct program *p = context;
+    if (!rl_member_control(p->member))
+        return;
+    if (what & RL_CONTROL_SERVICES)
+        connect_audit(p);
+    proxy_control_changed(p->proxy, what);
+}
+
+static void on_drained(void *context)
+{
+    rl_loop_stop(((struct program *)context)->loop);
+}
+
+static void on_stop(void *context)
+{
+    struct program *p = context;
+    rl_control_beat(rl_member_control(p->member));
+    proxy_drain(p->proxy, (uint32_t)p->settings.member.drain_s * 1000, on_drained, p);
+}
+
+static rl_code make_proxy(struct program *p, struct rl_error *err)
+{
+    const struct proxy_settings *s = &p->settings;
+    struct proxy_identity identity = identity_of(p);
+    struct proxy_config config = {
+        .loop = p->loop,
+        .cluster = rl_member_cluster(p->member),
+        .id = rl_member_id(p->member),
+        .public_address = s->public_address ? s->public_address : s->listen,
+        .auth_proxied_address = s->auth_proxied_address,
+        .balancers = &s->balancers,
+        .connections_max = (size_t)s->connections_max,
+        .half_open_max = (size_t)s->half_open_max,
+        .stream_window_bytes = (uint32_t)s->stream_window_bytes,
+        .health = rl_member_health(p->member),
+    };
+    rl_code rc = proxy_create(&config, &identity, &p->proxy, err);
+    uint16_t port = 0;
+    if (rc == RL_OK)
+        rc = proxy_listen(p->proxy, s->listen, &port, err);
+    if (rc == RL_OK)
+        rl_log_info("listening", RL_TEXT("address", s->listen), RL_NUMBER("port", port));
+    return rc;
+}
+
+static rl_code start(struct program *p, struct rl_error *err)
+{
+    rl_code rc = read_web_identity(&p->settings, &p->web, err);
+    if (rc == RL_OK)
+        rc = rl_loop_create(&p->loop, err);
+    if (rc != RL_OK)
+        return rc;
+    struct rl_member_config member = {
+        .loop = p->loop,
+        .program = proxy_settings_spec.program,
+        .kind = "proxy",
+        .settings = &p->settings.member,
+        .advertise_address = p->settings.public_address,
+        .changed = on_changed,
+        .renewed = on_renewed,
+        .stop = on_stop,
+        .context = p,
+    };
+    rc = rl_member_create(&member, &p->member, err);
+    if (rc == RL_OK)
+        rc = make_proxy(p, err);
+    if (rc == RL_OK)
+        rc = rl_member_start(p->member, err);
+    if (rc == RL_OK) {
+        proxy_set_control(p->proxy, rl_member_control(p->member));
+        connect_audit(p);
+    }
+    return rc;
+}
+
+static void finish(struct program *p)
+{
+    proxy_free(&p->proxy);
+    rl_event_sender_free(&p->events, EVENTS_GRACE_MS);
+    rl_rpc_channel_free(&p->audit);
+    rl_member_free(&p->member);
+    rl_tls_identity_unref(&p->web);
+    rl_loop_free(&p->loop);
+    free(p->audit_address);
+    rl_settings_free(&proxy_settings_spec, &p->settings);
+}
+
+int main(int argc, char **argv)
+{
+    struct program p = {.loop = NULL};
+    struct rl_error err;
+    if (argc == 2 && strcmp(argv[1], "version") == 0)
+        return rl_output_version(stdout, RL_FORMAT_TEXT, "remoteler-proxy", &err) == RL_OK ? 0 : 1;
+    rl_code rc = rl_settings_read(&proxy_settings_spec, argc, argv, &p.settings, NULL, &err);
+    if (rc == RL_OK) {
+        rc = start(&p, &err);
+        if (rc == RL_OK)
+            rl_loop_run(p.loop);
+    }
+    if (rc != RL_OK && rc != RL_E_CANCELLED)
+        fprintf(stderr, "remoteler-proxy: %s\n", err.message);
+    finish(&p);
+    return rc == RL_OK || rc == RL_E_CANCELLED ? 0 : rc == RL_E_INVAL ? 2 : 1;
+}

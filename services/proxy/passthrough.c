@@ -1,0 +1,150 @@
+/* passthrough: TLS that ends at auth, audit or a broker. The proxy reads its ClientHello, vouches
+ * for the client's address in a signed PROXY v2 header, and is a pipe from there on.
+ */
+#include "internal.h"
+
+#include "dial/dial.h"
+#include "tls/proxy_protocol.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+struct passage {
+    struct proxy *proxy;
+    struct passage *next, *previous;
+    struct arrival arrival;
+    struct rl_buf first; /* header and ClientHello, until they are written */
+    struct rl_dial *dial;
+    struct rl_socket *upstream;
+    struct splice *splice;
+};
+
+static void forget(struct passage *p)
+{
+    struct proxy *proxy = p->proxy;
+    if (p->previous)
+        p->previous->next = p->next;
+    else
+        proxy->passages = p->next;
+    if (p->next)
+        p->next->previous = p->previous;
+    rl_buf_fini(&p->first);
+    free(p);
+    proxy_count(proxy, -1);
+}
+
+static void give_up(struct passage *p, const char *why)
+{
+    rl_log_warn("connection not passed through", RL_TEXT("client", p->arrival.address),
+                RL_TEXT("sni", p->arrival.hello.sni), RL_TEXT("error", why));
+    rl_metric_add(p->proxy->refused_total, 1);
+    rl_dial_cancel(&p->dial);
+    rl_socket_abort(&p->upstream);
+    close(p->arrival.fd);
+    forget(p);
+}
+
+static void on_spliced(void *context, const uint64_t bytes[2])
+{
+    struct passage *p = context;
+    rl_metric_add(p->proxy->passed_bytes, (int64_t)(bytes[0] + bytes[1]));
+    forget(p);
+}
+
+static void begin_splice(struct passage *p)
+{
+    struct rl_socket *client = NULL;
+    struct rl_error err;
+    rl_buf_fini(&p->first);
+    if (rl_socket_create(p->proxy->config.loop, p->arrival.fd, NULL, NULL, NULL, &client, &err) !=
+        RL_OK) {
+        give_up(p, err.message);
+        return;
+    }
+    struct rl_socket *upstream = p->upstream;
+    p->upstream = NULL;
+    p->splice = splice_start(p->proxy->config.loop, client, upstream, on_spliced, p);
+}
+
+static void write_first(struct passage *p)
+{
+    while (p->first.n) {
+        ssize_t n = rl_socket_write(p->upstream, p->first.p, p->first.n);
+        if (n == RL_SOCKET_BROKEN) {
+            give_up(p, "the service closed the connection");
+            return;
+        }
+        if (n == RL_SOCKET_WAIT)
+            return;
+        rl_buf_consume(&p->first, (size_t)n);
+    }
+    begin_splice(p);
+}
+
+static void on_ready(void *context, bool readable, bool writable)
+{
+    (void)readable;
+    (void)writable;
+    write_first(context);
+}
+
+static void on_dialled(void *context, int fd, rl_code code, const char *message)
+{
+    struct passage *p = context;
+    struct rl_error err;
+    if (code != RL_OK) {
+        give_up(p, message);
+        return;
+    }
+    if (rl_socket_create(p->proxy->config.loop, fd, NULL, on_ready, p, &p->upstream, &err) !=
+        RL_OK) {
+        close(fd);
+        give_up(p, err.message);
+        return;
+    }
+    write_first(p);
+}
+
+static rl_code put_first(struct passage *p, struct rl_span hello, struct rl_error *err)
+{
+    struct rl_tls_identity *own = p->proxy->own;
+    rl_buf_init(&p->first, RL_PROXY_HEADER_BYTES_MAX + hello.n);
+    rl_code rc = rl_proxy_header_write(
+        (const struct sockaddr *)&p->arrival.client, (const struct sockaddr *)&p->arrival.local,
+        p->arrival.hello.random, proxy_now_ns(p->proxy) / 1000000000ll, rl_tls_identity_key(own),
+        rl_tls_identity_certificate(own), &p->first, err);
+    if (rc == RL_OK && !rl_buf_put_span(&p->first, hello))
+        rc = rl_fail(err, RL_E_INTERNAL, "no room for a ClientHello");
+    return rc;
+}
+
+void passthrough_start(struct proxy *proxy, const struct arrival *arrival, struct rl_span first)
+{
+    struct passage *p = rl_alloc(sizeof *p);
+    p->proxy = proxy;
+    p->arrival = *arrival;
+    p->next = proxy->passages;
+    if (p->next)
+        p->next->previous = p;
+    proxy->passages = p;
+    const char *reason = NULL;
+    const char *address = upstream_address(proxy, &arrival->route, &reason);
+    struct rl_error err;
+    if (!address)
+        give_up(p, reason);
+    else if (put_first(p, first, &err) != RL_OK ||
+             rl_dial_start(proxy->config.loop, address, PROXY_UPSTREAM_MS, on_dialled, p, &p->dial,
+                           &err) != RL_OK)
+        give_up(p, err.message);
+}
+
+void passthrough_close_all(struct proxy *proxy)
+{
+    while (proxy->passages) {
+        struct passage *p = proxy->passages;
+        if (p->splice)
+            splice_abort(p->splice);
+        else
+            give_up(p, "the proxy stops");
+    }
+}

@@ -1,0 +1,22 @@
+/* splice: two sockets joined: what one sends the other is given, each direction with its own end
+ * and its own back-pressure. A connection that is still holds no buffer. One loop's thread.
+ */
+#ifndef PROXY_SPLICE_H
+#define PROXY_SPLICE_H
+
+#include "tunnel/socket.h"
+
+#define SPLICE_BUFFER_BYTES 32768 /* in each direction, while there is something in it */
+#define SPLICE_HALF_MS 60000      /* without progress, when one direction has ended */
+
+struct splice;
+/** `bytes` [0]: from the first to the second. Last; the splice is gone after it. */
+typedef void (*splice_closed_fn)(void *context, const uint64_t bytes[2]);
+
+/** Takes both sockets. */
+struct splice *splice_start(struct rl_loop *loop, struct rl_socket *first, struct rl_socket *second,
+                            splice_closed_fn closed, void *context);
+/** Breaks both off now; `closed` comes before it returns. */
+void splice_abort(struct splice *splice);
+
+#endif

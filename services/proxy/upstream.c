@@ -1,0 +1,252 @@
+/* upstream: the services behind the proxy. Addresses come from auth's list, never from what a
+ * client says. To each broker one channel is kept; one that leaves the list keeps its channel until
+ * its last connection ends, because a list can be wrong and a running session is not.
+ */
+#include "internal.h"
+
+#include "bytes/secret.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum upstream_kind { UPSTREAM_BROKER, UPSTREAM_NODE };
+
+struct upstream {
+    struct proxy *proxy;
+    struct upstream *next;
+    enum upstream_kind kind;
+    char *id, *address;
+    struct rl_tls_client *tls;
+    struct rl_rpc_channel *channel;
+    size_t users;
+    bool is_listed; /* brokers: auth names it */
+};
+
+/* ---- passing through ---- */
+
+static const char *any_of(char *const *list, size_t count)
+{
+    uint16_t random;
+    rl_random(&random, sizeof random);
+    return count ? list[random % count] : NULL;
+}
+
+static const char *broker_address(const Pb__ControlUpdate *state, const char *replica,
+                                  const char **reason)
+{
+    const char *fitting[PROXY_BROKERS_MAX];
+    size_t n = 0;
+    for (size_t i = 0; i < state->n_brokers && n < PROXY_BROKERS_MAX; i++) {
+        const Pb__BrokerAddress *b = state->brokers[i];
+        if (b->attach_address[0] && (!replica[0] || strcmp(b->id, replica) == 0))
+            fitting[n++] = b->attach_address;
+    }
+    *reason = replica[0] ? "auth knows no such broker" : "auth knows no broker";
+    uint16_t random;
+    rl_random(&random, sizeof random);
+    return n ? fitting[random % n] : NULL;
+}
+
+const char *upstream_address(const struct proxy *proxy, const struct route *route,
+                             const char **reason)
+{
+    static const Pb__ControlUpdate nothing = PB__CONTROL_UPDATE__INIT;
+    const Pb__ControlUpdate *state = proxy->control ? rl_control_state(proxy->control) : &nothing;
+    const Pb__ServiceAddresses *services = state->services;
+    const char *address = NULL;
+    switch (route->kind) {
+    case ROUTE_AUTH:
+        *reason = "where auth's proxied listener is was neither said by auth nor set";
+        address = services ? any_of(services->auth, services->n_auth) : NULL;
+        return address ? address : proxy->config.auth_proxied_address;
+    case ROUTE_AUDIT:
+        *reason = "auth knows no audit";
+        return services ? any_of(services->audit, services->n_audit) : NULL;
+    case ROUTE_BROKER:
+        return broker_address(state, route->replica, reason);
+    case ROUTE_REFUSED:
+    case ROUTE_CONNECT:
+    case ROUTE_WEB:
+        break;
+    }
+    *reason = "this route is not passed through";
+    return NULL;
+}
+
+/* ---- channels ---- */
+
+static rl_code open_channel(struct upstream *u, struct rl_error *err)
+{
+    struct proxy *proxy = u->proxy;
+    bool is_broker = u->kind == UPSTREAM_BROKER;
+    const struct rl_tls_client_config tls = {
+        .identity = proxy->own,
+        .trust = proxy->trust,
+        .alpn = "h2",
+        .peer_kind = is_broker ? RL_IDENTITY_SERVICE : RL_IDENTITY_AGENT,
+        .peer_service = is_broker ? "broker" : NULL,
+        .peer_name = u->id,
+        .now_s = proxy->config.now_s,
+    };
+    rl_code rc = rl_tls_client_create(&tls, &u->tls, err);
+    if (rc != RL_OK)
+        return rc;
+    const struct rl_rpc_channel_config channel = {
+        .loop = proxy->config.loop,
+        .address = u->address,
+        .tls = u->tls,
+        .connect_timeout_ms = PROXY_UPSTREAM_MS,
+        .stream_window_bytes = proxy->config.stream_window_bytes,
+        .stay_connected = is_broker,
+        .now_s = proxy->config.now_s,
+    };
+    rc = rl_rpc_channel_create_h2(&channel, &u->channel, err);
+    if (rc == RL_OK && is_broker)
+        rl_rpc_channel_connect(u->channel);
+    return rc;
+}
+
+static void free_upstream(struct upstream *u)
+{
+    struct upstream **at = &u->proxy->upstreams;
+    while (*at != u)
+        at = &(*at)->next;
+    *at = u->next;
+    rl_rpc_channel_free(&u->channel);
+    rl_tls_client_unref(&u->tls);
+    free(u->id);
+    free(u->address);
+    free(u);
+}
+
+static struct upstream *add(struct proxy *proxy, enum upstream_kind kind, const char *id,
+                            const char *address, struct rl_error *err)
+{
+    struct upstream *u = rl_alloc(sizeof *u);
+    u->proxy = proxy;
+    u->kind = kind;
+    u->id = rl_strdup(id);
+    u->address = rl_strdup(address);
+    u->next = proxy->upstreams;
+    proxy->upstreams = u;
+    if (open_channel(u, err) == RL_OK)
+        return u;
+    free_upstream(u);
+    return NULL;
+}
+
+static struct upstream *find(const struct proxy *proxy, enum upstream_kind kind, const char *id)
+{
+    struct upstream *u = proxy->upstreams;
+    while (u && (u->kind != kind || strcmp(u->id, id) != 0))
+        u = u->next;
+    return u;
+}
+
+struct upstream *upstream_broker(struct proxy *proxy, const char *broker_id)
+{
+    struct upstream *u = find(proxy, UPSTREAM_BROKER, broker_id);
+    if (u)
+        u->users++;
+    return u;
+}
+
+struct upstream *upstream_node(struct proxy *proxy, const char *agent_id, const char *address,
+                               struct rl_error *err)
+{
+    struct upstream *u = find(proxy, UPSTREAM_NODE, agent_id);
+    if (u && strcmp(u->address, address) != 0) {
+        free(u->address);
+        u->address = rl_strdup(address);
+        rl_rpc_channel_renew(u->channel, address);
+    }
+    if (!u)
+        u = add(proxy, UPSTREAM_NODE, agent_id, address, err);
+    if (u)
+        u->users++;
+    return u;
+}
+
+struct rl_rpc_channel *upstream_channel(const struct upstream *upstream)
+{
+    return upstream->channel;
+}
+
+static bool is_idle(const struct upstream *u)
+{
+    return u->users == 0 && !u->is_listed;
+}
+
+static void sweep(void *context)
+{
+    struct proxy *proxy = context;
+    for (struct upstream *u = proxy->upstreams, *next; u; u = next) {
+        next = u->next;
+        if (is_idle(u))
+            free_upstream(u);
+    }
+}
+
+void upstream_release(struct upstream **upstream)
+{
+    struct upstream *u = *upstream;
+    if (!u)
+        return;
+    *upstream = NULL;
+    u->users--;
+    /* Not at once: this may be inside a callback of its channel. */
+    if (is_idle(u))
+        rl_timer_arm(u->proxy->sweep_timer, 0);
+}
+
+void upstream_init(struct proxy *proxy)
+{
+    proxy->sweep_timer = rl_timer_create(proxy->config.loop, sweep, proxy);
+}
+
+static void list_broker(struct proxy *proxy, const Pb__BrokerAddress *broker)
+{
+    struct rl_error err;
+    struct upstream *u = find(proxy, UPSTREAM_BROKER, broker->id);
+    if (!broker->dial_address[0])
+        return;
+    if (!u && !(u = add(proxy, UPSTREAM_BROKER, broker->id, broker->dial_address, &err))) {
+        rl_log_error("no channel to a broker", RL_TEXT("broker", broker->id),
+                     RL_TEXT("error", err.message));
+        return;
+    }
+    if (strcmp(u->address, broker->dial_address) != 0) {
+        free(u->address);
+        u->address = rl_strdup(broker->dial_address);
+        rl_rpc_channel_renew(u->channel, u->address);
+    }
+    u->is_listed = true;
+}
+
+void upstream_update(struct proxy *proxy)
+{
+    const Pb__ControlUpdate *state = rl_control_state(proxy->control);
+    for (struct upstream *u = proxy->upstreams; u; u = u->next)
+        u->is_listed = false;
+    for (size_t i = 0; i < state->n_brokers && i < PROXY_BROKERS_MAX; i++)
+        list_broker(proxy, state->brokers[i]);
+    rl_timer_arm(proxy->sweep_timer, 0);
+}
+
+void upstream_renewed(struct proxy *proxy)
+{
+    struct rl_error err;
+    for (struct upstream *u = proxy->upstreams; u; u = u->next) {
+        if (rl_tls_client_reload(u->tls, proxy->own, proxy->trust, &err) != RL_OK)
+            rl_log_error("the new certificate can not be used", RL_TEXT("error", err.message));
+        else
+            rl_rpc_channel_renew(u->channel, NULL);
+    }
+}
+
+void upstream_close_all(struct proxy *proxy)
+{
+    rl_timer_free(&proxy->sweep_timer);
+    while (proxy->upstreams)
+        free_upstream(proxy->upstreams);
+}
