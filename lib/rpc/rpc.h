@@ -103,6 +103,8 @@ struct rl_rpc_server_config {
     uint32_t message_bytes_max, concurrent_calls_max, connections_max;
     /* nghttp2: what a stream may hold, and the connection's queue */
     uint32_t stream_window_bytes, connection_window_bytes;
+    /* Up to here a stream's window may grow with a long path; 0: it does not grow. */
+    uint32_t stream_window_bytes_max;
     uint32_t keepalive_ms, keepalive_timeout_ms;
     /* Told when a connection is up and gone, with its number; may be NULL. */
     void (*connected)(void *context, const struct rl_rpc_peer *peer);
@@ -167,6 +169,7 @@ struct rl_rpc_channel_config {
     const char *peer_service;                              /* "auth": who must answer */
     uint32_t connect_timeout_ms;                           /* 0: 5000 */
     uint32_t stream_window_bytes, connection_window_bytes; /* h2; 0: 256 KiB and 64 KiB */
+    uint32_t stream_window_bytes_max;                      /* h2; as for servers */
     uint32_t keepalive_ms, keepalive_timeout_ms;           /* 0: the defaults above */
     /* The connection's state; may be NULL. `down` says why. A channel connects when it is first
      * needed, and again for the next call; `stay_connected` makes it try by itself with back-off.

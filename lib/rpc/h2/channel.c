@@ -340,6 +340,7 @@ rl_code rl_rpc_channel_create_h2(const struct rl_rpc_channel_config *config,
     channel->config = (struct rl_h2_config){
         .loop = config->loop,
         .stream_window_bytes = config->stream_window_bytes,
+        .stream_window_bytes_max = config->stream_window_bytes_max,
         .connection_window_bytes = config->connection_window_bytes,
         .keepalive_ms = config->keepalive_ms,
         .keepalive_timeout_ms = config->keepalive_timeout_ms,

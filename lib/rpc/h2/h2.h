@@ -26,7 +26,8 @@ struct rl_h2_stream;
 struct rl_h2_config {
     struct rl_loop *loop;
     struct rl_rpc_server *server; /* NULL: a client */
-    uint32_t stream_window_bytes, connection_window_bytes, concurrent_calls_max;
+    uint32_t stream_window_bytes, stream_window_bytes_max, connection_window_bytes;
+    uint32_t concurrent_calls_max;
     uint32_t keepalive_ms, keepalive_timeout_ms;
     int64_t (*now_s)(void *context);
     void *now_context;

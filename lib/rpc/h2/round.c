@@ -53,7 +53,7 @@ static void grow_stream(struct rl_h2_stream *stream, uint64_t rtt_us, uint64_t l
 {
     struct rl_h2_connection *c = stream->connection;
     uint32_t size = stream->window_bytes ? stream->window_bytes : c->config->stream_window_bytes;
-    uint32_t wanted = rl_h2_window_after_round(size, RL_H2_STREAM_WINDOW_BYTES_MAX,
+    uint32_t wanted = rl_h2_window_after_round(size, c->config->stream_window_bytes_max,
                                                stream->round_received, rtt_us, least_rtt_us);
     uint32_t granted = rl_h2_window_borrow(wanted - size);
     if (granted == 0)

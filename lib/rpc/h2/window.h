@@ -9,7 +9,6 @@
 #include <stdint.h>
 
 #define RL_H2_CONNECTION_WINDOW_BYTES_MAX (16u << 20)
-#define RL_H2_STREAM_WINDOW_BYTES_MAX (4u << 20)
 /* What all windows of the process together may be larger than they began. */
 #define RL_H2_WINDOW_BUDGET_BYTES (64u << 20)
 
