@@ -8,6 +8,7 @@
 
 #include <microhttpd.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -133,7 +134,7 @@ static void expect(struct web *web, int fd, const char *sni)
 {
     struct visit *visit = rl_alloc(sizeof *visit);
     visit->fd = fd;
-    strncpy(visit->sni, sni, sizeof visit->sni - 1);
+    snprintf(visit->sni, sizeof visit->sni, "%s", sni);
     pthread_mutex_lock(&web->lock);
     visit->next = web->expected;
     web->expected = visit;

@@ -67,8 +67,9 @@ def until(seconds, what, ask):
 
 
 class Cluster:
-    def __init__(self):
-        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="rl-e2e-"))
+    def __init__(self, directory=None):
+        """In a directory that does not exist yet, or in a temporary one."""
+        self.dir = pathlib.Path(directory or tempfile.mkdtemp(prefix="rl-e2e-"))
         self.run_dir = self.dir / "run"
         self.env = dict(os.environ, REMOTELER_DEV_DIR=str(self.run_dir), NO_COLOR="1")
         for name in list(self.env):
