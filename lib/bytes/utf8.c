@@ -1,6 +1,12 @@
 /* utf8: a strict decoder. Lax ones let one name have two spellings. */
 #include "bytes/utf8.h"
 
+#include "status/status.h"
+
+#include <string.h>
+
+#define REPLACEMENT "\xEF\xBF\xBD" /* U+FFFD */
+
 /* The smallest code point that needs `length` bytes: below it the spelling is overlong. */
 static const uint32_t least_point[] = {0, 0, 0x80, 0x800, 0x10000};
 
@@ -35,4 +41,20 @@ bool rl_utf8_is_control(uint32_t point)
            || (point >= 0x2028 && point <= 0x202E)         /* separators, embeddings, overrides */
            || (point >= 0x2066 && point <= 0x2069)         /* isolates */
            || point == 0x200E || point == 0x200F || point == 0x61C || point == 0xFEFF;
+}
+
+char *rl_utf8_repair(const char *text)
+{
+    size_t n = strlen(text), used = 0;
+    char *out = rl_alloc_array(n + 1, sizeof REPLACEMENT - 1);
+    while (n) {
+        uint32_t point;
+        size_t length = rl_utf8_next(text, n, &point);
+        size_t taken = length ? length : 1;
+        memcpy(out + used, length ? text : REPLACEMENT, length ? length : sizeof REPLACEMENT - 1);
+        used += length ? length : sizeof REPLACEMENT - 1;
+        text += taken;
+        n -= taken;
+    }
+    return out;
 }

@@ -12,5 +12,7 @@ size_t rl_utf8_next(const void *p, size_t n, uint32_t *point);
 /** Has no business in a line of a terminal or a log: controls, line separators, and what turns the
  * direction of the text around it. */
 bool rl_utf8_is_control(uint32_t point);
+/** A copy in which each byte that is not UTF-8 is U+FFFD; nothing else is changed. Heap text. */
+char *rl_utf8_repair(const char *text);
 
 #endif

@@ -13,18 +13,13 @@
 #define CUT_MARK "...(cut)"
 #define DETAILS_BYTES_MAX 8192
 
-static char *empty(void)
-{
-    return rl_strdup("");
-}
-
 /* Every string of the message on the heap, so that fields can be replaced and all freed alike. */
 static void own_strings(Pb__Event *event)
 {
     const ProtobufCMessageDescriptor *descriptor = event->base.descriptor;
     for (unsigned i = 0; i < descriptor->n_fields; i++)
         if (descriptor->fields[i].type == PROTOBUF_C_TYPE_STRING)
-            *(char **)((char *)event + descriptor->fields[i].offset) = empty();
+            *(char **)((char *)event + descriptor->fields[i].offset) = rl_strdup("");
 }
 
 Pb__Event *rl_event_create(const char *type, const char *outcome, int64_t now_ns)
@@ -54,15 +49,14 @@ void rl_event_free(Pb__Event **event)
 
 void rl_event_set(char **field, const char *text)
 {
-    size_t n = text ? strlen(text) : 0;
-    char *copy;
-    if (n <= RL_EVENT_TEXT_BYTES_MAX) {
-        copy = n ? rl_strdup(text) : empty();
-    } else {
+    /* A command may be any bytes, a message only UTF-8: what audit would refuse is never made, or a
+     * byte 0xFF would be the way to leave no trace. */
+    char *copy = rl_utf8_repair(text ? text : "");
+    if (strlen(copy) > RL_EVENT_TEXT_BYTES_MAX) {
         size_t keep = RL_EVENT_TEXT_BYTES_MAX - strlen(CUT_MARK);
-        while (keep > 0 && ((unsigned char)text[keep] & 0xC0) == 0x80)
+        while (keep > 0 && ((unsigned char)copy[keep] & 0xC0) == 0x80)
             keep--;
-        copy = rl_sprintf("%.*s" CUT_MARK, (int)keep, text);
+        memcpy(copy + keep, CUT_MARK, sizeof CUT_MARK);
     }
     free(*field);
     *field = copy;

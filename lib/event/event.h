@@ -15,8 +15,8 @@
  * of the contract's types (asserted). Owns: the caller, until rl_event_send() takes it. */
 Pb__Event *rl_event_create(const char *type, const char *outcome, int64_t now_ns);
 void rl_event_free(Pb__Event **event);
-/** Replaces a string field of the event with a copy (bounded). `field` is &event->user and so on.
- */
+/** Replaces a string field of the event with a copy: bounded, and U+FFFD for what is not UTF-8.
+ * `field` is &event->user and so on. */
 void rl_event_set(char **field, const char *text);
 /** Adds "key": "value" to details. */
 void rl_event_detail(Pb__Event *event, const char *key, const char *value);

@@ -1,6 +1,7 @@
 #include "bytes/utf8.h"
 
 #include <check.h>
+#include <stdlib.h>
 #include <string.h>
 
 static size_t length_of(const char *text, uint32_t *point)
@@ -57,12 +58,32 @@ START_TEST(knows_what_does_not_belong_in_a_line)
 }
 END_TEST
 
+START_TEST(a_repaired_text_keeps_all_that_was_right)
+{
+    static const struct {
+        const char *text, *repaired;
+    } cases[] = {
+        {"", ""},
+        {"a\tb \xE2\x82\xAC", "a\tb \xE2\x82\xAC"},
+        {"\xFF", "\xEF\xBF\xBD"},
+        {"a\xE2\x82", "a\xEF\xBF\xBD\xEF\xBF\xBD"},
+        {"\xC0\x80z", "\xEF\xBF\xBD\xEF\xBF\xBDz"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *repaired = rl_utf8_repair(cases[i].text);
+        ck_assert_str_eq(repaired, cases[i].repaired);
+        free(repaired);
+    }
+}
+END_TEST
+
 int main(void)
 {
     TCase *t = tcase_create("utf8");
     tcase_add_test(t, reads_characters_of_every_length);
     tcase_add_test(t, refuses_what_is_not_utf8);
     tcase_add_test(t, knows_what_does_not_belong_in_a_line);
+    tcase_add_test(t, a_repaired_text_keeps_all_that_was_right);
     Suite *s = suite_create("utf8");
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);

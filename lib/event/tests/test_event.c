@@ -50,6 +50,22 @@ START_TEST(a_long_text_is_cut_at_a_character_and_marked)
 }
 END_TEST
 
+START_TEST(a_command_of_any_bytes_makes_an_event_that_audit_takes)
+{
+    Pb__Event *event = an_event();
+    rl_event_set(&event->command, "rm -rf / # \xFF\xC0\x80");
+    ck_assert_int_eq(rl_event_check(event, NULL), RL_OK);
+    ck_assert_int_eq(strncmp(event->command, "rm -rf / # ", 11), 0);
+    char *text = malloc(RL_EVENT_TEXT_BYTES_MAX + 1);
+    memset(text, 0xFF, RL_EVENT_TEXT_BYTES_MAX);
+    text[RL_EVENT_TEXT_BYTES_MAX] = '\0';
+    rl_event_set(&event->command, text);
+    ck_assert_int_eq(rl_event_check(event, NULL), RL_OK);
+    free(text);
+    rl_event_free(&event);
+}
+END_TEST
+
 START_TEST(text_at_the_limit_is_whole)
 {
     Pb__Event *event = an_event();
@@ -114,7 +130,8 @@ static void spoil_uid(Pb__Event *event)
 }
 static void spoil_utf8(Pb__Event *event)
 {
-    rl_event_set(&event->command, "\xFF");
+    free(event->command);
+    event->command = strdup("\xFF");
 }
 static void spoil_length(Pb__Event *event)
 {
@@ -139,6 +156,7 @@ int main(void)
     tcase_add_test(t, an_event_has_uid_code_and_time);
     tcase_add_test(t, the_code_says_the_outcome);
     tcase_add_test(t, a_long_text_is_cut_at_a_character_and_marked);
+    tcase_add_test(t, a_command_of_any_bytes_makes_an_event_that_audit_takes);
     tcase_add_test(t, text_at_the_limit_is_whole);
     tcase_add_test(t, details_are_an_object_whatever_the_value_says);
     tcase_add_test(t, one_detail_too_many_is_left_out);
