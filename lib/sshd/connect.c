@@ -3,12 +3,13 @@
  * link-local and metadata addresses are refused. */
 #include "connect.h"
 
+#include "sshd/confine.h"
 #include "sshd/sshd.h"
 #include "sshd/wire.h"
 
 #include <netdb.h>
 #include <netinet/in.h>
-#include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -74,17 +75,25 @@ static int dial(const struct addrinfo *list, bool *met_forbidden)
     return -1;
 }
 
-/* argv: name, host, port. */
+/* As the user, but for the groups: they have no say in what may be connected to. */
+static bool become(const char *uid, const char *gid)
+{
+    uid_t user = (uid_t)strtoul(uid, NULL, 10);
+    gid_t group = (gid_t)strtoul(gid, NULL, 10);
+    return geteuid() != 0 || rl_confine_become(user, group, &group, 1);
+}
+
+/* argv: name, user id, group id, host, port. */
 int rl_sshd_connect_main(int argc, char **argv)
 {
-    if (argc != 3)
+    if (argc != 5 || !become(argv[1], argv[2]))
         return 2;
     alarm(CONNECT_S_MAX);
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
     struct addrinfo *list = NULL;
     bool met_forbidden = false;
     int fd = -1;
-    if (getaddrinfo(argv[1], argv[2], &hints, &list) == 0) {
+    if (getaddrinfo(argv[3], argv[4], &hints, &list) == 0) {
         fd = dial(list, &met_forbidden);
         freeaddrinfo(list);
     }

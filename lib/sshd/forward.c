@@ -80,7 +80,7 @@ static bool start_connector(struct monitor *m, struct forward *f)
         return false;
     char port[8];
     snprintf(port, sizeof port, "%u", f->port);
-    f->connector = rl_room_start_connector(pair[1], &m->account, m->is_root, f->host, port);
+    f->connector = rl_room_start_connector(m, pair[1], f->host, port);
     close(pair[1]);
     f->fd = pair[0];
     return f->connector > 0;
@@ -156,8 +156,7 @@ void rl_forward_ready(struct monitor *m, size_t i)
         m->out.fds[0] = fd;
         m->out.fds_n = 1;
     }
-    if (m->wire >= 0)
-        rl_wire_send(m->wire, &m->out);
+    rl_monitor_send(m);
     rl_wire_close_fds(&m->out);
     if (fd < 0)
         release(f);

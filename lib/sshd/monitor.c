@@ -22,6 +22,7 @@
 #define LOGIN_GRACE_S 60
 #define END_MS 2000 /* for the transport to tell the user, and for sessions to end */
 #define REAP_MS 500
+#define SEND_S_MAX 2 /* a transport that takes no messages must not hold the monitor up */
 #define POLL_MS_MAX 60000
 #define CONTROL_END 1 /* the only kind of message from the agent */
 
@@ -49,6 +50,15 @@ void rl_monitor_event(struct monitor *m, struct rl_sshd_event *event)
             *texts[i] = none;
     if (m->config->event)
         m->config->event(m->config->ctx, event);
+}
+
+void rl_monitor_send(struct monitor *m)
+{
+    if (m->wire < 0 || rl_wire_send(m->wire, &m->out))
+        return;
+    if (errno == EAGAIN)
+        rl_monitor_refuse(m, "the transport takes no messages");
+    /* Else it is gone: the socket says so to who reads it. */
 }
 
 void rl_monitor_answer_no(struct monitor *m, const char *text)
@@ -96,7 +106,7 @@ void rl_monitor_end(struct monitor *m, enum monitor_end how, const char *format,
         return;
     rl_wire_begin(&m->out, RL_WIRE_END);
     rl_buf_put_string(&m->out.body, rl_span_of(m->reason));
-    rl_wire_send(m->wire, &m->out);
+    rl_monitor_send(m);
 }
 
 /* ---- what happens ---- */
@@ -308,11 +318,9 @@ static rl_code start_transport(struct monitor *m, int connection_fd, struct rl_e
     int room = 2 * RL_WIRE_BYTES_MAX;
     for (int i = 0; i < 2; i++)
         setsockopt(pair[i], SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
-    /* Of its own range, so that one transport can do nothing to another. */
-    uint32_t uids = m->config->room_uid_count ? m->config->room_uid_count : 1;
-    uid_t uid = m->config->room_uid_base + (uid_t)getpid() % uids;
-    m->transport = rl_room_start(RL_SSHD_TRANSPORT_NAME, (int[]){connection_fd, pair[1]}, 2,
-                                 m->is_root ? m->config->empty_dir : "", uid);
+    struct timeval patience = {.tv_sec = SEND_S_MAX};
+    setsockopt(pair[0], SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+    m->transport = rl_room_start(m, RL_SSHD_TRANSPORT_NAME, (int[]){connection_fd, pair[1]}, 2);
     close(pair[1]);
     m->wire = pair[0];
     if (m->transport < 0)

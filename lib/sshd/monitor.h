@@ -95,6 +95,8 @@ void rl_monitor_refuse(struct monitor *m, const char *format, ...)
 void rl_monitor_end(struct monitor *m, enum monitor_end how, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void rl_monitor_event(struct monitor *m, struct rl_sshd_event *event);
+/** Sends m->out to the transport, when there is one; its descriptors stay open. */
+void rl_monitor_send(struct monitor *m);
 void rl_monitor_answer_no(struct monitor *m, const char *text);
 
 /* ---- request.c: the table of what may be asked, and when ---- */
@@ -129,12 +131,10 @@ void rl_forward_close_all(struct monitor *m);
 /* ---- room.c ---- */
 #define ROOM_FDS_MAX 3
 /** Starts a room as a fresh image of this program: no host key in its memory, nothing open but
- * `fds`, as 3 and up. `empty_dir` is "" when not root. -1 on failure. */
-pid_t rl_room_start(const char *name, const int *fds, size_t fds_n, const char *empty_dir,
-                    uid_t uid);
-/** A connector, as the user. */
-pid_t rl_room_start_connector(int fd, const struct account *as, bool is_root, const char *host,
-                              const char *port);
+ * `fds`, as 3 and up. -1 on failure. */
+pid_t rl_room_start(const struct monitor *m, const char *name, const int *fds, size_t fds_n);
+/** A connector, for the user whom the connection is bound to. */
+pid_t rl_room_start_connector(const struct monitor *m, int fd, const char *host, const char *port);
 
 /* ---- spawn.c ---- */
 struct spawn {

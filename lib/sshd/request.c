@@ -115,10 +115,8 @@ static const struct {
 
 static void answer(struct monitor *m)
 {
-    if (m->end == END_LIE || m->wire < 0)
-        rl_wire_close_fds(&m->out);
-    else if (!rl_wire_send(m->wire, &m->out))
-        rl_monitor_end(m, END_CLIENT, "the transport is gone");
+    if (m->end != END_LIE)
+        rl_monitor_send(m);
     rl_wire_close_fds(&m->out);
 }
 

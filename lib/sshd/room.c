@@ -5,11 +5,13 @@
 #include "sshd/confine.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #define HIGH_FD 64
-#define ARGUMENTS_MAX 4
+#define ARGUMENTS_MAX 6
+#define UID_NOBODY 65534
 #define EXIT_NOT_RUN 127
 
 /* stdin, stdout and stderr lead nowhere: whoever takes a room over writes into no log. */
@@ -45,26 +47,55 @@ static _Noreturn void become_room(const int *fds, size_t fds_n, char *const argu
     _exit(EXIT_NOT_RUN);
 }
 
-pid_t rl_room_start(const char *name, const int *fds, size_t fds_n, const char *empty_dir,
-                    uid_t uid)
+/* Whether this user namespace knows the id: one of a container may have few. */
+static bool is_mapped(uid_t uid)
+{
+    FILE *map = fopen("/proc/self/uid_map", "re");
+    if (!map)
+        return true;
+    uint32_t inside, outside, count;
+    bool found = false;
+    while (!found &&
+           fscanf(map, "%" SCNu32 " %" SCNu32 " %" SCNu32, &inside, &outside, &count) == 3)
+        found = uid >= inside && uid - inside < count;
+    fclose(map);
+    return found;
+}
+
+/* One of the range by the room's own process id, so that one room can do nothing to another; where
+ * the range is not there, nobody's. */
+static uid_t choose_uid(const struct rl_sshd_config *config)
+{
+    uint32_t count = config->room_uid_count ? config->room_uid_count : 1;
+    uid_t uid = config->room_uid_base + (uid_t)getpid() % count;
+    return is_mapped(uid) ? uid : UID_NOBODY;
+}
+
+pid_t rl_room_start(const struct monitor *m, const char *name, const int *fds, size_t fds_n)
 {
     RL_ASSERT(fds_n <= ROOM_FDS_MAX);
     pid_t pid = fork();
     if (pid != 0)
         return pid;
-    char *arguments[ARGUMENTS_MAX] = {rl_strdup(name), rl_strdup(empty_dir), rl_sprintf("%u", uid)};
+    char *arguments[ARGUMENTS_MAX] = {
+        rl_strdup(name),
+        rl_strdup(m->is_root ? m->config->empty_dir : ""),
+        rl_sprintf("%u", choose_uid(m->config)),
+    };
     become_room(fds, fds_n, arguments);
 }
 
-pid_t rl_room_start_connector(int fd, const struct account *as, bool is_root, const char *host,
-                              const char *port)
+pid_t rl_room_start_connector(const struct monitor *m, int fd, const char *host, const char *port)
 {
     pid_t pid = fork();
     if (pid != 0)
         return pid;
-    if (is_root && !rl_confine_become(as->uid, as->gid, as->groups, as->groups_n))
-        _exit(EXIT_NOT_RUN);
-    char *arguments[ARGUMENTS_MAX] = {rl_strdup(RL_SSHD_CONNECT_NAME), rl_strdup(host),
-                                      rl_strdup(port)};
+    char *arguments[ARGUMENTS_MAX] = {
+        rl_strdup(RL_SSHD_CONNECT_NAME),
+        rl_sprintf("%u", m->account.uid),
+        rl_sprintf("%u", m->account.gid),
+        rl_strdup(host),
+        rl_strdup(port),
+    };
     become_room(&fd, 1, arguments);
 }

@@ -204,10 +204,7 @@ static bool start_relay(struct monitor *m, struct session *x, int master, int st
     int control[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control) != 0)
         return false;
-    uint32_t uids = m->config->room_uid_count ? m->config->room_uid_count : 1;
-    uid_t uid = m->config->room_uid_base + ((uid_t)getpid() + uids / 2) % uids;
-    x->relay = rl_room_start(RL_SSHD_RELAY_NAME, (int[]){master, stream, control[1]}, 3,
-                             m->is_root ? m->config->empty_dir : "", uid);
+    x->relay = rl_room_start(m, RL_SSHD_RELAY_NAME, (int[]){master, stream, control[1]}, 3);
     close(control[1]);
     x->relay_fd = control[0];
     return x->relay > 0;
@@ -439,13 +436,11 @@ static void leader_ended(struct monitor *m, struct session *x, int status)
     x->exit_signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
     if (x->relay_fd >= 0)
         shutdown(x->relay_fd, SHUT_WR); /* carry what is there, then end */
-    if (m->wire < 0)
-        return;
     rl_wire_begin(&m->out, RL_WIRE_EXIT);
     rl_buf_put_u32(&m->out.body, x->channel);
     rl_buf_put_u32(&m->out.body, x->exit_signal ? 0 : (uint32_t)x->exit_code);
     rl_buf_put_u32(&m->out.body, (uint32_t)x->exit_signal);
-    rl_wire_send(m->wire, &m->out);
+    rl_monitor_send(m);
 }
 
 bool rl_session_reaped(struct monitor *m, pid_t pid, int status)

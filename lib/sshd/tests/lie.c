@@ -136,6 +136,14 @@ static void a_cut_message(struct rl_wire_message *m)
     m->body.n -= 3;
 }
 
+/* Asks on and on and reads no answer, so that the monitor would wait for it for ever. */
+static void deaf(struct rl_wire_message *m)
+{
+    window_before_login(m);
+    while (__real_rl_wire_send(RL_ROOM_FD_SECOND, m))
+        ;
+}
+
 static void a_socket(struct rl_wire_message *m)
 {
     (void)m;
@@ -184,6 +192,7 @@ static const struct {
     {"another-channel", RL_WIRE_START, another_channel},
     {"descriptor", RL_WIRE_START, a_descriptor},
     {"unknown-message", RL_WIRE_QUERY, an_unknown_message},
+    {"deaf", RL_WIRE_START, deaf},
     {"cut-message", RL_WIRE_START, a_cut_message},
     {"socket", RL_WIRE_QUERY, a_socket},
     {"file", RL_WIRE_QUERY, a_file},

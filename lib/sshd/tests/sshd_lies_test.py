@@ -23,6 +23,7 @@ LIES = {
     "another-channel": "malformed request for a session",
     "descriptor": "descriptors from the transport",
     "unknown-message": "unknown message 50",
+    "deaf": "takes no messages",
     "cut-message": "malformed request for a session",
 }
 FORBIDDEN_CALLS = ("socket", "file", "program", "signal")
