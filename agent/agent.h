@@ -22,7 +22,7 @@ struct agent_settings {
     struct rl_text_list labels, roles;
     bool insecure, log_text;
 };
-extern const struct rl_settings_spec agent_start_spec;
+extern const struct rl_settings_spec agent_start_spec, agent_status_spec;
 
 struct policy_keeper; /* policy_keeper.h */
 struct admission;     /* admission.h */
@@ -65,5 +65,6 @@ rl_code agent_open_audit(struct agent *agent, const char *address, bool through_
 int agent_start(int argc, char **argv);
 int agent_status(int argc, char **argv);
 int agent_version(int argc, char **argv);
+int agent_completion(int argc, char **argv);
 
 #endif

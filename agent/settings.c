@@ -75,4 +75,5 @@ const struct rl_settings_spec agent_start_spec = {
     .rows = rows,
     .count = RL_COUNT(rows),
     .file_setting = "config",
+    .section = 8,
 };

@@ -146,6 +146,7 @@ const struct rl_settings_spec agent_status_spec = {
     .summary = "what the agent that runs on this machine is doing",
     .usage = "[--data-dir=DIR] [--format=text|json|yaml]",
     .example = "remoteler status --format=json",
+    .section = 8,
     .rows = rows,
     .count = RL_COUNT(rows),
 };

@@ -216,15 +216,12 @@ static const struct rl_settings_spec ls_spec = {
     .count = RL_COUNT(rows),
 };
 
-int tctl_audit(int argc, char **argv)
-{
-    static const struct tctl_command search = {
-        .spec = &search_spec, .bytes = sizeof(struct audit_settings), .work = work};
-    static const struct tctl_command ls = {
-        .spec = &ls_spec, .bytes = sizeof(struct audit_settings), .work = work};
-    static const struct tctl_subcommand commands[] = {
-        {"search", &search, "events by time, type, user, session"},
-        {"ls", &ls, "the same"},
-    };
-    return tctl_group("audit", commands, RL_COUNT(commands), argc, argv);
-}
+static const struct tctl_command search_command = {
+    .spec = &search_spec, .bytes = sizeof(struct audit_settings), .work = work};
+static const struct tctl_command ls_command = {
+    .spec = &ls_spec, .bytes = sizeof(struct audit_settings), .work = work};
+static const struct tctl_subcommand audit_commands[] = {
+    {"search", &search_command, "events by time, type, user, session"},
+    {"ls", &ls_command, "the same"},
+};
+const struct tctl_group tctl_audit = {"audit", audit_commands, RL_COUNT(audit_commands)};

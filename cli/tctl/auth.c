@@ -101,12 +101,9 @@ static const struct rl_settings_spec export_spec = {
     .count = RL_COUNT(export_rows),
 };
 
-int tctl_auth(int argc, char **argv)
-{
-    static const struct tctl_command export_command = {
-        .spec = &export_spec, .bytes = sizeof(struct auth_settings), .work = export_authorities};
-    static const struct tctl_subcommand commands[] = {
-        {"export", &export_command, "the public half of an authority"},
-    };
-    return tctl_group("auth", commands, RL_COUNT(commands), argc, argv);
-}
+static const struct tctl_command export_command = {
+    .spec = &export_spec, .bytes = sizeof(struct auth_settings), .work = export_authorities};
+static const struct tctl_subcommand auth_commands[] = {
+    {"export", &export_command, "the public half of an authority"},
+};
+const struct tctl_group tctl_auth = {"auth", auth_commands, RL_COUNT(auth_commands)};

@@ -44,18 +44,18 @@ int tctl_run(const struct tctl_command *command, int argc, char **argv)
     return code;
 }
 
-int tctl_group(const char *group, const struct tctl_subcommand *commands, size_t count, int argc,
-               char **argv)
+int tctl_run_group(const struct tctl_group *group, int argc, char **argv)
 {
-    for (size_t i = 0; argc > 1 && i < count; i++)
+    const struct tctl_subcommand *commands = group->commands;
+    for (size_t i = 0; argc > 1 && i < group->count; i++)
         if (strcmp(argv[1], commands[i].name) == 0)
             return tctl_run(commands[i].command, argc - 1, argv + 1);
     bool is_help = argc > 1 && strcmp(argv[1], "--help") == 0;
     FILE *to = is_help ? stdout : stderr;
     if (argc > 1 && !is_help)
-        fprintf(to, "tctl: no such command: %s %s\n", group, argv[1]);
-    fprintf(to, "usage: tctl %s COMMAND [flags]\n\n", group);
-    for (size_t i = 0; i < count; i++)
+        fprintf(to, "tctl: no such command: %s %s\n", group->name, argv[1]);
+    fprintf(to, "usage: tctl %s COMMAND [flags]\n\n", group->name);
+    for (size_t i = 0; i < group->count; i++)
         fprintf(to, "  %-8s %s\n", commands[i].name, commands[i].help);
     fprintf(to, "\nexample: %s\n", commands[0].command->spec->example);
     return is_help ? RL_EXIT_DONE : RL_EXIT_USAGE;

@@ -275,32 +275,29 @@ static rl_code delete (struct tctl_client *client, const void *settings,
     return rc;
 }
 
-#define COMMAND(function, verb, what, how, shown, table, absent, its_work)                         \
-    int function(int argc, char **argv)                                                            \
-    {                                                                                              \
-        static const struct rl_settings_spec spec = {                                              \
-            .program = "tctl " verb,                                                               \
-            .summary = what,                                                                       \
-            .usage = how,                                                                          \
-            .example = shown,                                                                      \
-            .rows = table,                                                                         \
-            .count = RL_COUNT(table),                                                              \
-            .positional_max = 1,                                                                   \
-        };                                                                                         \
-        static const struct tctl_command command = {                                               \
-            .spec = &spec,                                                                         \
-            .bytes = sizeof(struct resource_settings),                                             \
-            .positional_min = 1,                                                                   \
-            .missing = absent,                                                                     \
-            .work = its_work,                                                                      \
-        };                                                                                         \
-        return tctl_run(&command, argc, argv);                                                     \
+#define COMMAND(variable, verb, what, how, shown, table, absent, its_work)                         \
+    static const struct rl_settings_spec variable##_spec = {                                       \
+        .program = "tctl " verb,                                                                   \
+        .summary = what,                                                                           \
+        .usage = how,                                                                              \
+        .example = shown,                                                                          \
+        .rows = table,                                                                             \
+        .count = RL_COUNT(table),                                                                  \
+        .positional_max = 1,                                                                       \
+    };                                                                                             \
+    const struct tctl_command variable = {                                                         \
+        .spec = &variable##_spec,                                                                  \
+        .bytes = sizeof(struct resource_settings),                                                 \
+        .positional_min = 1,                                                                       \
+        .missing = absent,                                                                         \
+        .work = its_work,                                                                          \
     }
 COMMAND(tctl_get, "get", "documents as tctl create -f reads them",
-        "KIND[/NAME] [--format=yaml|json]", "tctl get role/access", get_rows, "of which kind?", get)
+        "KIND[/NAME] [--format=yaml|json]", "tctl get role/access", get_rows, "of which kind?",
+        get);
 COMMAND(tctl_create, "create", "make what a file says", "[-f] FILE|-", "tctl create -f role.yaml",
-        create_rows, "from which file?", create)
+        create_rows, "from which file?", create);
 COMMAND(tctl_edit, "edit", "change one in your editor", "KIND/NAME", "tctl edit role/access",
-        create_rows, "which one?", edit)
+        create_rows, "which one?", edit);
 COMMAND(tctl_rm, "rm", "remove one", "KIND/NAME", "tctl rm role/old", create_rows, "which one?",
-        delete)
+        delete);

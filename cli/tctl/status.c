@@ -78,12 +78,8 @@ static const struct rl_settings_spec status_spec = {
     .count = RL_COUNT(rows),
 };
 
-int tctl_status(int argc, char **argv)
-{
-    static const struct tctl_command command = {
-        .spec = &status_spec, .bytes = sizeof(struct show_settings), .work = show_status};
-    return tctl_run(&command, argc, argv);
-}
+const struct tctl_command tctl_status = {
+    .spec = &status_spec, .bytes = sizeof(struct show_settings), .work = show_status};
 
 /* ---- nodes ls ---- */
 
@@ -142,13 +138,10 @@ static const struct rl_settings_spec nodes_spec = {
     .count = RL_COUNT(rows),
 };
 
-int tctl_nodes(int argc, char **argv)
-{
-    static const struct tctl_command ls = {
-        .spec = &nodes_spec, .bytes = sizeof(struct show_settings), .work = list_nodes};
-    static const struct tctl_subcommand commands[] = {{"ls", &ls, "every node"}};
-    return tctl_group("nodes", commands, RL_COUNT(commands), argc, argv);
-}
+static const struct tctl_command nodes_ls = {
+    .spec = &nodes_spec, .bytes = sizeof(struct show_settings), .work = list_nodes};
+static const struct tctl_subcommand nodes_commands[] = {{"ls", &nodes_ls, "every node"}};
+const struct tctl_group tctl_nodes = {"nodes", nodes_commands, RL_COUNT(nodes_commands)};
 
 /* ---- inventory ls ---- */
 
@@ -198,10 +191,9 @@ static const struct rl_settings_spec inventory_spec = {
     .count = RL_COUNT(rows),
 };
 
-int tctl_inventory(int argc, char **argv)
-{
-    static const struct tctl_command ls = {
-        .spec = &inventory_spec, .bytes = sizeof(struct show_settings), .work = list_inventory};
-    static const struct tctl_subcommand commands[] = {{"ls", &ls, "every agent and service"}};
-    return tctl_group("inventory", commands, RL_COUNT(commands), argc, argv);
-}
+static const struct tctl_command inventory_ls = {
+    .spec = &inventory_spec, .bytes = sizeof(struct show_settings), .work = list_inventory};
+static const struct tctl_subcommand inventory_commands[] = {
+    {"ls", &inventory_ls, "every agent and service"}};
+const struct tctl_group tctl_inventory = {"inventory", inventory_commands,
+                                          RL_COUNT(inventory_commands)};

@@ -49,19 +49,7 @@ struct tctl_command {
 };
 int tctl_run(const struct tctl_command *command, int argc, char **argv);
 
-/** Groups: argv[0] is the group's own name. */
-int tctl_status(int argc, char **argv);
-int tctl_users(int argc, char **argv);
-int tctl_tokens(int argc, char **argv);
-int tctl_nodes(int argc, char **argv);
-int tctl_inventory(int argc, char **argv);
-int tctl_get(int argc, char **argv);
-int tctl_create(int argc, char **argv);
-int tctl_edit(int argc, char **argv);
-int tctl_rm(int argc, char **argv);
-int tctl_auth(int argc, char **argv);
-int tctl_audit(int argc, char **argv);
-int tctl_version(int argc, char **argv);
+extern const struct tctl_command tctl_status, tctl_get, tctl_create, tctl_edit, tctl_rm;
 
 /** One of a group's commands by name. */
 struct tctl_subcommand {
@@ -69,8 +57,17 @@ struct tctl_subcommand {
     const struct tctl_command *command;
     const char *help;
 };
-int tctl_group(const char *group, const struct tctl_subcommand *commands, size_t count, int argc,
-               char **argv);
+
+/** Commands that share their first word. */
+struct tctl_group {
+    const char *name;
+    const struct tctl_subcommand *commands;
+    size_t count;
+};
+extern const struct tctl_group tctl_users, tctl_tokens, tctl_nodes, tctl_inventory, tctl_auth,
+    tctl_audit;
+/** argv[0] is the group's own name. */
+int tctl_run_group(const struct tctl_group *group, int argc, char **argv);
 
 /* ---- values that several commands show ---- */
 json_t *tctl_text_or_null(const char *text);

@@ -226,21 +226,19 @@ static const struct rl_settings_spec rm_spec = {
     .positional_max = 1,
 };
 
-int tctl_tokens(int argc, char **argv)
-{
-    static const struct tctl_command add = {
-        .spec = &add_spec, .bytes = sizeof(struct token_settings), .work = add_token};
-    static const struct tctl_command ls = {
-        .spec = &ls_spec, .bytes = sizeof(struct token_settings), .work = list_tokens};
-    static const struct tctl_command rm = {.spec = &rm_spec,
-                                           .bytes = sizeof(struct token_settings),
-                                           .positional_min = 1,
-                                           .missing = "which token? its id is in tctl tokens ls",
-                                           .work = remove_token};
-    static const struct tctl_subcommand commands[] = {
-        {"add", &add, "a token to join with, shown once"},
-        {"ls", &ls, "the tokens that are still good"},
-        {"rm", &rm, "end a token now"},
-    };
-    return tctl_group("tokens", commands, RL_COUNT(commands), argc, argv);
-}
+static const struct tctl_command add_command = {
+    .spec = &add_spec, .bytes = sizeof(struct token_settings), .work = add_token};
+static const struct tctl_command ls_command = {
+    .spec = &ls_spec, .bytes = sizeof(struct token_settings), .work = list_tokens};
+static const struct tctl_command rm_command = {.spec = &rm_spec,
+                                               .bytes = sizeof(struct token_settings),
+                                               .positional_min = 1,
+                                               .missing =
+                                                   "which token? its id is in tctl tokens ls",
+                                               .work = remove_token};
+static const struct tctl_subcommand tokens_commands[] = {
+    {"add", &add_command, "a token to join with, shown once"},
+    {"ls", &ls_command, "the tokens that are still good"},
+    {"rm", &rm_command, "end a token now"},
+};
+const struct tctl_group tctl_tokens = {"tokens", tokens_commands, RL_COUNT(tokens_commands)};

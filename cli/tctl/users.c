@@ -325,14 +325,11 @@ COMMAND(update_command, update_spec, 1, update_user);
 COMMAND(reset_command, reset_spec, 1, reset_user);
 COMMAND(rm_command, rm_spec, 1, remove_user);
 
-int tctl_users(int argc, char **argv)
-{
-    static const struct tctl_subcommand commands[] = {
-        {"add", &add_command, "invite a user"},
-        {"ls", &ls_command, "every user"},
-        {"update", &update_command, "change roles, traits, or end a lock-out"},
-        {"reset", &reset_command, "void everything that a user holds, and invite again"},
-        {"rm", &rm_command, "remove a user"},
-    };
-    return tctl_group("users", commands, RL_COUNT(commands), argc, argv);
-}
+static const struct tctl_subcommand users_commands[] = {
+    {"add", &add_command, "invite a user"},
+    {"ls", &ls_command, "every user"},
+    {"update", &update_command, "change roles, traits, or end a lock-out"},
+    {"reset", &reset_command, "void everything that a user holds, and invite again"},
+    {"rm", &rm_command, "remove a user"},
+};
+const struct tctl_group tctl_users = {"users", users_commands, RL_COUNT(users_commands)};

@@ -17,7 +17,7 @@ static const struct rl_setting rows[] = {
      .help = "only if it is this cluster's"},
 };
 
-static const struct rl_settings_spec spec = {
+const struct rl_settings_spec tsh_config_spec = {
     .program = "tsh config",
     .summary = "the OpenSSH configuration for your nodes",
     .usage = "[--cluster=C]",
@@ -51,10 +51,10 @@ int tsh_config(int argc, char **argv)
     struct config_settings s = {0};
     struct rl_positionals rest = {0};
     struct rl_error err;
-    rl_code rc = rl_settings_read(&spec, argc, argv, &s, &rest, &err);
+    rl_code rc = rl_settings_read(&tsh_config_spec, argc, argv, &s, &rest, &err);
     int code = rc == RL_OK ? RL_EXIT_DONE : tsh_usage(rc, &err);
     if (rc == RL_OK && print(&s, &err) != RL_OK)
         code = tsh_fail(&err);
-    rl_settings_free(&spec, &s);
+    rl_settings_free(&tsh_config_spec, &s);
     return code;
 }

@@ -70,7 +70,7 @@ static const struct rl_setting rows[] = {
      .help = "json: print the status"},
 };
 
-static const struct rl_settings_spec spec = {
+const struct rl_settings_spec tsh_login_spec = {
     .program = "tsh login",
     .summary = "log in: short-lived certificates, and plain ssh that works",
     .usage = "[--proxy=HOST:PORT] [--user=NAME] [flags] [CLUSTER]",
@@ -257,7 +257,7 @@ int tsh_login(int argc, char **argv)
     struct rl_positionals rest = {0};
     struct rl_error err;
     struct tsh_profile profile = {0};
-    rl_code rc = rl_settings_read(&spec, argc, argv, &s, &rest, &err);
+    rl_code rc = rl_settings_read(&tsh_login_spec, argc, argv, &s, &rest, &err);
     if (rc != RL_OK)
         return tsh_usage(rc, &err);
     if (strcmp(s.auth, "local") != 0)
@@ -270,6 +270,6 @@ int tsh_login(int argc, char **argv)
     if (rc == RL_E_UNAUTHENTICATED) /* nobody was refused: whom to believe is not known */
         code = RL_EXIT_FAILED;
     tsh_profile_fini(&profile);
-    rl_settings_free(&spec, &s);
+    rl_settings_free(&tsh_login_spec, &s);
     return code;
 }

@@ -39,7 +39,7 @@ static const struct rl_setting rows[] = {
      .help = "text, json or yaml"},
 };
 
-static const struct rl_settings_spec spec = {
+const struct rl_settings_spec tsh_ls_spec = {
     .program = "tsh ls",
     .summary = "the nodes that you may see",
     .usage = "[flags] [LABEL=VALUE ...]",
@@ -150,14 +150,14 @@ int tsh_ls(int argc, char **argv)
     struct rl_positionals rest = {0};
     struct rl_error err;
     enum rl_format format;
-    rl_code rc = rl_settings_read(&spec, argc, argv, &s, &rest, &err);
+    rl_code rc = rl_settings_read(&tsh_ls_spec, argc, argv, &s, &rest, &err);
     if (rc == RL_OK)
         rc = rl_format_parse(s.format, &format, &err);
     if (rc != RL_OK) {
-        rl_settings_free(&spec, &s);
+        rl_settings_free(&tsh_ls_spec, &s);
         return tsh_usage(rc, &err);
     }
     rc = list(&s, &rest, format, &err);
-    rl_settings_free(&spec, &s);
+    rl_settings_free(&tsh_ls_spec, &s);
     return rc == RL_OK ? RL_EXIT_DONE : tsh_fail(&err);
 }

@@ -1,3 +1,4 @@
+#include "about/about.h"
 #include "tsh.h"
 
 #include <stdio.h>
@@ -22,6 +23,22 @@ static const struct command commands[] = {
     {"config", tsh_config, "the OpenSSH configuration for your nodes"},
     {"proxy", NULL, "proxy ssh NODE: a byte stream for OpenSSH's ProxyCommand"},
     {"version", tsh_version, "which version this is"},
+    {"completion", tsh_completion, "complete commands and flags: bash, zsh or fish"},
+};
+
+static const struct rl_settings_spec version_spec = RL_ABOUT_VERSION_SPEC("tsh", 1);
+static const struct rl_settings_spec completion_spec = RL_ABOUT_COMPLETION_SPEC("tsh", 1);
+
+static const struct rl_settings_spec *const specs[] = {
+    &tsh_login_spec,     &tsh_logout_spec, &tsh_signup_spec, &tsh_passwd_spec, &tsh_status_spec,
+    &tsh_clusters_spec,  &tsh_ls_spec,     &tsh_ssh_spec,    &tsh_scp_spec,    &tsh_config_spec,
+    &tsh_proxy_ssh_spec, &version_spec,    &completion_spec,
+};
+static const struct rl_program program = {
+    .name = "tsh",
+    .summary = "log in to a cluster, and reach its machines with plain ssh",
+    .commands = specs,
+    .count = RL_COUNT(specs),
 };
 
 int tsh_fail(const struct rl_error *err)
@@ -40,19 +57,19 @@ int tsh_usage(rl_code code, const struct rl_error *err)
 
 int tsh_version(int argc, char **argv)
 {
-    struct rl_error err;
-    enum rl_format format = RL_FORMAT_TEXT;
-    if (argc > 1 && strncmp(argv[1], "--format=", 9) == 0 &&
-        rl_format_parse(argv[1] + 9, &format, &err) != RL_OK)
-        return tsh_usage(err.code, &err);
-    return rl_output_version(stdout, format, "tsh", &err) == RL_OK ? RL_EXIT_DONE : tsh_fail(&err);
+    return rl_about_version(&version_spec, "tsh", argc, argv);
+}
+
+int tsh_completion(int argc, char **argv)
+{
+    return rl_about_completion(&completion_spec, &program, argc, argv);
 }
 
 static int usage(FILE *to)
 {
     fputs("usage: tsh COMMAND [flags]\n\n", to);
     for (size_t i = 0; i < RL_COUNT(commands); i++)
-        fprintf(to, "  %-9s %s\n", commands[i].name, commands[i].help);
+        fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].help);
     fputs("\n`tsh COMMAND --help` says more.\n"
           "example: tsh login --proxy=root.example.com:443 && ssh node-a\n",
           to);
@@ -73,6 +90,8 @@ int main(int argc, char **argv)
         return usage(stderr);
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0)
         return usage(stdout);
+    if (rl_program_show(&program, argc, argv))
+        return RL_EXIT_DONE;
     if (strcmp(argv[1], "proxy") == 0)
         return proxy(argc - 1, argv + 1);
     for (size_t i = 0; i < RL_COUNT(commands); i++)

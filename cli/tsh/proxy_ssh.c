@@ -33,7 +33,7 @@ static const struct rl_setting rows[] = {
      .help = "the node's cluster, when its name does not say"},
 };
 
-static const struct rl_settings_spec spec = {
+const struct rl_settings_spec tsh_proxy_ssh_spec = {
     .program = "tsh proxy ssh",
     .summary = "a byte stream to a node's SSH server, for OpenSSH's ProxyCommand",
     .usage = "[flags] [LOGIN@]NODE[:PORT]",
@@ -115,16 +115,16 @@ int tsh_proxy_ssh(int argc, char **argv)
     struct proxy_settings s = {0};
     struct rl_positionals rest = {0};
     struct rl_error err;
-    rl_code rc = rl_settings_read(&spec, argc, argv, &s, &rest, &err);
+    rl_code rc = rl_settings_read(&tsh_proxy_ssh_spec, argc, argv, &s, &rest, &err);
     if (rc == RL_OK && rest.count != 1)
         rc = rl_fail(&err, RL_E_INVAL, "which node? tsh proxy ssh NODE");
     if (rc != RL_OK) {
-        rl_settings_free(&spec, &s);
+        rl_settings_free(&tsh_proxy_ssh_spec, &s);
         return tsh_usage(rc, &err);
     }
     signal(SIGPIPE, SIG_IGN);
     signal(SIGCHLD, SIG_IGN);
     rc = run(&s, rest.items[0], &err);
-    rl_settings_free(&spec, &s);
+    rl_settings_free(&tsh_proxy_ssh_spec, &s);
     return rc == RL_OK ? RL_EXIT_DONE : tsh_fail(&err);
 }

@@ -41,7 +41,7 @@ static const struct rl_setting passwd_rows[] = {
     {.name = "otp", .type = RL_SETTING_TEXT, .offset = AT(otp), .help = "a one-time code"},
 };
 
-static const struct rl_settings_spec logout_spec = {
+const struct rl_settings_spec tsh_logout_spec = {
     .program = "tsh logout",
     .summary = "forget keys and certificates, and leave ~/.ssh/config as it was",
     .usage = "[--proxy=HOST:PORT]",
@@ -49,7 +49,7 @@ static const struct rl_settings_spec logout_spec = {
     .rows = logout_rows,
     .count = RL_COUNT(logout_rows),
 };
-static const struct rl_settings_spec status_spec = {
+const struct rl_settings_spec tsh_status_spec = {
     .program = "tsh status",
     .summary = "who you are, where, and until when",
     .usage = "[--format=text|json|yaml]",
@@ -57,7 +57,7 @@ static const struct rl_settings_spec status_spec = {
     .rows = show_rows,
     .count = RL_COUNT(show_rows),
 };
-static const struct rl_settings_spec clusters_spec = {
+const struct rl_settings_spec tsh_clusters_spec = {
     .program = "tsh clusters",
     .summary = "the clusters that you may reach",
     .usage = "[--format=text|json|yaml]",
@@ -65,7 +65,7 @@ static const struct rl_settings_spec clusters_spec = {
     .rows = show_rows,
     .count = RL_COUNT(show_rows),
 };
-static const struct rl_settings_spec passwd_spec = {
+const struct rl_settings_spec tsh_passwd_spec = {
     .program = "tsh passwd",
     .summary = "change your password",
     .usage = "[flags]",
@@ -287,20 +287,20 @@ static rl_code do_passwd(const struct session_settings *s, struct tsh_profile *p
 
 int tsh_logout(int argc, char **argv)
 {
-    return with_profile(&logout_spec, argc, argv, do_logout);
+    return with_profile(&tsh_logout_spec, argc, argv, do_logout);
 }
 
 int tsh_status(int argc, char **argv)
 {
-    return with_profile(&status_spec, argc, argv, do_status);
+    return with_profile(&tsh_status_spec, argc, argv, do_status);
 }
 
 int tsh_clusters(int argc, char **argv)
 {
-    return with_profile(&clusters_spec, argc, argv, do_clusters);
+    return with_profile(&tsh_clusters_spec, argc, argv, do_clusters);
 }
 
 int tsh_passwd(int argc, char **argv)
 {
-    return with_profile(&passwd_spec, argc, argv, do_passwd);
+    return with_profile(&tsh_passwd_spec, argc, argv, do_passwd);
 }

@@ -35,7 +35,7 @@ static const struct rl_setting rows[] = {
      .help = "sha256:... when the URL does not carry it"},
 };
 
-static const struct rl_settings_spec spec = {
+const struct rl_settings_spec tsh_signup_spec = {
     .program = "tsh signup",
     .summary = "redeem an invitation: choose a password, set up one-time codes",
     .usage = "INVITE_URL [flags]",
@@ -170,12 +170,12 @@ int tsh_signup(int argc, char **argv)
     struct signup_settings s = {0};
     struct rl_positionals rest = {0};
     struct rl_error err;
-    rl_code rc = rl_settings_read(&spec, argc, argv, &s, &rest, &err);
+    rl_code rc = rl_settings_read(&tsh_signup_spec, argc, argv, &s, &rest, &err);
     if (rc == RL_OK && rest.count != 1)
         rc = rl_fail(&err, RL_E_INVAL, "which invitation? tsh signup INVITE_URL");
     int code = rc == RL_OK ? RL_EXIT_DONE : tsh_usage(rc, &err);
     if (rc == RL_OK && run(&s, rest.items[0], &err) != RL_OK)
         code = tsh_fail(&err);
-    rl_settings_free(&spec, &s);
+    rl_settings_free(&tsh_signup_spec, &s);
     return code;
 }

@@ -77,7 +77,7 @@ static const struct rl_setting rows[] = {
      .help = "as ssh -o"},
 };
 
-static const struct rl_settings_spec spec = {
+const struct rl_settings_spec tsh_ssh_spec = {
     .program = "tsh ssh",
     .summary = "a shell or a command on a node, by stock OpenSSH",
     .usage = "[flags] [LOGIN@]NODE|UUID|LABEL=VALUE [COMMAND ...]",
@@ -204,11 +204,11 @@ int tsh_ssh(int argc, char **argv)
     struct rl_error err;
     struct tsh_profile profile = {0};
     char *node = NULL, *host = NULL;
-    rl_code rc = rl_settings_read(&spec, argc, argv, &s, &rest, &err);
+    rl_code rc = rl_settings_read(&tsh_ssh_spec, argc, argv, &s, &rest, &err);
     if (rc == RL_OK && rest.count == 0)
         rc = rl_fail(&err, RL_E_INVAL, "which node? tsh ssh NODE");
     if (rc != RL_OK) {
-        rl_settings_free(&spec, &s);
+        rl_settings_free(&tsh_ssh_spec, &s);
         return tsh_usage(rc, &err);
     }
     int code = RL_EXIT_DONE;
@@ -225,22 +225,30 @@ int tsh_ssh(int argc, char **argv)
     free(node);
     free(host);
     tsh_profile_fini(&profile);
-    rl_settings_free(&spec, &s);
+    rl_settings_free(&tsh_ssh_spec, &s);
     return code;
 }
+
+const struct rl_settings_spec tsh_scp_spec = {
+    .program = "tsh scp",
+    .summary = "copy files to and from nodes, by stock OpenSSH",
+    .usage = "[scp's flags] SOURCE ... TARGET",
+    .example = "tsh scp notes.txt node-r1:/tmp/",
+};
 
 /* scp's own arguments are passed on as they are: HOST: is looked up by OpenSSH in our file. */
 int tsh_scp(int argc, char **argv)
 {
+    rl_code rc;
     struct rl_error err;
     struct tsh_profile profile = {0};
-    if (argc < 2 || strcmp(argv[1], "--help") == 0) {
-        fputs("usage: tsh scp [scp's flags] SOURCE ... TARGET\n\n"
-              "example: tsh scp notes.txt node-r1:/tmp/\n",
-              argc < 2 ? stderr : stdout);
-        return argc < 2 ? RL_EXIT_USAGE : RL_EXIT_DONE;
+    if (argc < 2 || strncmp(argv[1], "--help", strlen("--help")) == 0) {
+        rc = rl_settings_read(&tsh_scp_spec, argc, argv, NULL, NULL, &err);
+        return rc == RL_OK
+                   ? tsh_usage(rl_fail(&err, RL_E_INVAL, "copy what where? see --help"), &err)
+                   : tsh_usage(rc, &err);
     }
-    rl_code rc = tsh_profile_open(NULL, &profile, &err);
+    rc = tsh_profile_open(NULL, &profile, &err);
     if (rc == RL_OK)
         rc = tsh_profile_check_valid(&profile, &err);
     int code;

@@ -50,8 +50,8 @@ static rl_code parse_long(struct walk *walk, const char *arg, struct rl_error *e
         add(walk, row, "yes");
     else if (row)
         return add_next(walk, row, err);
-    else if (strcmp(name, "help") == 0)
-        walk->flags->help_is_wanted = true;
+    else if (n == strlen("help") && strncmp(name, "help", n) == 0)
+        walk->flags->help = text ? text : "";
     else {
         bool is_no = strncmp(name, "no-", 3) == 0 && !text;
         row = is_no ? rl_setting_find(walk->spec, name + 3, n - 3) : NULL;
@@ -76,7 +76,7 @@ static rl_code parse_letters(struct walk *walk, const char *arg, struct rl_error
     for (const char *letter = arg + 1; *letter; letter++) {
         const struct rl_setting *row = find_letter(walk->spec, *letter);
         if (!row && *letter == 'h') {
-            walk->flags->help_is_wanted = true;
+            walk->flags->help = "";
         } else if (!row) {
             return refuse_flag(walk, arg, err);
         } else if (row->type == RL_SETTING_SWITCH) {
@@ -162,7 +162,7 @@ rl_code rl_flags_parse(const struct rl_settings_spec *spec, int argc, char **arg
     struct walk walk = {.spec = spec, .flags = flags, .argv = argv, .argc = argc, .at = 1};
     size_t count = 0;
     rl_code rc = walk_all(&walk, is_positional, &count, err);
-    if (rc == RL_OK && !flags->help_is_wanted) {
+    if (rc == RL_OK && !flags->help) {
         order(argv, argc, is_positional);
         rc = check_count(spec, count, argv, err);
         if (positionals)

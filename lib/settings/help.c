@@ -38,16 +38,17 @@ static char *left_of(const struct rl_setting *row)
     return rl_sprintf("%s--%s%s%s", letter, row->name, word ? "=" : "", word ? word : "");
 }
 
-static bool is_yes(const char *text)
+bool rl_setting_is_on(const struct rl_setting *row)
 {
-    return text && (strcmp(text, "yes") == 0 || strcmp(text, "true") == 0);
+    return row->type == RL_SETTING_SWITCH && row->fallback &&
+           (strcmp(row->fallback, "yes") == 0 || strcmp(row->fallback, "true") == 0);
 }
 
 /* The default as a person reads it; "" when there is nothing to say. Heap. */
 static char *default_of(const struct rl_setting *row)
 {
     if (row->type == RL_SETTING_SWITCH)
-        return is_yes(row->fallback) ? rl_sprintf(" (on; off with --no-%s)", row->name)
+        return rl_setting_is_on(row) ? rl_sprintf(" (on; off with --no-%s)", row->name)
                                      : rl_strdup("");
     bool is_shown = row->fallback && *row->fallback;
     return is_shown ? rl_sprintf(" (default %s)", row->fallback) : rl_strdup("");

@@ -22,7 +22,7 @@ struct flag {
 struct flags {
     struct flag *items; /* heap */
     size_t count;
-    bool help_is_wanted;
+    const char *help; /* "" after --help, "man" after --help=man; NULL: not asked for */
 };
 
 /* value.c */
@@ -47,5 +47,10 @@ rl_code rl_settings_read_file(struct reading *reading, const char *path, struct 
 
 /* help.c: what a value looks like, "HOST:PORT"; NULL for a switch. */
 const char *rl_setting_value_word(const struct rl_setting *row);
+/* Whether the switch is on unless --no-NAME is said. */
+bool rl_setting_is_on(const struct rl_setting *row);
+
+/* reference.c: the text as roff: what a "-" and a "." at a line's start need is done. */
+void rl_settings_put_roff(const char *text, FILE *to);
 
 #endif

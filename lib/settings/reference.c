@@ -9,7 +9,7 @@
 /* ---- roff ---- */
 
 /* A "-" is a minus that can be copied, and no line begins a request by accident. */
-static void put_roff(const char *text, FILE *to)
+void rl_settings_put_roff(const char *text, FILE *to)
 {
     bool is_line_start = true;
     for (; *text; text++) {
@@ -44,18 +44,18 @@ static void put_roff_row(const struct rl_setting *row, FILE *to)
     if (row->letter)
         fprintf(to, "\\fB\\-%c\\fR, ", row->letter);
     fputs("\\fB\\-\\-", to);
-    put_roff(row->name, to);
+    rl_settings_put_roff(row->name, to);
     fputs("\\fR", to);
     if (word)
         fprintf(to, "=\\fI%s\\fR", word);
     fputc('\n', to);
-    put_roff(row->help, to);
+    rl_settings_put_roff(row->help, to);
     if (row->unit)
         fprintf(to, ", in %s", row->unit);
     fputs(".\n", to);
     if (row->fallback && *row->fallback) {
         fputs("Default: ", to);
-        put_roff(row->fallback, to);
+        rl_settings_put_roff(row->fallback, to);
         fputs(".\n", to);
     }
     if (row->environment)
@@ -69,20 +69,20 @@ void rl_settings_print_man(const struct rl_settings_spec *spec, int section, FIL
     fputs(".TH \"", to);
     put_roff_upper(spec->program, to);
     fprintf(to, "\" %d \"\" \"Remoteler %s\" \"Remoteler\"\n.SH NAME\n", section, RL_VERSION);
-    put_roff(spec->program, to);
+    rl_settings_put_roff(spec->program, to);
     fputs(" \\- ", to);
-    put_roff(spec->summary ? spec->summary : "", to);
+    rl_settings_put_roff(spec->summary ? spec->summary : "", to);
     fputs("\n.SH SYNOPSIS\n\\fB", to);
-    put_roff(spec->program, to);
+    rl_settings_put_roff(spec->program, to);
     fputs("\\fR ", to);
-    put_roff(spec->usage ? spec->usage : "[flags]", to);
+    rl_settings_put_roff(spec->usage ? spec->usage : "[flags]", to);
     fputs("\n.SH OPTIONS\n", to);
     for (size_t i = 0; i < spec->count; i++)
         if (spec->rows[i].help)
             put_roff_row(&spec->rows[i], to);
     if (spec->file_setting) {
         fputs(".SH FILES\nThe file that \\fB\\-\\-", to);
-        put_roff(spec->file_setting, to);
+        rl_settings_put_roff(spec->file_setting, to);
         fputs(
             "\\fR names is YAML, \\fIname\\fR: \\fIvalue\\fR for each option, without the dashes.\n"
             "A flag goes before the environment, that before the file, that before the default.\n",
@@ -90,7 +90,7 @@ void rl_settings_print_man(const struct rl_settings_spec *spec, int section, FIL
     }
     if (spec->example) {
         fputs(".SH EXAMPLES\n.nf\n", to);
-        put_roff(spec->example, to);
+        rl_settings_put_roff(spec->example, to);
         fputs("\n.fi\n", to);
     }
 }

@@ -1,6 +1,8 @@
 /* settings: reads the four sources in the order of their strength, each over the one before. */
 #include "settings/internal.h"
 
+#include "names/names.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,6 +96,24 @@ static rl_code read_all(struct reading *reading, const struct flags *flags, stru
     return rc;
 }
 
+/* --help for a person; --help=man and --help=markdown for the documentation's build. */
+static rl_code show(const struct rl_settings_spec *spec, const char *form, struct rl_error *err)
+{
+    if (strcmp(form, "man") == 0) {
+        rl_settings_print_man(spec, spec->section ? spec->section : 1, stdout);
+    } else if (strcmp(form, "markdown") == 0) {
+        rl_settings_print_markdown(spec, stdout);
+    } else if (*form) {
+        char *shown = rl_name_printable(form);
+        rl_fail(err, RL_E_INVAL, "--help: \"%.80s\" is not man or markdown", shown);
+        free(shown);
+        return RL_E_INVAL;
+    } else {
+        rl_settings_print_help(spec, stdout);
+    }
+    return rl_fail(err, RL_E_CANCELLED, "help was shown");
+}
+
 rl_code rl_settings_read(const struct rl_settings_spec *spec, int argc, char **argv, void *target,
                          struct rl_positionals *positionals, struct rl_error *err)
 {
@@ -103,10 +123,8 @@ rl_code rl_settings_read(const struct rl_settings_spec *spec, int argc, char **a
     struct reading reading = {.spec = spec, .target = target};
     reading.source_of = rl_alloc_array(spec->count, sizeof *reading.source_of);
     rl_code rc = rl_flags_parse(spec, argc, argv, &flags, positionals, to);
-    if (rc == RL_OK && flags.help_is_wanted) {
-        rl_settings_print_help(spec, stdout);
-        rc = rl_fail(to, RL_E_CANCELLED, "help was shown");
-    }
+    if (rc == RL_OK && flags.help)
+        rc = show(spec, flags.help, to);
     if (rc == RL_OK)
         rc = read_all(&reading, &flags, to);
     if (rc != RL_OK)

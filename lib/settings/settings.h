@@ -48,6 +48,7 @@ struct rl_settings_spec {
     size_t positional_max;    /* more is an error */
     bool stop_at_positional;  /* the rest belongs to another program: `tsh ssh node ls -l` */
     const char *file_setting; /* the row that names the configuration file, or NULL */
+    int section;              /* of its man page; 0: 1 */
 };
 
 struct rl_positionals {
@@ -57,7 +58,8 @@ struct rl_positionals {
 
 /** Fills `target` (zeroed by the caller) with defaults, file, environment and flags in that order.
  * Errors: RL_E_INVAL with one sentence that names the setting and where it came from.
- * RL_E_CANCELLED after --help was printed to stdout: exit 0. Owns: release with rl_settings_free().
+ * RL_E_CANCELLED after --help, --help=man or --help=markdown was printed to stdout: exit 0.
+ * Owns: release with rl_settings_free().
  */
 rl_code rl_settings_read(const struct rl_settings_spec *spec, int argc, char **argv, void *target,
                          struct rl_positionals *positionals, struct rl_error *err);

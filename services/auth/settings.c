@@ -146,6 +146,7 @@ const struct rl_settings_spec rl_auth_run_settings = {
     .rows = run_rows,
     .count = RL_COUNT(run_rows),
     .file_setting = "config",
+    .section = 8,
 };
 
 const struct rl_settings_spec rl_auth_bootstrap_settings = {
@@ -158,4 +159,5 @@ const struct rl_settings_spec rl_auth_bootstrap_settings = {
     .rows = bootstrap_rows,
     .count = RL_COUNT(bootstrap_rows),
     .file_setting = "config",
+    .section = 8,
 };

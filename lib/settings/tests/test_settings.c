@@ -205,6 +205,10 @@ START_TEST(shows_help_whatever_else_is_missing)
     ck_assert_ptr_nonnull(freopen("/dev/null", "w", stdout));
     ck_assert_int_eq(READ("--help"), RL_E_CANCELLED);
     ck_assert_int_eq(READ("-vh"), RL_E_CANCELLED);
+    ck_assert_int_eq(READ("--help=man"), RL_E_CANCELLED);
+    ck_assert_int_eq(READ("--help=markdown"), RL_E_CANCELLED);
+    ck_assert_int_eq(READ("--help=html"), RL_E_INVAL);
+    ck_assert_int_eq(READ("--helpless"), RL_E_INVAL);
     fflush(stdout);
     dup2(kept, STDOUT_FILENO);
     close(kept);
