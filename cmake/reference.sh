@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Writes man pages and the settings reference from what the built programs say of themselves.
-# usage: reference.sh BIN_DIR OUT_DIR PROGRAM ...     (OUT_DIR/man/*.1, *.8; OUT_DIR/reference/*.md)
-#        reference.sh --check BIN_DIR DOCS_DIR PROGRAM ...     fails where DOCS_DIR says otherwise
+#   reference.sh BIN_DIR OUT_DIR PROGRAM[:COMMAND] ...    OUT_DIR/man/*.1, *.8; OUT_DIR/reference/*.md
+#   reference.sh --check BIN_DIR DOCS_DIR PROGRAM ...     fails where DOCS_DIR says otherwise
+# A program with a table of commands lists them itself; of another, its further commands are named.
 set -euo pipefail
 
 page() { # PROGRAM [WORD ...]: under the section that the page itself names
@@ -12,24 +13,25 @@ page() { # PROGRAM [WORD ...]: under the section that the page itself names
     printf '%s\n' "$text" >"$out/man/$name.$section"
 }
 
+write_one() { # PROGRAM COMMAND ...
+    local program=$1 words
+    page "$bin/$program"
+    "$bin/$program" --help=markdown >"$out/reference/$program.md"
+    for words in "${@:2}"; do
+        page "$bin/$program" "$words"
+        printf '\n%s\n' "$("$bin/$program" "$words" --help=markdown)" >>"$out/reference/$program.md"
+    done
+    while read -r -a words; do
+        page "$bin/$program" "${words[@]:1}"
+    done < <("$bin/$program" --help=commands 2>/dev/null || true)
+}
+
 write() {
+    local entry parts
     mkdir -p "$out/man" "$out/reference"
-    local program words
-    for program in "$@"; do
-        page "$bin/$program"
-        "$bin/$program" --help=markdown >"$out/reference/$program.md"
-        case $program in
-        remoteler-auth) page "$bin/$program" bootstrap && {
-            echo
-            "$bin/$program" bootstrap --help=markdown
-        } >>"$out/reference/$program.md" ;;
-        remoteler-*) ;;
-        *)
-            while read -r -a words; do
-                page "$bin/$program" "${words[@]:1}"
-            done < <("$bin/$program" --help=commands)
-            ;;
-        esac
+    for entry in "$@"; do
+        IFS=: read -r -a parts <<<"$entry"
+        write_one "${parts[@]}"
     done
 }
 
@@ -50,5 +52,5 @@ for folder in man reference; do
         diff -u "$docs/$folder/${file##*/}" "$file" || bad=1
     done
 done
-[ "$bad" = 0 ] || echo "the documentation is older than the tables: cmake --build --preset dev --target docs"
+[ "$bad" = 0 ] || echo "these are older than the tables: cmake --build --preset dev --target docs"
 exit "$bad"

@@ -76,7 +76,7 @@ void rl_settings_print_man(const struct rl_settings_spec *spec, int section, FIL
     rl_settings_put_roff(spec->program, to);
     fputs("\\fR ", to);
     rl_settings_put_roff(spec->usage ? spec->usage : "[flags]", to);
-    fputs("\n.SH OPTIONS\n", to);
+    fputs(spec->count ? "\n.SH OPTIONS\n" : "\n", to);
     for (size_t i = 0; i < spec->count; i++)
         if (spec->rows[i].help)
             put_roff_row(&spec->rows[i], to);
@@ -158,7 +158,8 @@ void rl_settings_print_markdown(const struct rl_settings_spec *spec, FILE *to)
     if (spec->summary)
         fprintf(to, "%s\n\n", spec->summary);
     fprintf(to, "```\n%s %s\n```\n\n", spec->program, spec->usage ? spec->usage : "[flags]");
-    fputs("| setting | range | default | environment | |\n|---|---|---|---|---|\n", to);
+    if (spec->count)
+        fputs("| setting | range | default | environment | |\n|---|---|---|---|---|\n", to);
     for (size_t i = 0; i < spec->count; i++)
         if (spec->rows[i].help)
             put_markdown_row(&spec->rows[i], to);

@@ -66,4 +66,5 @@ const struct rl_settings_spec proxy_settings_spec = {
     .count = RL_COUNT(rows),
     .positional_max = 0,
     .file_setting = "config",
+    .section = 8,
 };
