@@ -155,10 +155,10 @@ static void on_decision(void *context, rl_code code, const char *message,
         return;
     }
     const Pb__DecideResponse *decision = (const Pb__DecideResponse *)reply;
-    if (code == RL_E_UNAVAILABLE || code == RL_E_DEADLINE) {
-        on_undecided(search, message);
-    } else if (code != RL_OK) {
+    if (code == RL_E_DENIED || code == RL_E_UNAUTHENTICATED) {
         end(search, RL_E_DENIED, message);
+    } else if (code != RL_OK) {
+        on_undecided(search, message);
     } else if (!decision->is_allowed) {
         end(search, RL_E_DENIED,
             *decision->reason ? decision->reason : "you may not read the audit log");

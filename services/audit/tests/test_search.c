@@ -241,7 +241,7 @@ START_TEST(nobody_sees_without_a_decision)
     put(1, "session.start", "alice", "s1");
     w->decision.is_broken = true;
     search(w, alice, &request, found);
-    ck_assert_int_eq(found->code, RL_E_DENIED);
+    ck_assert_int_eq(found->code, RL_E_UNAVAILABLE);
     ck_assert_uint_eq(found->count, 0);
     w->auth_is_unknown = true;
     search(w, alice, &request, found);
