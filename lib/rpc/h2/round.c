@@ -7,7 +7,7 @@
 
 /* Between rounds; doubled by each that changed nothing, so that a steady flow costs few PINGs. */
 #define REST_FIRST_MS 10
-#define REST_MAX_MS 1000
+#define REST_MAX_MS 200
 
 /* A few small messages are not worth a PING. */
 static bool is_worth_a_round(struct rl_h2_connection *c, size_t n)
