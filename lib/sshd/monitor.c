@@ -114,19 +114,20 @@ void rl_monitor_end(struct monitor *m, enum monitor_end how, const char *format,
 /* An honest one says why before it goes. */
 static void transport_ended(struct monitor *m)
 {
-    int status = 0;
     close(m->wire);
     m->wire = -1;
-    if (m->transport > 0)
+    if (m->transport > 0) { /* not seen by read_signals() yet */
         kill(m->transport, SIGKILL);
-    while (m->transport > 0 && waitpid(m->transport, &status, 0) < 0 && errno == EINTR)
-        ;
-    m->transport = 0;
-    if (WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL)
-        rl_monitor_end(m, END_CLIENT, "the transport was ended by signal %s",
-                       sigabbrev_np(WTERMSIG(status)));
+        while (waitpid(m->transport, &m->transport_status, 0) < 0 && errno == EINTR)
+            ;
+        m->transport = 0;
+    }
+    int number = WIFSIGNALED(m->transport_status) ? WTERMSIG(m->transport_status) : 0;
+    if (number && number != SIGKILL)
+        rl_monitor_end(m, END_CLIENT, "the transport was ended by signal %s", sigabbrev_np(number));
     else
-        rl_monitor_end(m, END_CLIENT, "the transport ended with status %d", WEXITSTATUS(status));
+        rl_monitor_end(m, END_CLIENT, "the transport ended with status %d",
+                       WEXITSTATUS(m->transport_status));
 }
 
 static void read_wire(struct monitor *m)
@@ -174,10 +175,12 @@ static void read_signals(struct monitor *m)
         ;
     int status;
     for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
-        if (pid == m->transport)
-            m->transport = 0;
-        else
+        if (pid != m->transport) {
             rl_session_reaped(m, pid, status);
+            continue;
+        }
+        m->transport = 0;
+        m->transport_status = status;
     }
 }
 

@@ -55,7 +55,8 @@ struct monitor {
     uint64_t started_ms;
     /* rooms */
     int wire, control, signals;
-    pid_t transport;
+    pid_t transport; /* 0: reaped */
+    int transport_status;
     struct rl_wire_message in, out;
     /* the key exchange */
     uint8_t cookie[EXCHANGE_COOKIE_BYTES];
