@@ -43,6 +43,8 @@ static rl_code ready_key_file(struct rl_auth *auth, bool cluster_is_there, bool 
                               struct rl_error *err)
 {
     const char *path = auth->settings->key_file;
+    if (auth->wrap)
+        return RL_OK;
     rl_code rc = rl_wrap_key_load(path, &auth->wrap, err);
     if (rc != RL_E_NOT_FOUND)
         return rc;
