@@ -133,6 +133,8 @@ rl_code rl_policy_for_agent(struct rl_auth *auth, const Pb__PolicyForRequest *re
         rc = rl_policy_seal(policy, held, auth->cluster, f.instance->id, snapshot->revision,
                             rl_clock_wall_ns(), RL_BINARY(request->nonce), signer->key,
                             signer->key_id, out, err);
+        if (rc == RL_OK && held)
+            (*out)->base_version = request->held_version; /* made again here, so it has no seal */
     }
     rl_policy_unref(&held);
     rl_policy_unref(&policy);
