@@ -1,15 +1,11 @@
 /* bundle: PEM written and read by OpenSSL; the file is replaced by rename. */
 #include "bundle/bundle.h"
 
-#include "bytes/secret.h"
+#include "file/file.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <openssl/pem.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define TRUST_LABEL "REMOTELER TRUST"
 
@@ -52,40 +48,6 @@ static rl_code to_text(EVP_PKEY *key, const ProtobufCBinaryData *chain, size_t c
     return RL_OK;
 }
 
-static bool write_whole(int fd, const char *p, size_t n)
-{
-    while (n) {
-        ssize_t done = write(fd, p, n);
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done <= 0)
-            return false;
-        p += done;
-        n -= (size_t)done;
-    }
-    return fsync(fd) == 0;
-}
-
-static rl_code replace_file(const char *path, const char *text, size_t n, struct rl_error *err)
-{
-    char *fresh = rl_sprintf("%s.XXXXXX", path);
-    rl_code rc = RL_OK;
-    int fd = mkostemp(fresh, O_CLOEXEC); /* 0600 */
-    if (fd < 0) {
-        rc = rl_fail_errno(err, RL_E_INTERNAL, "writing %s", path);
-        goto out;
-    }
-    bool ok = write_whole(fd, text, n);
-    ok = close(fd) == 0 && ok;
-    if (!ok || rename(fresh, path) != 0) {
-        rc = rl_fail_errno(err, RL_E_INTERNAL, "writing %s", path);
-        unlink(fresh);
-    }
-out:
-    free(fresh);
-    return rc;
-}
-
 rl_code rl_bundle_write(const char *path, EVP_PKEY *key, const ProtobufCBinaryData *chain,
                         size_t chain_count, const Pb__TrustBundle *trust, struct rl_error *err)
 {
@@ -95,41 +57,12 @@ rl_code rl_bundle_write(const char *path, EVP_PKEY *key, const ProtobufCBinaryDa
         return rc;
     char *text = NULL;
     long n = BIO_get_mem_data(bio, &text);
-    rc = replace_file(path, text, (size_t)n, err);
+    rc = rl_file_write(path, RL_SPAN(text, (size_t)n), err);
     BIO_free(bio);
     return rc;
 }
 
 /* ---- reading ---- */
-
-static rl_code read_file(const char *path, struct rl_buf *out, struct rl_error *err)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return rl_fail_errno(err, errno == ENOENT ? RL_E_NOT_FOUND : RL_E_DENIED,
-                             "opening the identity file %s", path);
-    struct stat st;
-    rl_code rc = RL_OK;
-    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
-        rc = rl_fail(err, RL_E_INVAL, "the identity file %s is not a regular file", path);
-    else if (st.st_mode & 077)
-        rc = rl_fail(err, RL_E_DENIED,
-                     "others than its owner can read the identity file %s: chmod 600 it", path);
-    while (rc == RL_OK) {
-        uint8_t *to = rl_buf_reserve(out, 4096);
-        ssize_t n = to ? read(fd, to, 4096) : 0;
-        if (!to)
-            rc = rl_fail(err, RL_E_INVAL, "the identity file %s is larger than %u bytes", path,
-                         RL_BUNDLE_BYTES_MAX);
-        else if (n < 0)
-            rc = rl_fail_errno(err, RL_E_INTERNAL, "reading the identity file %s", path);
-        if (n <= 0)
-            break;
-        out->n += (size_t)n;
-    }
-    close(fd);
-    return rc;
-}
 
 struct blocks {
     EVP_PKEY *key;
@@ -196,8 +129,10 @@ rl_code rl_bundle_read(const char *path, struct rl_tls_identity **identity, Pb__
     struct rl_buf text;
     struct blocks blocks = {0};
     rl_buf_init(&text, RL_BUNDLE_BYTES_MAX);
-    rl_code rc = read_file(path, &text, err);
-    if (rc == RL_OK && !take_blocks(&blocks, rl_buf_span(&text)))
+    rl_code rc = rl_file_read_private(path, &text, err);
+    if (rc != RL_OK)
+        rl_error_prefix(err, "the identity file");
+    else if (!take_blocks(&blocks, rl_buf_span(&text)))
         rc = rl_fail(err, RL_E_INVAL,
                      "%s is not an identity file: it needs one PRIVATE KEY, one " TRUST_LABEL
                      " and CERTIFICATE blocks",

@@ -3,6 +3,7 @@
 
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct rl_secret {
@@ -44,6 +45,22 @@ void rl_secret_free(struct rl_secret **secret)
 struct rl_span rl_secret_reveal(const struct rl_secret *secret)
 {
     return RL_SPAN(secret->bytes, secret->n);
+}
+
+char *rl_secret_to_text(const struct rl_secret *secret)
+{
+    char *text = rl_alloc(secret->n + 1);
+    if (secret->n)
+        memcpy(text, secret->bytes, secret->n);
+    return text;
+}
+
+void rl_wipe_text(char **text)
+{
+    if (*text)
+        OPENSSL_cleanse(*text, strlen(*text));
+    free(*text);
+    *text = NULL;
 }
 
 void rl_wipe(void *p, size_t n)

@@ -4,15 +4,13 @@
 
 #include "bytes/encoding.h"
 #include "bytes/secret.h"
+#include "file/file.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <openssl/evp.h>
 #include <openssl/kdf.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define FORMAT 1
 #define NONCE_BYTES 12
@@ -32,75 +30,20 @@ struct rl_wrap_key {
 
 /* ---- the file ---- */
 
-static rl_code write_whole(int fd, const char *path, struct rl_span bytes, struct rl_error *err)
-{
-    while (bytes.n) {
-        ssize_t n = write(fd, bytes.p, bytes.n);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return rl_fail_errno(err, RL_E_INTERNAL, "writing %s", path);
-        bytes = RL_SPAN(bytes.p + n, bytes.n - (size_t)n);
-    }
-    if (fsync(fd) != 0)
-        return rl_fail_errno(err, RL_E_INTERNAL, "writing %s", path);
-    return RL_OK;
-}
-
 rl_code rl_wrap_key_create_file(const char *path, struct rl_error *err)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return rl_fail_errno(err, errno == EEXIST ? RL_E_EXISTS : RL_E_INTERNAL,
-                             "making the key file %s", path);
     uint8_t raw[RL_WRAP_KEY_BYTES];
     rl_random(raw, sizeof raw);
     char *base64 = rl_base64_encode(RL_SPAN(raw, sizeof raw));
     struct rl_buf line;
     rl_buf_init(&line, RL_WRAP_FILE_BYTES_MAX);
     rl_buf_printf(&line, "1:%s\n", base64);
-    rl_code rc = write_whole(fd, path, rl_buf_span(&line), err);
-    if (close(fd) != 0 && rc == RL_OK)
-        rc = rl_fail_errno(err, RL_E_INTERNAL, "writing %s", path);
+    rl_code rc = rl_file_create(path, rl_buf_span(&line), err);
     if (rc != RL_OK)
-        unlink(path); /* half a key would pass for a wrong one */
+        rl_error_prefix(err, "the key file");
     rl_wipe(raw, sizeof raw);
-    rl_wipe(base64, strlen(base64));
-    free(base64);
+    rl_wipe_text(&base64);
     rl_buf_fini(&line);
-    return rc;
-}
-
-static rl_code read_file(const char *path, struct rl_buf *out, struct rl_error *err)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return rl_fail_errno(err, errno == ENOENT ? RL_E_NOT_FOUND : RL_E_INTERNAL,
-                             "opening the key file %s", path);
-    rl_code rc = RL_OK;
-    struct stat st;
-    if (fstat(fd, &st) != 0)
-        rc = rl_fail_errno(err, RL_E_INTERNAL, "reading the key file %s", path);
-    else if (!S_ISREG(st.st_mode))
-        rc = rl_fail(err, RL_E_INVAL, "the key file %s is not a regular file", path);
-    else if (st.st_mode & 077)
-        rc = rl_fail(err, RL_E_DENIED,
-                     "others than its owner can read or write the key file %s (mode %03o): "
-                     "chmod 600 it",
-                     path, (unsigned)(st.st_mode & 0777));
-    else if (st.st_size > RL_WRAP_FILE_BYTES_MAX)
-        rc = rl_fail(err, RL_E_INVAL, "the key file %s is larger than %d bytes", path,
-                     RL_WRAP_FILE_BYTES_MAX);
-    while (rc == RL_OK) {
-        uint8_t *to = rl_buf_reserve(out, 512);
-        ssize_t n = to ? read(fd, to, 512) : -1;
-        if (n < 0)
-            rc = rl_fail_errno(err, RL_E_INTERNAL, "reading the key file %s", path);
-        if (n <= 0)
-            break;
-        out->n += (size_t)n;
-    }
-    close(fd);
     return rc;
 }
 
@@ -149,9 +92,10 @@ static rl_code parse_lines(struct rl_wrap_key *key, char *text, struct rl_error 
 rl_code rl_wrap_key_load(const char *path, struct rl_wrap_key **out, struct rl_error *err)
 {
     struct rl_buf text;
-    rl_buf_init(&text, RL_WRAP_FILE_BYTES_MAX + 1024);
-    rl_code rc = read_file(path, &text, err);
+    rl_buf_init(&text, RL_WRAP_FILE_BYTES_MAX);
+    rl_code rc = rl_file_read_private(path, &text, err);
     if (rc != RL_OK) {
+        rl_error_prefix(err, "the key file");
         rl_buf_fini(&text);
         return rc;
     }

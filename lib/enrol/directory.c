@@ -3,12 +3,13 @@
  * hold it when their parent is gone. */
 #include "enrol/directory.h"
 
+#include "file/file.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define LOCK_FILE "lock"
@@ -102,19 +103,6 @@ static bool is_plain(const char *name)
     return *name && *name != '.' && !strchr(name, '/') && strcmp(name, LOCK_FILE) != 0;
 }
 
-static bool write_all(int fd, struct rl_span content)
-{
-    while (content.n > 0) {
-        ssize_t n = write(fd, content.p, content.n);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        content = RL_SPAN(content.p + n, content.n - (size_t)n);
-    }
-    return fsync(fd) == 0;
-}
-
 static rl_code write_beside(struct rl_directory *directory, const char *temporary,
                             struct rl_span content, struct rl_error *err)
 {
@@ -122,7 +110,7 @@ static rl_code write_beside(struct rl_directory *directory, const char *temporar
                     0600);
     if (fd < 0)
         return rl_fail_errno(err, RL_E_UNAVAILABLE, "making %s/%s", directory->path, temporary);
-    bool written = fchmod(fd, 0600) == 0 && write_all(fd, content);
+    bool written = fchmod(fd, 0600) == 0 && rl_file_write_fd(fd, content);
     int saved_errno = errno;
     close(fd);
     errno = saved_errno;
@@ -154,20 +142,10 @@ static rl_code read_file(int fd, const char *path, const char *name, size_t byte
         return rl_fail(err, RL_E_INVAL, "%s/%s is no plain file", path, name);
     if (st.st_size < 0 || (uint64_t)st.st_size > bytes_max)
         return rl_fail(err, RL_E_INVAL, "%s/%s is longer than %zu bytes", path, name, bytes_max);
-    size_t left = (size_t)st.st_size;
-    uint8_t *to = rl_buf_reserve(out, left);
-    if (!to)
-        return rl_fail(err, RL_E_EXHAUSTED, "no room for %s/%s", path, name);
-    while (left > 0) {
-        ssize_t n = read(fd, out->p + out->n, left);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return rl_fail_errno(err, RL_E_INVAL, "reading %s/%s", path, name);
-        out->n += (size_t)n;
-        left -= (size_t)n;
-    }
-    return RL_OK;
+    char *whole = rl_sprintf("%s/%s", path, name);
+    rl_code code = rl_file_read_fd(fd, whole, out, err);
+    free(whole);
+    return code;
 }
 
 rl_code rl_directory_read(struct rl_directory *directory, const char *name, size_t bytes_max,

@@ -4,9 +4,9 @@
  */
 #include "settings/internal.h"
 
+#include "file/file.h"
 #include "names/names.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <yaml.h>
@@ -202,41 +202,19 @@ static rl_code read_stream(struct reader *reader, struct rl_error *err)
     return rc;
 }
 
-static rl_code load(const char *path, char **text, size_t *n, struct rl_error *err)
-{
-    FILE *file = fopen(path, "re");
-    if (!file)
-        return rl_fail_errno(err, RL_E_INVAL, "reading %s", path);
-    char *bytes = rl_alloc(FILE_BYTES_MAX + 1);
-    size_t got = fread(bytes, 1, FILE_BYTES_MAX + 1, file);
-    rl_code rc = RL_OK;
-    if (ferror(file))
-        rc = rl_fail_errno(err, RL_E_INVAL, "reading %s", path);
-    else if (got > FILE_BYTES_MAX)
-        rc = rl_fail(err, RL_E_INVAL, "reading %s: it is larger than a file of settings", path);
-    fclose(file);
-    if (rc != RL_OK) {
-        free(bytes);
-        return rc;
-    }
-    *text = bytes;
-    *n = got;
-    return RL_OK;
-}
-
 rl_code rl_settings_read_file(struct reading *reading, const char *path, struct rl_error *err)
 {
-    char *text = NULL;
-    size_t n = 0;
-    rl_code rc = load(path, &text, &n, err);
-    if (rc != RL_OK)
-        return rc;
-    struct reader reader = {.reading = reading, .path = path};
-    RL_ASSERT(yaml_parser_initialize(&reader.parser));
-    yaml_parser_set_input_string(&reader.parser, (const unsigned char *)text, n);
-    rc = read_stream(&reader, err);
-    yaml_event_delete(&reader.event);
-    yaml_parser_delete(&reader.parser);
-    free(text);
-    return rc;
+    struct rl_buf text;
+    rl_buf_init(&text, FILE_BYTES_MAX);
+    rl_code rc = rl_file_read(path, &text, err);
+    if (rc == RL_OK) {
+        struct reader reader = {.reading = reading, .path = path};
+        RL_ASSERT(yaml_parser_initialize(&reader.parser));
+        yaml_parser_set_input_string(&reader.parser, text.p, text.n);
+        rc = read_stream(&reader, err);
+        yaml_event_delete(&reader.event);
+        yaml_parser_delete(&reader.parser);
+    }
+    rl_buf_fini(&text);
+    return rc == RL_E_NOT_FOUND ? RL_E_INVAL : rc;
 }

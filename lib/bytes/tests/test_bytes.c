@@ -125,6 +125,18 @@ START_TEST(a_secret_keeps_its_bytes_and_is_freed_once)
 }
 END_TEST
 
+START_TEST(a_secret_as_text_is_wiped_by_its_holder)
+{
+    struct rl_secret *s = rl_secret_create(rl_span_of("key"));
+    char *text = rl_secret_to_text(s);
+    ck_assert_str_eq(text, "key");
+    rl_wipe_text(&text);
+    ck_assert_ptr_null(text);
+    rl_wipe_text(&text);
+    rl_secret_free(&s);
+}
+END_TEST
+
 int main(void)
 {
     TCase *t = tcase_create("bytes");
@@ -134,6 +146,7 @@ int main(void)
     tcase_add_test(t, refuses_a_string_longer_than_what_is_there);
     tcase_add_test(t, encodes_the_vectors_of_rfc_4648);
     tcase_add_test(t, decodes_one_spelling_only);
+    tcase_add_test(t, a_secret_as_text_is_wiped_by_its_holder);
     tcase_add_test(t, a_secret_keeps_its_bytes_and_is_freed_once);
     Suite *s = suite_create("bytes");
     suite_add_tcase(s, t);
