@@ -118,7 +118,8 @@ void rl_rpc_call_connected(struct rl_rpc_call *call, struct rl_rpc_remote *remot
 
 bool rl_rpc_call_wants(const struct rl_rpc_call *call)
 {
-    return !call->is_paused && !call->is_closing && !call->is_half_closed &&
+    bool has_answered = call->is_ending && !call->is_client;
+    return !call->is_paused && !call->is_closing && !call->is_half_closed && !has_answered &&
            !atomic_load(&call->is_over);
 }
 

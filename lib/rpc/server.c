@@ -56,6 +56,9 @@ void rl_rpc_server_add(struct rl_rpc_server *server, const ProtobufCServiceDescr
         const struct rl_rpc_handler *handler =
             handler_of(handlers, count, service->methods[i].name);
         RL_ASSERT(handler && !handler->unary + !handler->stream + !handler->raw == 2);
+        RL_ASSERT(!handler->stream || (handler->stream->message && handler->stream->closed));
+        RL_ASSERT(!handler->raw ||
+                  (handler->raw->data && handler->raw->produce && handler->raw->closed));
         methods[server->method_count + i] = (struct rl_rpc_method){
             .path = rl_sprintf("/%s/%s", service->name, service->methods[i].name),
             .service = service,
@@ -173,6 +176,8 @@ void rl_rpc_call_receive_end(struct rl_rpc_call *call)
     if (call->is_half_closed || call->is_closing || atomic_load(&call->is_over))
         return;
     call->is_half_closed = true;
+    if (call->is_ending)
+        return;
     if (call->kind == RL_RPC_UNARY && call->method) {
         if (call->unary)
             dispatch(call);

@@ -14,6 +14,8 @@
 /* Full jitter: anything from 0 to a span that doubles. */
 #define BACKOFF_FIRST_MS 200
 #define BACKOFF_MAX_MS 30000
+/* A connection that lasted as long was a good one: what ends it starts from the beginning. */
+#define BACKOFF_FORGET_MS 10000
 /* When nothing answered at all, the network is away rather than the server overloaded. */
 #define BACKOFF_SILENT_MS 1000
 
@@ -32,6 +34,7 @@ struct rl_h2_channel {
     struct rl_timer *retry;
     struct rl_task *settle_down; /* what is not to happen inside of callbacks */
     uint32_t backoff_ms;
+    uint64_t up_since_ms;
     bool is_up;
     bool is_refused; /* the attempt could not even begin */
     struct rl_error refusal;
@@ -88,6 +91,9 @@ static void fail_waiting(struct rl_h2_channel *channel, const char *message)
 /* `down` comes last: its owner may free the channel in it. */
 static void go_down(struct rl_h2_channel *channel, rl_code code, const char *message)
 {
+    uint64_t now = rl_loop_now_ms(channel->base.config.loop);
+    if (channel->is_up && now - channel->up_since_ms >= BACKOFF_FORGET_MS)
+        channel->backoff_ms = BACKOFF_FIRST_MS;
     channel->is_up = false;
     retry_later(channel, code);
     const struct rl_rpc_channel_config *config = &channel->base.config;
@@ -189,8 +195,8 @@ static void on_settled(void *owner, struct rl_h2_connection *c)
     struct rl_h2_channel *channel = owner;
     if (c != channel->current)
         return;
-    channel->backoff_ms = BACKOFF_FIRST_MS;
     channel->is_up = true;
+    channel->up_since_ms = rl_loop_now_ms(channel->base.config.loop);
     const struct rl_rpc_channel_config *config = &channel->base.config;
     if (config->up)
         config->up(config->context, &c->remote->peer);

@@ -117,10 +117,11 @@ static void receive_messages(struct rl_h2_stream *stream, const uint8_t *bytes, 
 void rl_h2_receive(struct rl_h2_stream *stream, const uint8_t *bytes, size_t n)
 {
     struct rl_rpc_call *call = rl_rpc_call_ref(&stream->call);
-    if (call->raw && !call->is_closing) {
-        call->raw->data(call, bytes, n, call->context);
-    } else if (call->is_closing || (!call->is_client && !call->method)) {
+    bool is_answered = !call->is_client && (call->is_ending || !call->method);
+    if (call->is_closing || is_answered) {
         rl_h2_stream_consume(stream, n); /* nobody wants it */
+    } else if (call->raw) {
+        call->raw->data(call, bytes, n, call->context);
     } else {
         stream->owed += n;
         stream->is_delivering = true;

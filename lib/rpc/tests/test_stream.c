@@ -380,6 +380,23 @@ START_TEST(a_server_may_end_while_the_client_sends)
 }
 END_TEST
 
+START_TEST(a_server_that_has_ended_hears_no_more)
+{
+    struct end client = {0};
+    start(&client, "Chat", 0);
+    send_number(client.call, 0, 0);
+    TURN_UNTIL(w, server_end.expected == 1);
+    for (uint64_t i = 1; i < 1000; i++)
+        send_number(client.call, i, 1000);
+    rl_rpc_end(client.call, RL_OK, NULL);
+    rl_rpc_end(server_end.call, RL_OK, NULL);
+    TURN_UNTIL(w, client.closed && server_end.closed);
+    ck_assert_int_eq(client.code, RL_OK);
+    ck_assert_uint_eq(server_end.expected, 1);
+    ck_assert_int_eq(server_end.half_closed, 0);
+}
+END_TEST
+
 static void end_at_once(struct rl_rpc_call *call)
 {
     rl_rpc_set_data(call, &server_end);
@@ -450,6 +467,7 @@ int main(void)
     tcase_add_test(c, a_server_without_half_closed_ends_well);
     tcase_add_test(c, a_server_may_go_on_after_the_client_has_ended);
     tcase_add_test(c, a_server_may_end_while_the_client_sends);
+    tcase_add_test(c, a_server_that_has_ended_hears_no_more);
     tcase_add_test(c, opened_may_end_the_call);
     tcase_add_test(c, opened_may_cancel_the_call);
     tcase_add_test(c, another_thread_may_send_and_end);
