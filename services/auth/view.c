@@ -94,9 +94,11 @@ static void fill_services(const struct rl_view *view, Pb__ControlUpdate *update)
         if (is_living(lease, "auth"))
             append_address(&update->services->auth, &update->services->n_auth,
                            lease->attach_address);
-        if (is_living(lease, "audit"))
-            append_address(&update->services->audit, &update->services->n_audit,
-                           lease->attach_address);
+        if (!is_living(lease, "audit"))
+            continue;
+        append_address(&update->services->audit, &update->services->n_audit, lease->attach_address);
+        append_address(&update->services->audit_control, &update->services->n_audit_control,
+                       lease->control_address);
     }
 }
 
