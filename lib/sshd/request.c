@@ -84,7 +84,7 @@ static enum verdict active(struct monitor *m, struct rl_cursor *c)
 
 static enum verdict gone(struct monitor *m, struct rl_cursor *c)
 {
-    char text[MONITOR_REASON_BYTES * 4];
+    char text[MONITOR_REASON_BYTES];
     rl_wire_text(c, text, sizeof text);
     if (!rl_cursor_done(c))
         rl_monitor_refuse(m, "malformed notice");

@@ -86,10 +86,28 @@ def environment(c, s):
 def isolation(c, s):
     got = s.out("ls /proc/self/fd | wc -l", options=("-l", USER))
     c.true("a session inherits no descriptors", int(got) <= 5, got)
-    got = s.out("ps -eo uid,args | grep remoteler-ssh-transport | grep -v grep")
-    c.true("the transport runs under a user id of its own", all(64000 <= int(x.split()[0]) < 65000 for x in got.splitlines()) and got, got)
-    got = s.out("for p in $(pgrep -f ^remoteler-ssh-transport); do ls -A /proc/$p/root | wc -l; grep NoNewPrivs /proc/$p/status; done")
-    c.true("it sees an empty root and can gain no rights", got.split() and set(got.split()) == {"0", "NoNewPrivs:", "1"}, got)
+    client = forwarding_client(s)
+    rooms = transports(s)
+    stop(client)
+    c.true("the transport runs under a user id of its own", rooms and all(64000 <= r["uid"] < 65000 for r in rooms), rooms)
+    c.true("it sees an empty root and can gain no rights", rooms and all(r["root"] == [] and r["no_new_privs"] for r in rooms), rooms)
+
+
+def children(pid):
+    return [int(x) for x in subprocess.run(["pgrep", "-P", str(pid)], stdout=subprocess.PIPE, text=True).stdout.split()]
+
+
+def transports(s):
+    """The transports of this server: its monitors are its children, theirs are the rooms."""
+    found = []
+    for monitor in children(s.process.pid):
+        for room in children(monitor):
+            if not open(f"/proc/{room}/cmdline").read().startswith("remoteler-ssh-transport"):
+                continue
+            status = open(f"/proc/{room}/status").read()
+            found.append({"uid": int(re.search(r"^Uid:\s+(\d+)", status, re.M).group(1)),
+                          "no_new_privs": "NoNewPrivs:\t1" in status, "root": os.listdir(f"/proc/{room}/root")})
+    return found
 
 
 def terminals(c, s):
