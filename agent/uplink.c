@@ -191,10 +191,12 @@ static void on_closed(struct rl_rpc_call *call, rl_code code, const char *messag
     carry_drop(&uplink->waiting);
     bool was_attached = uplink->is_attached;
     set_state(uplink, false, message);
-    if (was_attached || rl_rpc_channel_is_up(uplink->channel))
+    /* The channel is gone when it is what ends the call, as the agent stops. */
+    bool is_up = uplink->channel && rl_rpc_channel_is_up(uplink->channel);
+    if (was_attached || is_up)
         rl_log_warn("detached", RL_TEXT("code", rl_code_name(code)), RL_TEXT("reason", message));
     /* Without a connection the channel's own back-off decides when; `up` begins anew. */
-    if (rl_rpc_channel_is_up(uplink->channel))
+    if (is_up)
         retry_later(uplink);
 }
 
