@@ -81,6 +81,7 @@ const struct rl_settings_spec rl_audit_run_settings = {
     .count = RL_COUNT(run_rows),
     .positional_max = 0,
     .file_setting = "config",
+    .section = 8,
 };
 
 const struct rl_settings_spec rl_audit_maintain_settings = {
@@ -94,4 +95,5 @@ const struct rl_settings_spec rl_audit_maintain_settings = {
     .count = RL_COUNT(maintain_rows),
     .positional_max = 0,
     .file_setting = "config",
+    .section = 8,
 };
