@@ -30,7 +30,8 @@ struct rl_rpc_call *rl_rpc_raw_open(struct rl_rpc_channel *channel,
                                     const struct rl_rpc_raw_ops *ops, void *context);
 void rl_rpc_raw_consume(struct rl_rpc_call *call, size_t n);
 void rl_rpc_raw_wake(struct rl_rpc_call *call);
-/** Server: ends with a status instead of OK, after produce said RL_RPC_RAW_END or at once. */
+/** Server: ends with this status, without asking `produce` again; nothing more is delivered. For a
+ * status after the last byte, call it inside the `produce` that then says RL_RPC_RAW_END. */
 void rl_rpc_raw_finish(struct rl_rpc_call *call, rl_code code, const char *message);
 
 #endif

@@ -62,7 +62,8 @@ rl_code rl_rpc_send(struct rl_rpc_call *call, const ProtobufCMessage *message,
                     struct rl_error *err);
 void rl_rpc_pause(struct rl_rpc_call *call);
 void rl_rpc_resume(struct rl_rpc_call *call);
-/** Client: no more messages from here. Server: ends the call with a status after what is queued. */
+/** Client: no more messages from here. Server: ends the call with a status after what is queued, and
+ * hears no more of it but `closed`. */
 void rl_rpc_end(struct rl_rpc_call *call, rl_code code, const char *message);
 /** Ends it at once, either side; `closed` still comes, later. */
 void rl_rpc_cancel(struct rl_rpc_call *call);

@@ -130,7 +130,7 @@ rl_code rl_rpc_send(struct rl_rpc_call *call, const ProtobufCMessage *message, s
         return rl_fail(err, RL_E_CANCELLED, "the call is over");
     struct rl_rpc_message *packed = NULL;
     rl_code rc = rl_rpc_message_pack(message, call->message_bytes_max, &packed, err);
-    if (rc != RL_OK)
+    if (rc != RL_OK || !packed)
         return rc;
     if (!reserve(call, packed->n)) {
         free(packed);

@@ -98,7 +98,7 @@ void rl_rpc_timeout_format(uint64_t timeout_ms, char out[RL_RPC_TIMEOUT_TEXT_BYT
 
 /* Microseconds and nanoseconds are divided, the others multiplied. */
 static const struct {
-    char unit;
+    uint8_t unit;
     uint64_t multiply, divide;
 } timeout_units[] = {
     {'H', 3600000, 1}, {'M', 60000, 1}, {'S', 1000, 1},

@@ -1,5 +1,7 @@
 #include "rpc/tests/relay.h"
 
+#include <sys/resource.h>
+
 static struct world *w;
 static struct relay *relay;
 
@@ -393,6 +395,44 @@ START_TEST(takes_no_more_connections_than_it_may)
 }
 END_TEST
 
+static int knock(void)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(w->port)};
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+    rl_loop_turn(w->loop, 0);
+    return fd;
+}
+
+static bool is_open(int fd)
+{
+    char byte;
+    return recv(fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK) < 0 && errno == EAGAIN;
+}
+
+START_TEST(those_who_only_knock_keep_nobody_out)
+{
+    static int fds[RL_RPC_HANDSHAKES_MAX + 2];
+    struct rlimit limit = {8192, 8192};
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    for (size_t i = 0; i < RL_RPC_HANDSHAKES_MAX; i++)
+        fds[i] = knock();
+    world_turn_for(w, 50);
+    ck_assert(is_open(fds[0]));
+    fds[RL_RPC_HANDSHAKES_MAX] = knock();
+    TURN_UNTIL(w, !is_open(fds[0])); /* the oldest made room */
+    ck_assert(is_open(fds[1]));
+    open_channel();
+    ck_assert_int_eq(say_code(w->channel), RL_OK);
+    ck_assert(!is_open(fds[1]));
+    ck_assert(is_open(fds[2]));
+    for (size_t i = 0; i <= RL_RPC_HANDSHAKES_MAX; i++)
+        close(fds[i]);
+}
+END_TEST
+
 START_TEST(calls_beyond_the_limit_wait)
 {
     server_config.concurrent_calls_max = 2;
@@ -431,10 +471,7 @@ END_TEST
 
 START_TEST(a_connection_that_is_no_tls_is_dropped)
 {
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(w->port)};
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    ck_assert_int_eq(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+    int fd = knock();
     static const char words[] = "GET / HTTP/1.1\r\n\r\n";
     ck_assert_int_eq(send(fd, words, sizeof words - 1, 0), sizeof words - 1);
     char answer[100];
@@ -512,6 +549,7 @@ int main(void)
     tcase_add_test(c, a_channel_may_be_freed_when_it_is_down);
     tcase_add_test(c, ends_at_any_moment_leave_nothing_behind);
     tcase_add_test(c, takes_no_more_connections_than_it_may);
+    tcase_add_test(c, those_who_only_knock_keep_nobody_out);
     tcase_add_test(c, calls_beyond_the_limit_wait);
     tcase_add_test(c, opening_and_cancelling_without_end_ends_the_connection);
     tcase_add_test(c, a_connection_that_is_no_tls_is_dropped);
