@@ -42,29 +42,38 @@ static rl_code lock_chain(struct rl_db *db, const char *replica, struct rl_error
                    rl_param_text(replica));
 }
 
-/* A statement after the lock's own, so that it sees what the one before committed. */
+static rl_code take_head(struct insertion *in, struct rl_rows *rows, struct rl_error *err)
+{
+    struct rl_span hash = rl_row_bytes(rows, 0, 2);
+    if (rl_row_int(rows, 0, 0) > in->received_ns)
+        in->received_ns = rl_row_int(rows, 0, 0);
+    in->sequence = rl_row_int(rows, 0, 1);
+    if (hash.n == RL_AUDIT_HASH_BYTES)
+        memcpy(in->columns.hashes[0], hash.p, RL_AUDIT_HASH_BYTES);
+    return rl_rows_check(rows, err);
+}
+
+/* A statement after the lock's own, so that it sees what the one before committed. A chain of which
+ * retention has dropped everything goes on where its last tombstone says. */
 static rl_code read_head(struct rl_db *db, struct insertion *in, struct rl_error *err)
 {
-    struct rl_rows *rows = NULL;
-    rl_code rc = rl_query(db, &rows, err,
-                          "SELECT received_ns, sequence, hash FROM events WHERE replica = $1::uuid"
-                          " ORDER BY received_ns DESC, sequence DESC LIMIT 1",
-                          rl_param_text(in->replica));
-    if (rc != RL_OK)
-        return rc;
+    static const char *const queries[] = {
+        "SELECT received_ns, sequence, hash FROM events WHERE replica = $1::uuid"
+        " ORDER BY received_ns DESC, sequence DESC LIMIT 1",
+        "SELECT 0::bigint, last_sequence, hash FROM tombstones WHERE replica = $1::uuid"
+        " ORDER BY day DESC LIMIT 1",
+    };
+    rl_code rc = RL_OK;
     in->received_ns = in->now_ns;
     in->sequence = 0;
     memset(in->columns.hashes[0], 0, RL_AUDIT_HASH_BYTES);
-    if (rl_rows_count(rows) == 1) {
-        struct rl_span hash = rl_row_bytes(rows, 0, 2);
-        if (rl_row_int(rows, 0, 0) > in->received_ns)
-            in->received_ns = rl_row_int(rows, 0, 0);
-        in->sequence = rl_row_int(rows, 0, 1);
-        if (hash.n == RL_AUDIT_HASH_BYTES)
-            memcpy(in->columns.hashes[0], hash.p, RL_AUDIT_HASH_BYTES);
+    for (size_t i = 0; rc == RL_OK && !in->sequence && i < RL_COUNT(queries); i++) {
+        struct rl_rows *rows = NULL;
+        rc = rl_query(db, &rows, err, queries[i], rl_param_text(in->replica));
+        if (rc == RL_OK && rl_rows_count(rows) == 1)
+            rc = take_head(in, rows, err);
+        rl_rows_free(&rows);
     }
-    rc = rl_rows_check(rows, err);
-    rl_rows_free(&rows);
     return rc;
 }
 

@@ -288,8 +288,9 @@ static rl_code drop_all(struct rl_store *owner, struct retention *r, rl_store_fn
 rl_code rl_audit_retain(struct rl_store *owner, int64_t now_ns, uint64_t retention_s,
                         size_t *dropped, struct rl_error *err)
 {
-    struct retention r = {.cutoff_ns = now_ns - (int64_t)retention_s * INT64_C(1000000000),
-                          .table = "events"};
+    int64_t cutoff_ns = now_ns - (int64_t)retention_s * INT64_C(1000000000);
+    /* Events go by whole days, so their uids do too. */
+    struct retention r = {.cutoff_ns = day_of(cutoff_ns) * RL_AUDIT_DAY_NS, .table = "events"};
     *dropped = 0;
     rl_code rc = drop_all(owner, &r, drop_events, dropped, err);
     r.table = "uids";
