@@ -18,10 +18,8 @@ const struct rl_setting rl_about_version_rows[1] = {
 
 static int say(const char *program, rl_code rc, const struct rl_error *err)
 {
-    if (rc == RL_E_CANCELLED)
-        return RL_EXIT_DONE;
-    fprintf(stderr, "%s: %s\n", program, err->message);
-    return rc == RL_E_INVAL ? RL_EXIT_USAGE : RL_EXIT_FAILED;
+    bool is_usage = rc == RL_E_INVAL || rc == RL_E_CANCELLED;
+    return is_usage ? rl_output_usage(program, rc, err) : rl_output_fail(program, err);
 }
 
 int rl_about_version(const struct rl_settings_spec *spec, const char *program, int argc,

@@ -33,6 +33,13 @@ rl_code rl_output_value(FILE *to, enum rl_format format, json_t *value, struct r
 rl_code rl_output_version(FILE *to, enum rl_format format, const char *program,
                           struct rl_error *err);
 
+/** One line on stderr, made printable: it may quote a server. */
+void rl_output_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/** Says "PROGRAM: message"; the exit status that belongs to the code. */
+int rl_output_fail(const char *program, const struct rl_error *err);
+/** After rl_settings_read() failed: 0 for --help, else says it and gives 2. */
+int rl_output_usage(const char *program, rl_code code, const struct rl_error *err);
+
 /** Exit statuses of tsh and tctl (the contract). */
 enum rl_exit { RL_EXIT_DONE, RL_EXIT_FAILED, RL_EXIT_USAGE, RL_EXIT_LOGIN, RL_EXIT_DENIED };
 /** DENIED -> 4, UNAUTHENTICATED -> 3, INVAL -> 1 (usage errors are found before), else 1. */

@@ -41,15 +41,24 @@ static rl_code add_label(struct list *list, const char *text, size_t n, struct r
     return code;
 }
 
-rl_code rl_labels_parse(const char *text, Pb__Label ***out, size_t *count, struct rl_error *err)
+static rl_code add_text(struct list *list, const char *text, struct rl_error *err)
 {
-    struct list list = {.count = 0};
     rl_code code = RL_OK;
     for (const char *at = text; *at && code == RL_OK;) {
         size_t n = strcspn(at, ",");
-        code = add_label(&list, at, n, err);
+        code = add_label(list, at, n, err);
         at += n + (at[n] == ',');
     }
+    return code;
+}
+
+rl_code rl_labels_parse_list(char *const *items, size_t item_count, Pb__Label ***out, size_t *count,
+                             struct rl_error *err)
+{
+    struct list list = {.count = 0};
+    rl_code code = RL_OK;
+    for (size_t i = 0; i < item_count && code == RL_OK; i++)
+        code = add_text(&list, items[i], err);
     if (code == RL_OK) {
         *out = rl_alloc_array(list.count, sizeof **out);
         memcpy(*out, list.items, list.count * sizeof *list.items);
@@ -59,4 +68,18 @@ rl_code rl_labels_parse(const char *text, Pb__Label ***out, size_t *count, struc
     for (size_t i = 0; i < list.count; i++)
         pb__label__free_unpacked(list.items[i], NULL);
     return code;
+}
+
+rl_code rl_labels_parse(const char *text, Pb__Label ***out, size_t *count, struct rl_error *err)
+{
+    char *items[] = {(char *)(uintptr_t)text};
+    return rl_labels_parse_list(items, 1, out, count, err);
+}
+
+void rl_labels_free(Pb__Label ***labels, size_t count)
+{
+    for (size_t i = 0; *labels && i < count; i++)
+        pb__label__free_unpacked((*labels)[i], NULL);
+    free(*labels);
+    *labels = NULL;
 }

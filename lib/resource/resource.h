@@ -42,8 +42,15 @@ const char *const *rl_resource_kinds(void);
 const char *rl_resource_kind_of(const char *text); /* "roles" -> "role"; NULL: unknown */
 /** This version has a message of it; else the answer is "not in this version". */
 bool rl_resource_kind_is_here(const char *kind);
-/** "a=b,c=d" as labels; "" is none. Errors: RL_E_INVAL, a key twice too. Owns: free each by
- * pb__label__free_unpacked and the array. */
+/** "a=b,c=d" as labels; "" is none. Errors: RL_E_INVAL, a key twice too. Owns: *out by
+ * rl_labels_free(). */
 rl_code rl_labels_parse(const char *text, Pb__Label ***out, size_t *count, struct rl_error *err);
+/** The same of several items, as a flag's that was repeated. Owns: *out by rl_labels_free(). */
+rl_code rl_labels_parse_list(char *const *items, size_t item_count, Pb__Label ***out, size_t *count,
+                             struct rl_error *err);
+void rl_labels_free(Pb__Label ***labels, size_t count);
+/** As the documents show them: {"env": "dev"}, {"team": ["a", "b"]}. New references. */
+json_t *rl_labels_to_json(Pb__Label *const *labels, size_t count);
+json_t *rl_traits_to_json(Pb__Trait *const *traits, size_t count);
 
 #endif

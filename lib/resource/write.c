@@ -4,32 +4,13 @@
 #include "clock/clock.h"
 #include "names/names.h"
 #include "output/output.h"
+#include "output/value.h"
 #include "resource/internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 static json_t *message_to_json(const ProtobufCMessage *message);
-
-/* Text from the wire need not be UTF-8, which JSON has to be. */
-static json_t *text_to_json(const char *text)
-{
-    json_t *value = json_string(text);
-    if (value)
-        return value;
-    char *shown = rl_name_printable(text);
-    value = json_string(shown);
-    free(shown);
-    return value;
-}
-
-static json_t *texts_to_json(size_t count, char *const *texts)
-{
-    json_t *list = json_array();
-    for (size_t i = 0; i < count; i++)
-        json_array_append_new(list, text_to_json(texts[i]));
-    return list;
-}
 
 static json_t *messages_to_json(size_t count, ProtobufCMessage *const *messages)
 {
@@ -39,18 +20,11 @@ static json_t *messages_to_json(size_t count, ProtobufCMessage *const *messages)
     return list;
 }
 
-static void put_pair(json_t *map, const char *key, json_t *value)
-{
-    char *shown = rl_name_printable(key);
-    json_object_set_new(map, shown, value);
-    free(shown);
-}
-
-static json_t *labels_to_json(size_t count, Pb__Label *const *labels)
+json_t *rl_labels_to_json(Pb__Label *const *labels, size_t count)
 {
     json_t *map = json_object();
     for (size_t i = 0; i < count; i++)
-        put_pair(map, labels[i]->key, text_to_json(labels[i]->value));
+        rl_json_put(map, labels[i]->key, rl_json_text(labels[i]->value));
     return map;
 }
 
@@ -60,18 +34,18 @@ static json_t *matches_to_json(size_t count, Pb__LabelMatch *const *matches)
     json_t *map = json_object();
     for (size_t i = 0; i < count; i++) {
         const Pb__LabelMatch *match = matches[i];
-        put_pair(map, match->key,
-                 match->n_values == 1 ? text_to_json(match->values[0])
-                                      : texts_to_json(match->n_values, match->values));
+        rl_json_put(map, match->key,
+                    match->n_values == 1 ? rl_json_text(match->values[0])
+                                         : rl_json_texts(match->values, match->n_values));
     }
     return map;
 }
 
-static json_t *traits_to_json(size_t count, Pb__Trait *const *traits)
+json_t *rl_traits_to_json(Pb__Trait *const *traits, size_t count)
 {
     json_t *map = json_object();
     for (size_t i = 0; i < count; i++)
-        put_pair(map, traits[i]->key, texts_to_json(traits[i]->n_values, traits[i]->values));
+        rl_json_put(map, traits[i]->key, rl_json_texts(traits[i]->values, traits[i]->n_values));
     return map;
 }
 
@@ -84,23 +58,16 @@ static json_t *repeated_to_json(const ProtobufCMessage *message,
         return NULL;
     switch (field_shape(field)) {
     case SHAPE_TEXTS:
-        return texts_to_json(count, *items);
+        return rl_json_texts(*items, count);
     case SHAPE_LABELS:
-        return labels_to_json(count, *items);
+        return rl_labels_to_json(*items, count);
     case SHAPE_MATCHES:
         return matches_to_json(count, *items);
     case SHAPE_TRAITS:
-        return traits_to_json(count, *items);
+        return rl_traits_to_json(*items, count);
     default:
         return messages_to_json(count, *items);
     }
-}
-
-static json_t *time_to_json(int64_t time_ns)
-{
-    char text[RL_CLOCK_TEXT_BYTES];
-    rl_clock_format(time_ns, text);
-    return json_string(text);
 }
 
 static json_t *duration_to_json(uint64_t duration_s)
@@ -137,7 +104,7 @@ static json_t *single_to_json(const ProtobufCMessage *message,
     switch (field_shape(field)) {
     case SHAPE_TEXT:
         text = *(char *const *)at;
-        return text[0] ? text_to_json(text) : NULL;
+        return text[0] ? rl_json_text(text) : NULL;
     case SHAPE_BOOL:
         return json_boolean(*(const protobuf_c_boolean *)at);
     case SHAPE_BYTES:
@@ -154,7 +121,7 @@ static json_t *single_to_json(const ProtobufCMessage *message,
     case SHAPE_DURATION:
         return duration_to_json(number);
     case SHAPE_TIME:
-        return time_to_json((int64_t)number);
+        return rl_json_time_or_null((int64_t)number);
     default:
         return json_integer((json_int_t)number);
     }

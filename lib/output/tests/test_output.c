@@ -1,8 +1,10 @@
 #include "output/output.h"
+#include "output/value.h"
 
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static char *printed;
 static size_t printed_bytes;
@@ -198,6 +200,85 @@ START_TEST(knows_formats_and_exit_statuses)
 }
 END_TEST
 
+START_TEST(a_value_is_made_of_any_bytes)
+{
+    char *items[] = {(char *)(uintptr_t) "ok", (char *)(uintptr_t) "b\377d"};
+    json_t *object = json_pack("{s:o, s:o, s:o, s:o, s:o}", "text", rl_json_text("a\xC0"), "list",
+                               rl_json_texts(items, 2), "none", rl_json_text_or_null(""), "never",
+                               rl_json_time_or_null(0), "time", rl_json_time_or_null(1000000000));
+    ck_assert_ptr_nonnull(object);
+    rl_json_put(object, "k\xFFy", json_true());
+    ck_assert_str_eq(json_string_value(json_object_get(object, "text")), "a\xEF\xBF\xBD");
+    ck_assert_str_eq(json_string_value(json_array_get(json_object_get(object, "list"), 1)),
+                     "b\xEF\xBF\xBD"
+                     "d");
+    ck_assert(json_is_null(json_object_get(object, "none")));
+    ck_assert(json_is_null(json_object_get(object, "never")));
+    ck_assert_str_eq(json_string_value(json_object_get(object, "time")), "1970-01-01T00:00:01Z");
+    ck_assert(json_is_true(json_object_get(object, "k\xEF\xBF\xBDy")));
+    json_decref(object);
+    json_t *absent = rl_json_text(NULL);
+    ck_assert_str_eq(json_string_value(absent), "");
+    json_decref(absent);
+    fclose(to);
+}
+END_TEST
+
+/* What goes to stderr while `say` runs. */
+static char *said_by(int (*say)(void), int *status)
+{
+    static char said[1024];
+    FILE *file = tmpfile();
+    int before = dup(STDERR_FILENO);
+    fflush(stderr);
+    ck_assert_int_ge(dup2(fileno(file), STDERR_FILENO), 0);
+    *status = say();
+    fflush(stderr);
+    ck_assert_int_ge(dup2(before, STDERR_FILENO), 0);
+    close(before);
+    rewind(file);
+    said[fread(said, 1, sizeof said - 1, file)] = '\0';
+    fclose(file);
+    return said;
+}
+
+static int say_a_hostile_thing(void)
+{
+    struct rl_error err;
+    rl_fail(&err, RL_E_DENIED,
+            "no\nroot@host:~# \x1b]0;owned\x07\xC2\x9B"
+            "2J");
+    return rl_output_fail("tsh", &err);
+}
+
+static int say_usage(void)
+{
+    struct rl_error err;
+    rl_fail(&err, RL_E_INVAL, "which node?");
+    return rl_output_usage("tsh", err.code, &err);
+}
+
+static int say_help_was_shown(void)
+{
+    struct rl_error err;
+    rl_fail(&err, RL_E_CANCELLED, "help was shown");
+    return rl_output_usage("tsh", err.code, &err);
+}
+
+START_TEST(a_servers_message_is_one_harmless_line)
+{
+    int status;
+    const char *said = said_by(say_a_hostile_thing, &status);
+    ck_assert_str_eq(said, "tsh: no?root@host:~# ?]0;owned??2J\n");
+    ck_assert_int_eq(status, RL_EXIT_DENIED);
+    ck_assert_str_eq(said_by(say_usage, &status), "tsh: which node?\n");
+    ck_assert_int_eq(status, RL_EXIT_USAGE);
+    ck_assert_str_eq(said_by(say_help_was_shown, &status), "");
+    ck_assert_int_eq(status, RL_EXIT_DONE);
+    fclose(to);
+}
+END_TEST
+
 int main(void)
 {
     TCase *t = tcase_create("output");
@@ -214,6 +295,8 @@ int main(void)
     tcase_add_test(t, refuses_yaml_without_end);
     tcase_add_test(t, fails_when_the_disk_is_full);
     tcase_add_test(t, knows_formats_and_exit_statuses);
+    tcase_add_test(t, a_value_is_made_of_any_bytes);
+    tcase_add_test(t, a_servers_message_is_one_harmless_line);
     Suite *s = suite_create("output");
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);

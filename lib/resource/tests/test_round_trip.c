@@ -280,7 +280,7 @@ START_TEST(shows_text_from_the_wire_that_is_no_utf8)
     spec.message = message;
     json_t *json = rl_resource_to_json(&resource);
     ck_assert_str_eq(json_string_value(json_object_get(json_object_get(json, "spec"), "message")),
-                     "bad ? text");
+                     "bad \xEF\xBF\xBD text");
     json_decref(json);
 }
 END_TEST

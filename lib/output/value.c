@@ -1,0 +1,46 @@
+#include "output/value.h"
+
+#include "bytes/utf8.h"
+#include "clock/clock.h"
+
+#include <stdlib.h>
+
+json_t *rl_json_text(const char *text)
+{
+    json_t *value = json_string(text ? text : "");
+    if (value)
+        return value;
+    char *repaired = rl_utf8_repair(text);
+    value = json_string(repaired);
+    free(repaired);
+    return value;
+}
+
+json_t *rl_json_text_or_null(const char *text)
+{
+    return text && text[0] ? rl_json_text(text) : json_null();
+}
+
+json_t *rl_json_time_or_null(int64_t time_ns)
+{
+    char text[RL_CLOCK_TEXT_BYTES];
+    if (!time_ns)
+        return json_null();
+    rl_clock_format(time_ns, text);
+    return json_string(text);
+}
+
+json_t *rl_json_texts(char *const *items, size_t count)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(array, rl_json_text(items[i]));
+    return array;
+}
+
+void rl_json_put(json_t *object, const char *key, json_t *value)
+{
+    char *repaired = rl_utf8_repair(key);
+    json_object_set_new(object, repaired, value);
+    free(repaired);
+}
