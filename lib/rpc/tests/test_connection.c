@@ -356,6 +356,95 @@ START_TEST(a_channel_may_be_freed_when_it_is_down)
 }
 END_TEST
 
+/* ---- the channel goes while one of its own callbacks runs ---- */
+
+enum moment { IN_UP, IN_MESSAGE, IN_WRITABLE, IN_DATA, IN_PRODUCE, IN_RAW_CLOSED, MOMENTS };
+static enum moment moment;
+static int raw_closed;
+
+static void free_if(enum moment now)
+{
+    if (moment == now)
+        rl_rpc_channel_free(&w->channel);
+}
+
+static void freeing_up(void *context, const struct rl_rpc_peer *peer)
+{
+    (void)context, (void)peer;
+    free_if(IN_UP);
+}
+
+static void freeing_message(struct rl_rpc_call *call, const ProtobufCMessage *message,
+                            void *context)
+{
+    talk_message(call, message, context);
+    free_if(IN_MESSAGE);
+}
+
+static void freeing_writable(struct rl_rpc_call *call, void *context)
+{
+    (void)call, (void)context;
+    free_if(IN_WRITABLE);
+}
+
+static void freeing_data(struct rl_rpc_call *call, const uint8_t *bytes, size_t n, void *context)
+{
+    (void)bytes, (void)context;
+    rl_rpc_raw_consume(call, n);
+    free_if(IN_DATA);
+    if (moment == IN_RAW_CLOSED)
+        rl_rpc_cancel(call);
+}
+
+static ptrdiff_t freeing_produce(struct rl_rpc_call *call, uint8_t *to, size_t room, void *context)
+{
+    (void)call, (void)room, (void)context;
+    free_if(IN_PRODUCE);
+    *to = 0; /* five of these are an empty message */
+    return 1;
+}
+
+static void freeing_closed(struct rl_rpc_call *call, rl_code code, const char *message,
+                           void *context)
+{
+    (void)call, (void)code, (void)message, (void)context;
+    raw_closed++;
+    free_if(IN_RAW_CLOSED);
+}
+
+START_TEST(a_channel_may_be_freed_in_any_of_its_callbacks)
+{
+    static const struct rl_rpc_stream_ops stream_ops = {
+        .message = freeing_message, .writable = freeing_writable, .closed = talk_closed};
+    static const struct rl_rpc_raw_ops raw_ops = {
+        .data = freeing_data, .produce = freeing_produce, .closed = freeing_closed};
+    static uint8_t bulk[1 << 20];
+    Echo__Text text = text_of("x");
+    text.bulk.data = bulk;
+    text.bulk.len = sizeof bulk;
+    channel_config.up = freeing_up;
+    for (moment = IN_UP; moment < MOMENTS; moment++) {
+        struct talk t = {0}, other = {0};
+        raw_closed = 0;
+        open_channel();
+        other.call =
+            rl_rpc_stream(w->channel, &echo__echo__descriptor, "Chat", 0, &talk_ops, &other);
+        if (moment <= IN_WRITABLE) {
+            t.call = rl_rpc_stream(w->channel, &echo__echo__descriptor, "Chat", 0, &stream_ops, &t);
+            while (rl_rpc_send(t.call, &text.base, NULL) == RL_OK && moment == IN_WRITABLE)
+                ;
+        } else {
+            rl_rpc_raw_open(w->channel, &echo__echo__descriptor, "Chat", &raw_ops, NULL);
+        }
+        TURN_UNTIL(w, !w->channel);
+        ck_assert_int_eq(other.closed, 1);
+        ck_assert_int_eq(moment <= IN_WRITABLE ? t.closed : raw_closed, 1);
+        world_turn_for(w, 20);
+        relay_cut(relay);
+    }
+}
+END_TEST
+
 START_TEST(ends_at_any_moment_leave_nothing_behind)
 {
     for (int turns = 0; turns < 40; turns++) {
@@ -547,6 +636,7 @@ int main(void)
     tcase_add_test(c, a_server_that_says_nothing_is_given_up);
     tcase_add_test(c, an_address_that_is_none_is_told_later);
     tcase_add_test(c, a_channel_may_be_freed_when_it_is_down);
+    tcase_add_test(c, a_channel_may_be_freed_in_any_of_its_callbacks);
     tcase_add_test(c, ends_at_any_moment_leave_nothing_behind);
     tcase_add_test(c, takes_no_more_connections_than_it_may);
     tcase_add_test(c, those_who_only_knock_keep_nobody_out);
