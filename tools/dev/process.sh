@@ -9,9 +9,9 @@ pid_of() {
     local pid started
     [ -r "$RL_RUN/pids/$1" ] || return 1
     read -r pid started <"$RL_RUN/pids/$1"
-    [ -n "$pid" ] && [ "$(start_time_of "$pid")" = "$started" ] || return 1
-    # A process that ended but was not waited for is not running.
-    [ "$(sed 's/^.*) //' "/proc/$pid/stat" | cut -c1)" != Z ] || return 1
+    # A process that ended at once has left no start time; one that was not waited for is a zombie.
+    [ -n "$started" ] && [ "$(start_time_of "$pid")" = "$started" ] || return 1
+    [ "$(sed 's/^.*) //' "/proc/$pid/stat" 2>/dev/null | cut -c1)" != Z ] || return 1
     printf '%s\n' "$pid"
 }
 
