@@ -49,7 +49,7 @@ static int compare_options(const void *a, const void *b)
 static rl_code put_options(const struct rl_sshcert_option *options, size_t n, struct rl_buf *out,
                            struct rl_error *err)
 {
-    struct rl_sshcert_option sorted[RL_SSHCERT_OPTIONS_MAX];
+    struct rl_sshcert_option sorted[RL_SSHCERT_OPTIONS_MAX] = {{NULL, {NULL, 0}}};
     if (n)
         memcpy(sorted, options, n * sizeof *sorted);
     qsort(sorted, n, sizeof *sorted, compare_options);

@@ -70,6 +70,9 @@ void rl_monitor_answer_no(struct monitor *m, const char *text)
 /* ---- the end ---- */
 
 static void set_reason(struct monitor *m, const char *format, va_list args)
+    __attribute__((format(printf, 2, 0)));
+
+static void set_reason(struct monitor *m, const char *format, va_list args)
 {
     char text[MONITOR_REASON_BYTES];
     vsnprintf(text, sizeof text, format, args);

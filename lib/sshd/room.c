@@ -5,8 +5,8 @@
 #include "sshd/confine.h"
 
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #define HIGH_FD 64
@@ -47,17 +47,22 @@ static _Noreturn void become_room(const int *fds, size_t fds_n, char *const argu
     _exit(EXIT_NOT_RUN);
 }
 
-/* Whether this user namespace knows the id: one of a container may have few. */
+/* Whether this user namespace knows the id: one of a container may have few. Each line of its map
+ * says: first id inside, first id outside, how many. */
 static bool is_mapped(uid_t uid)
 {
     FILE *map = fopen("/proc/self/uid_map", "re");
     if (!map)
         return true;
-    uint32_t inside, outside, count;
+    char line[128];
     bool found = false;
-    while (!found &&
-           fscanf(map, "%" SCNu32 " %" SCNu32 " %" SCNu32, &inside, &outside, &count) == 3)
+    while (!found && fgets(line, sizeof line, map)) {
+        char *at = line;
+        unsigned long inside = strtoul(at, &at, 10);
+        strtoul(at, &at, 10);
+        unsigned long count = strtoul(at, &at, 10);
         found = uid >= inside && uid - inside < count;
+    }
     fclose(map);
     return found;
 }
