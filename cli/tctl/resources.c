@@ -1,4 +1,5 @@
 /* resources: get, create, edit, rm: every kind by the same four commands. */
+#include "file/file.h"
 #include "resource/resource.h"
 #include "tctl.h"
 
@@ -143,34 +144,13 @@ static rl_code put_text(struct tctl_client *client, struct rl_span text, bool re
     return rc;
 }
 
-static rl_code read_file(const char *path, struct rl_buf *out, struct rl_error *err)
-{
-    bool is_stdin = strcmp(path, "-") == 0;
-    int fd = is_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return rl_fail_errno(err, RL_E_INVAL, "reading %s", path);
-    rl_code rc = RL_OK;
-    for (ssize_t n = 1; rc == RL_OK && n > 0;) {
-        uint8_t *to = rl_buf_reserve(out, 4096);
-        n = to ? read(fd, to, 4096) : -1;
-        if (n < 0)
-            rc = to ? rl_fail_errno(err, RL_E_INVAL, "reading %s", path)
-                    : rl_fail(err, RL_E_INVAL, "%s is too big", path);
-        else
-            out->n += (size_t)n;
-    }
-    if (!is_stdin)
-        close(fd);
-    return rc;
-}
-
 static rl_code create(struct tctl_client *client, const void *settings,
                       const struct rl_positionals *rest, struct rl_error *err)
 {
     const struct resource_settings *s = settings;
     struct rl_buf text;
     rl_buf_init(&text, RL_RESOURCE_BYTES_MAX);
-    rl_code rc = read_file(rest->items[0], &text, err);
+    rl_code rc = rl_file_read_input(rest->items[0], &text, err);
     if (rc == RL_OK)
         rc = put_text(client, rl_buf_span(&text), s->force, err);
     rl_buf_fini(&text);
@@ -217,7 +197,7 @@ static rl_code edit_text(struct tctl_client *client, struct rl_span before, stru
                      : rl_fail_errno(err, RL_E_UNAVAILABLE, "writing %s", path);
     close(fd);
     if (rc == RL_OK && (rc = run_editor(path, err)) == RL_OK)
-        rc = read_file(path, &after, err);
+        rc = rl_file_read_input(path, &after, err);
     if (rc == RL_OK && rl_span_equal(before, rl_buf_span(&after)))
         fputs("Nothing is changed.\n", stderr);
     else if (rc == RL_OK)

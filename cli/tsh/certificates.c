@@ -1,4 +1,5 @@
 #include "certificates.h"
+#include "file/file.h"
 
 #include "bytes/encoding.h"
 #include "bytes/secret.h"
@@ -43,7 +44,7 @@ static rl_code save(const struct tsh_profile *profile, const char *name, struct 
 {
     char *path = tsh_profile_path(profile, name);
     rl_code rc = content->failed ? rl_fail(err, RL_E_INVAL, "%s is too big", name)
-                                 : tsh_file_write(path, rl_buf_span(content), err);
+                                 : rl_file_write(path, rl_buf_span(content), err);
     free(path);
     rl_buf_clear(content);
     return rc;

@@ -1,4 +1,5 @@
 #include "client.h"
+#include "file/file.h"
 
 #include "enrol/enrol.h"
 
@@ -8,7 +9,7 @@ static rl_code read_file(const struct tsh_profile *profile, const char *name, st
                          struct rl_error *err)
 {
     char *path = tsh_profile_path(profile, name);
-    rl_code rc = tsh_file_read(path, out, err);
+    rl_code rc = rl_file_read(path, out, err);
     if (rc == RL_E_NOT_FOUND)
         rc = rl_fail(err, RL_E_UNAUTHENTICATED, "not logged in; run tsh login --proxy=%s",
                      tsh_profile_text(profile, "proxy"));

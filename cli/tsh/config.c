@@ -1,4 +1,5 @@
 /* config: what tsh tells OpenSSH, printed: for those who keep their own ~/.ssh/config. */
+#include "file/file.h"
 #include "sshconfig.h"
 #include "tsh.h"
 
@@ -36,7 +37,7 @@ static rl_code print(const struct config_settings *s, struct rl_error *err)
         rc = rl_fail(err, RL_E_NOT_FOUND, "no such cluster \"%s\"", s->cluster);
     if (rc == RL_OK && (rc = tsh_sshconfig_write(profile.home, err)) == RL_OK) {
         char *path = rl_sprintf("%s/ssh_config", profile.home);
-        rc = tsh_file_read(path, &text, err);
+        rc = rl_file_read(path, &text, err);
         free(path);
     }
     if (rc == RL_OK)

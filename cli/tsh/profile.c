@@ -1,4 +1,5 @@
 #include "profile.h"
+#include "file/file.h"
 
 #include "clock/clock.h"
 #include "names/names.h"
@@ -14,59 +15,6 @@
 #include <unistd.h>
 
 #define PROFILES_MAX 64
-
-/* ---- files ---- */
-
-rl_code tsh_file_read(const char *path, struct rl_buf *out, struct rl_error *err)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return rl_fail_errno(err, errno == ENOENT ? RL_E_NOT_FOUND : RL_E_INVAL, "reading %s",
-                             path);
-    rl_code rc = RL_OK;
-    for (;;) {
-        uint8_t *to = rl_buf_reserve(out, 4096);
-        ssize_t n = to ? read(fd, to, 4096) : -1;
-        if (n == 0)
-            break;
-        if (n < 0) {
-            rc = to ? rl_fail_errno(err, RL_E_INVAL, "reading %s", path)
-                    : rl_fail(err, RL_E_INVAL, "%s is too big", path);
-            break;
-        }
-        out->n += (size_t)n;
-    }
-    close(fd);
-    return rc;
-}
-
-static bool write_whole(int fd, struct rl_span content)
-{
-    for (size_t done = 0; done < content.n;) {
-        ssize_t n = write(fd, content.p + done, content.n - done);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        done += (size_t)n;
-    }
-    return fsync(fd) == 0;
-}
-
-rl_code tsh_file_write(const char *path, struct rl_span content, struct rl_error *err)
-{
-    char *fresh = rl_sprintf("%s.%d.new", path, (int)getpid());
-    rl_code rc = RL_OK;
-    int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd < 0 || !write_whole(fd, content) || rename(fresh, path) != 0) {
-        rc = rl_fail_errno(err, RL_E_UNAVAILABLE, "writing %s", path);
-        unlink(fresh);
-    }
-    if (fd >= 0)
-        close(fd);
-    free(fresh);
-    return rc;
-}
 
 /* ---- the home ---- */
 
@@ -149,7 +97,7 @@ rl_code tsh_profile_load(struct tsh_profile *profile, struct rl_error *err)
     struct rl_buf text;
     rl_buf_init(&text, TSH_FILE_BYTES_MAX);
     char *path = tsh_profile_path(profile, "profile");
-    rl_code rc = tsh_file_read(path, &text, err);
+    rl_code rc = rl_file_read(path, &text, err);
     if (rc == RL_OK) {
         profile->status = json_loadb((const char *)text.p, text.n, 0, NULL);
         if (!json_is_object(profile->status))
@@ -165,7 +113,7 @@ static rl_code read_current(const char *home, char **name, struct rl_error *err)
     struct rl_buf text;
     rl_buf_init(&text, 512);
     char *path = rl_sprintf("%s/current", home);
-    rl_code rc = tsh_file_read(path, &text, err);
+    rl_code rc = rl_file_read(path, &text, err);
     if (rc == RL_E_NOT_FOUND)
         rc = rl_fail(err, RL_E_UNAUTHENTICATED, "not logged in; run tsh login --proxy=HOST:PORT");
     if (rc == RL_OK) {
@@ -259,7 +207,7 @@ static rl_code save_trust(const struct tsh_profile *profile, const Pb__TrustBund
     uint8_t *packed = rl_alloc(n);
     pb__trust_bundle__pack(trust, packed);
     char *path = tsh_profile_path(profile, "trust");
-    rl_code rc = tsh_file_write(path, RL_SPAN(packed, n), err);
+    rl_code rc = rl_file_write(path, RL_SPAN(packed, n), err);
     free(path);
     free(packed);
     return rc;
@@ -273,7 +221,7 @@ rl_code tsh_profile_save(struct tsh_profile *profile, json_t *status, const Pb__
         return rc;
     char *text = json_dumps(status, JSON_INDENT(2));
     char *path = tsh_profile_path(profile, "profile");
-    rc = tsh_file_write(path, rl_span_of(text), err);
+    rc = rl_file_write(path, rl_span_of(text), err);
     free(path);
     free(text);
     if (rc != RL_OK)
@@ -286,7 +234,7 @@ rl_code tsh_profile_save(struct tsh_profile *profile, json_t *status, const Pb__
 rl_code tsh_profile_set_current(const struct tsh_profile *profile, struct rl_error *err)
 {
     char *path = rl_sprintf("%s/current", profile->home);
-    rl_code rc = tsh_file_write(path, rl_span_of(profile->name), err);
+    rl_code rc = rl_file_write(path, rl_span_of(profile->name), err);
     free(path);
     return rc;
 }
@@ -311,7 +259,7 @@ rl_code tsh_profile_trust(const struct tsh_profile *profile, Pb__TrustBundle **o
     struct rl_buf packed;
     rl_buf_init(&packed, TSH_FILE_BYTES_MAX);
     char *path = tsh_profile_path(profile, "trust");
-    rl_code rc = tsh_file_read(path, &packed, err);
+    rl_code rc = rl_file_read(path, &packed, err);
     if (rc == RL_OK) {
         Pb__TrustBundle *trust = pb__trust_bundle__unpack(NULL, packed.n, packed.p);
         if (trust)

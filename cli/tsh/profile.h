@@ -53,8 +53,4 @@ char *tsh_profile_path(const struct tsh_profile *profile, const char *file); /* 
 rl_code tsh_profile_names(const char *home, char ***out, struct rl_error *err);
 void tsh_profile_names_free(char ***names);
 
-/** Whole files: read within a limit; written to a new file, synced, renamed; mode 0600. */
-rl_code tsh_file_read(const char *path, struct rl_buf *out, struct rl_error *err);
-rl_code tsh_file_write(const char *path, struct rl_span content, struct rl_error *err);
-
 #endif

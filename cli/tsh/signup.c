@@ -4,6 +4,7 @@
  */
 #include "bytes/encoding.h"
 #include "client.h"
+#include "file/file.h"
 #include "names/names.h"
 #include "prompt.h"
 #include "totp.h"
@@ -91,7 +92,7 @@ static rl_code prove(const struct signup_settings *s, const Pb__InvitationRespon
     rl_code rc;
     if (s->totp_secret_out) {
         char *line = rl_sprintf("%s\n", text);
-        rc = tsh_file_write(s->totp_secret_out, rl_span_of(line), err);
+        rc = rl_file_write(s->totp_secret_out, rl_span_of(line), err);
         tsh_wipe_text(&line);
         if (rc == RL_OK)
             rc = tsh_totp_now(secret, otp, err);

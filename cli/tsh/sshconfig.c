@@ -2,6 +2,7 @@
  * pass lib/names, paths are quoted, and a path that cannot be quoted is refused.
  */
 #include "sshconfig.h"
+#include "file/file.h"
 
 #include "bytes/encoding.h"
 #include "clock/clock.h"
@@ -30,7 +31,7 @@ rl_code tsh_sshconfig_keep_nodes(const struct tsh_profile *profile,
     }
     char *path = tsh_profile_path(profile, "nodes");
     rl_code rc = list.failed ? rl_fail(err, RL_E_EXHAUSTED, "too many nodes for one ssh_config")
-                             : tsh_file_write(path, rl_buf_span(&list), err);
+                             : rl_file_write(path, rl_buf_span(&list), err);
     free(path);
     rl_buf_fini(&list);
     return rc;
@@ -75,7 +76,7 @@ static rl_code put_names(const struct tsh_profile *profile, char separator, stru
     struct rl_buf list;
     rl_buf_init(&list, CONFIG_BYTES_MAX);
     char *path = tsh_profile_path(profile, "nodes");
-    rl_code rc = tsh_file_read(path, &list, err);
+    rl_code rc = rl_file_read(path, &list, err);
     free(path);
     if (rc == RL_E_NOT_FOUND)
         rc = RL_OK;
@@ -110,7 +111,7 @@ static rl_code put_known_hosts(const struct tsh_profile *profile, struct rl_erro
         rc = rl_fail(err, RL_E_EXHAUSTED, "too many nodes for one known_hosts");
     if (rc == RL_OK) {
         char *path = tsh_profile_path(profile, "known_hosts");
-        rc = tsh_file_write(path, rl_buf_span(&out), err);
+        rc = rl_file_write(path, rl_buf_span(&out), err);
         free(path);
     }
     if (trust)
@@ -174,7 +175,7 @@ rl_code tsh_sshconfig_write(const char *home, struct rl_error *err)
         rc = rl_fail(err, RL_E_EXHAUSTED, "too many nodes for one ssh_config");
     if (rc == RL_OK) {
         char *path = rl_sprintf("%s/ssh_config", home);
-        rc = tsh_file_write(path, rl_buf_span(&out), err);
+        rc = rl_file_write(path, rl_buf_span(&out), err);
         free(path);
     }
     tsh_profile_names_free(&names);

@@ -1,6 +1,7 @@
 /* sshinclude: the one line that tsh puts into the user's own ~/.ssh/config. An Include after a Host
  * block is dead, so it goes first; the marker tells our line from the user's.
  */
+#include "file/file.h"
 #include "sshconfig.h"
 
 #include <errno.h>
@@ -87,7 +88,7 @@ rl_code tsh_sshconfig_include(const char *home, bool wanted, struct rl_error *er
     rl_code rc = user_config_path(&path, err);
     bool exists = rc == RL_OK && stat(path, &st) == 0;
     if (exists)
-        rc = tsh_file_read(path, &old, err);
+        rc = rl_file_read(path, &old, err);
     if (rc == RL_OK && (exists || wanted)) {
         rewrite(rl_buf_text(&old), include, wanted, &fresh);
         if (!rl_span_equal(rl_buf_span(&old), rl_buf_span(&fresh)))
