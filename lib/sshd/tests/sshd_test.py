@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 
-from ssh_fixture import UID, USER, Checks, Place, Server
+from ssh_fixture import UID, USER, Checks, Place, Server, why_not
 from terminal import Terminal
 
 MB = 1 << 20
@@ -464,8 +464,8 @@ def private_copy(place, program):
 
 
 def main():
-    if os.geteuid() != 0:
-        print("this test makes accounts of its own in a mount namespace: run it as root")
+    if why_not():
+        print("skipped:", why_not())
         return 77
     c = Checks()
     place = Place()
