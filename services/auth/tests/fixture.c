@@ -228,7 +228,7 @@ static void sign_up(char *token, const struct rl_buf *secret)
     INIT_REPLY(request, SignupRequest, signup_request);
     INIT_REPLY(reply, SignupResponse, signup_response);
     struct rl_rpc_peer peer = {.address = "192.0.2.9:1"};
-    fixture_code(secret, -1, code); /* leaves this step's for a login */
+    fixture_code(secret, 0, code);
     request.token = token;
     request.password = password;
     request.otp = code;
@@ -264,6 +264,7 @@ void fixture_add_user(const char *name, const char *role, const char *login, str
     rl_buf_init(secret, 64);
     rl_buf_put_span(secret, RL_BINARY(invitation.totp_secret));
     sign_up(invited.invite_token, secret);
+    fixture_sql("UPDATE users SET totp_last_step = -1"); /* this step's code is for a login */
     fixture_clear(&invitation.base);
     fixture_clear(&invited.base);
     free(request.name);
