@@ -35,11 +35,15 @@ static rl_code judge(const struct rl_audit *audit, const struct rl_identity *wri
 static void refuse(struct rl_audit *audit, struct rl_rpc_call *call, const struct rl_error *err)
 {
     const struct rl_rpc_peer *peer = rl_rpc_peer(call);
-    char *who = rl_identity_describe(peer->identity);
     rl_metric_add(audit->metrics.refused, 1);
-    rl_log_warn("events refused", RL_TEXT("writer", who), RL_TEXT("peer", peer->address),
-                RL_TEXT("reason", err->message));
-    free(who);
+    /* One a second: an agent that sends nonsense must not fill our log. */
+    int64_t now_s = rl_clock_wall_s();
+    if (atomic_exchange(&audit->refused_said_s, now_s) != now_s) {
+        char *who = rl_identity_describe(peer->identity);
+        rl_log_warn("events refused", RL_TEXT("writer", who), RL_TEXT("peer", peer->address),
+                    RL_TEXT("reason", err->message));
+        free(who);
+    }
     rl_rpc_fail(call, err);
 }
 

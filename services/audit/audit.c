@@ -34,6 +34,8 @@ struct rl_audit *rl_audit_create(const struct rl_audit_config *config)
 {
     struct rl_audit *audit = rl_alloc(sizeof *audit);
     audit->config = *config;
+    if (!audit->config.decide_again_ms)
+        audit->config.decide_again_ms = RL_AUDIT_DECIDE_AGAIN_MS;
     audit->end = &audit->first;
     pthread_mutex_init(&audit->lock, NULL);
     make_metrics(audit, config->health);

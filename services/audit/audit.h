@@ -23,6 +23,7 @@ struct rl_audit_config {
     struct rl_store *store;        /* the writer's role; borrowed */
     struct rl_workers *searchers;  /* for searches: appends have the servers' workers */
     struct rl_health *health;      /* may be NULL */
+    uint32_t decide_again_ms;      /* 0: RL_AUDIT_DECIDE_AGAIN_MS */
     /* What is called to auth, at the moment; NULL: auth is not known yet. On the loop's thread. */
     struct rl_rpc_channel *(*auth)(void *context);
     void *context;

@@ -5,6 +5,7 @@
 #include "audit.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 struct append_batch;
 
@@ -20,6 +21,7 @@ struct rl_audit {
     struct append_batch *first, **end;
     size_t waiting;  /* their events */
     bool is_writing; /* one thread writes, for all */
+    _Atomic int64_t refused_said_s;
     bool is_failing; /* said in the log once */
 
     size_t searches; /* search.c; the loop's */

@@ -199,7 +199,8 @@ static bool must_decide(const struct search *search)
     if (search->caller->kind != RL_IDENTITY_USER)
         return false; /* auth itself: lib/access lets no other service in */
     uint64_t now_ms = rl_loop_now_ms(search->audit->config.loop);
-    return !search->decided_ms || now_ms - search->decided_ms >= RL_AUDIT_DECIDE_AGAIN_MS;
+    return !search->decided_ms ||
+           now_ms - search->decided_ms >= search->audit->config.decide_again_ms;
 }
 
 /* ---- sending ---- */

@@ -5,6 +5,7 @@
 
 #include "../chain.h"
 #include "../judge.h"
+#include "partitions.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -53,23 +54,28 @@ static rl_code take_head(struct insertion *in, struct rl_rows *rows, struct rl_e
     return rl_rows_check(rows, err);
 }
 
-/* A statement after the lock's own, so that it sees what the one before committed. A chain of which
- * retention has dropped everything goes on where its last tombstone says. */
+/* A statement after the lock's own, so that it sees what the one before committed. Looked for in
+ * the last day first: planning a query over every partition there is costs more than the rest. A
+ * chain of which retention has dropped everything goes on where its last tombstone says. */
 static rl_code read_head(struct rl_db *db, struct insertion *in, struct rl_error *err)
 {
     static const char *const queries[] = {
         "SELECT received_ns, sequence, hash FROM events WHERE replica = $1::uuid"
-        " ORDER BY received_ns DESC, sequence DESC LIMIT 1",
+        " AND received_ns >= $2 ORDER BY received_ns DESC, sequence DESC LIMIT 1",
+        "SELECT received_ns, sequence, hash FROM events WHERE replica = $1::uuid"
+        " AND received_ns < $2 ORDER BY received_ns DESC, sequence DESC LIMIT 1",
         "SELECT 0::bigint, last_sequence, hash FROM tombstones WHERE replica = $1::uuid"
-        " ORDER BY day DESC LIMIT 1",
+        " AND $2::bigint IS NOT NULL ORDER BY day DESC LIMIT 1",
     };
+    int64_t recent_ns = in->now_ns - RL_AUDIT_DAY_NS;
     rl_code rc = RL_OK;
     in->received_ns = in->now_ns;
     in->sequence = 0;
     memset(in->columns.hashes[0], 0, RL_AUDIT_HASH_BYTES);
     for (size_t i = 0; rc == RL_OK && !in->sequence && i < RL_COUNT(queries); i++) {
         struct rl_rows *rows = NULL;
-        rc = rl_query(db, &rows, err, queries[i], rl_param_text(in->replica));
+        rc = rl_query(db, &rows, err, queries[i], rl_param_text(in->replica),
+                      rl_param_int(recent_ns));
         if (rc == RL_OK && rl_rows_count(rows) == 1)
             rc = take_head(in, rows, err);
         rl_rows_free(&rows);

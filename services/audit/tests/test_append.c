@@ -2,6 +2,7 @@
 
 #include "clock/clock.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -238,6 +239,95 @@ START_TEST(a_missing_partition_loses_nothing)
 }
 END_TEST
 
+/* ---- many at once ---- */
+
+#define CROWD 300
+
+struct crowd {
+    unsigned done, bad;
+};
+
+static void on_crowd_done(void *context, rl_code code, const char *message,
+                          const ProtobufCMessage *reply)
+{
+    (void)message;
+    (void)reply;
+    struct crowd *crowd = context;
+    crowd->done++;
+    crowd->bad += code != RL_OK;
+}
+
+/* They wait while others write, and go into few transactions. */
+START_TEST(many_at_once_are_all_written_into_one_chain)
+{
+    struct crowd crowd = {0};
+    for (unsigned i = 0; i < CROWD; i++) {
+        Pb__Event *events[] = {agent_event("session.resize"), agent_event("session.resize")};
+        Pb__AppendRequest request = PB__APPEND_REQUEST__INIT;
+        request.events = events;
+        request.n_events = 2;
+        rl_rpc_unary(agent, &pb__audit__descriptor, "Append", &request.base, 20000, on_crowd_done,
+                     &crowd, NULL);
+        rl_event_free(&events[0]);
+        rl_event_free(&events[1]);
+    }
+    TURN_UNTIL(w, crowd.done == CROWD);
+    ck_assert_uint_eq(crowd.bad, 0);
+    ck_assert_int_eq(number_of(w->owner, "SELECT count(*) FROM events"), 2 * CROWD);
+    ck_assert_int_eq(number_of(w->owner, "SELECT max(sequence) FROM events"), 2 * CROWD);
+    ck_assert_int_eq(number_of(w->owner, "SELECT count(DISTINCT sequence) FROM events"), 2 * CROWD);
+    ck_assert_int_eq(number_of(w->owner, "SELECT count(*) FROM events a JOIN events b"
+                                         " ON b.sequence = a.sequence + 1"
+                                         " AND b.prev_hash = a.hash"),
+                     2 * CROWD - 1);
+    ck_assert_int_lt(number_of(w->owner, "SELECT count(DISTINCT xmin::text) FROM events"), CROWD);
+}
+END_TEST
+
+struct rival {
+    const char *replica;
+    struct rl_audit_entry entries[200];
+    rl_code rc;
+};
+
+static void *insert_as_rival(void *context)
+{
+    struct rival *rival = context;
+    rival->rc = rl_audit_insert(w->writer, rival->replica, rl_clock_wall_ns(), rival->entries,
+                                RL_COUNT(rival->entries), NULL);
+    return NULL;
+}
+
+/* A writer whose answer was lost sends again, to the other replica. */
+START_TEST(two_replicas_with_the_same_events_take_each_once)
+{
+    static struct rival rivals[2] = {{.replica = REPLICA}, {.replica = REPLICA_2}};
+    size_t count = RL_COUNT(rivals[0].entries), taken = 0;
+    pthread_t threads[2];
+    for (size_t i = 0; i < count; i++) {
+        struct rl_audit_entry entry = {
+            .event = agent_event("session.resize"), .sender_kind = "agent", .sender_id = AGENT_ID};
+        rivals[0].entries[i] = entry;
+        rivals[1].entries[count - 1 - i] = entry;
+    }
+    for (size_t i = 0; i < 2; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, insert_as_rival, &rivals[i]), 0);
+    for (size_t i = 0; i < 2; i++)
+        ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
+    ck_assert_int_eq(rivals[0].rc, RL_OK);
+    ck_assert_int_eq(rivals[1].rc, RL_OK);
+    for (size_t i = 0; i < count; i++)
+        taken +=
+            (size_t)!rivals[0].entries[i].is_repeated + (size_t)!rivals[1].entries[i].is_repeated;
+    ck_assert_uint_eq(taken, count);
+    ck_assert_int_eq(number_of(w->owner, "SELECT count(*) FROM events"), (int64_t)count);
+    for (size_t i = 0; i < count; i++) {
+        Pb__Event *event = (Pb__Event *)(uintptr_t)rivals[0].entries[i].event;
+        rl_event_free(&event);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("append");
@@ -251,6 +341,8 @@ int main(void)
     tcase_add_test(tcase, the_same_uid_another_day_is_the_same_event);
     tcase_add_test(tcase, a_batch_has_a_limit);
     tcase_add_test(tcase, a_batch_is_taken_whole_or_not_at_all);
+    tcase_add_test(tcase, many_at_once_are_all_written_into_one_chain);
+    tcase_add_test(tcase, two_replicas_with_the_same_events_take_each_once);
     tcase_add_test(tcase, users_do_not_write);
     tcase_add_test(tcase, agents_do_not_read);
     tcase_add_test(tcase, postgresql_lets_nobody_rewrite_as_the_writer);

@@ -390,6 +390,107 @@ START_TEST(following_goes_on_when_the_database_was_away)
 }
 END_TEST
 
+/* What is written between the look at the chains and the pages belongs to the news, not to both. */
+START_TEST(pages_and_news_share_nothing)
+{
+    struct rl_audit_filter filter = {.from_ns = base_ns, .to_ns = INT64_MAX};
+    struct rl_audit_heads heads = {0};
+    struct rl_audit_place place;
+    struct rl_audit_page page = {.count = 0};
+    bool more = false;
+    ck_assert_int_eq(rl_audit_register_replica(w->writer, REPLICA_2, 1, &err), RL_OK);
+    insert_as(REPLICA, 1);
+    ck_assert_int_eq(rl_audit_read_heads(w->writer, rl_clock_wall_ns(), &heads, &err), RL_OK);
+    insert_as(REPLICA, 2);
+    insert_as(REPLICA_2, 3); /* a chain that had not begun */
+    ck_assert_int_eq(rl_audit_find_start(w->writer, &filter, 100, &place, &more, &err), RL_OK);
+    ck_assert_int_eq(rl_audit_read_page(w->writer, &filter, &heads, &place, &page, &err), RL_OK);
+    ck_assert_uint_eq(page.count, 1);
+    ck_assert_str_eq(page.events[0]->command, "1");
+    ck_assert_int_eq(
+        rl_audit_read_news(w->writer, &filter, rl_clock_wall_ns(), &heads, &page, &more, &err),
+        RL_OK);
+    ck_assert_uint_eq(page.count, 2);
+    ck_assert_str_eq(page.events[0]->command, "2");
+    ck_assert_str_eq(page.events[1]->command, "3");
+    ck_assert_int_eq(
+        rl_audit_read_news(w->writer, &filter, rl_clock_wall_ns(), &heads, &page, &more, &err),
+        RL_OK);
+    ck_assert_uint_eq(page.count, 0);
+    rl_audit_heads_fini(&heads);
+}
+END_TEST
+
+START_TEST(a_follower_loses_its_right)
+{
+    put(1, "session.start", "alice", "s1");
+    follow("");
+    TURN_UNTIL(w, found->count == 1);
+    ck_assert_uint_eq(w->decision.asked, 1);
+    w->decision.is_allowed = false;
+    TURN_UNTIL(w, found->is_over);
+    ck_assert_int_eq(found->code, RL_E_DENIED);
+    ck_assert_uint_eq(w->decision.asked, 2);
+}
+END_TEST
+
+START_TEST(a_follower_goes_on_while_auth_is_away_with_what_it_was_allowed)
+{
+    put(1, "session.start", "alice", "s1");
+    w->decision.own_only = true;
+    follow("");
+    TURN_UNTIL(w, found->count == 1);
+    w->auth_is_unknown = true;
+    uint64_t until_ms = rl_clock_boot_ms() + 2 * DECIDE_AGAIN_MS;
+    while (rl_clock_boot_ms() < until_ms)
+        rl_loop_turn(w->loop, 20);
+    put(2, "session.start", "bob", "s2");
+    put(3, "session.end", "alice", "s1");
+    TURN_UNTIL(w, found->count == 2);
+    ck_assert_str_eq(commands(), "1 3");
+    stop_following();
+}
+END_TEST
+
+/* ---- much ---- */
+
+static Pb__Event *large_event(int at_s)
+{
+    static char text[RL_EVENT_TEXT_BYTES_MAX + 1];
+    memset(text, 'x', sizeof text - 1);
+    Pb__Event *event = event_at(at_s, "session.command", "alice", "large");
+    char **fields[] = {&event->reason,         &event->resource_name, &event->login,
+                       &event->client_address, &event->peer_address,  &event->root_session_id,
+                       &event->signal};
+    for (size_t i = 0; i < RL_COUNT(fields); i++)
+        rl_event_set(fields[i], text);
+    return event;
+}
+
+/* More than waits to be sent at once: the rest is read when there is room. */
+START_TEST(an_answer_may_be_larger_than_what_waits_to_be_sent)
+{
+    for (int at = 0; at < 600; at += 50) {
+        Pb__Event *events[50];
+        for (int i = 0; i < 50; i++)
+            events[i] = large_event(at + i);
+        ck_assert_int_eq(append(agent, events, 50).code, RL_OK);
+        for (int i = 0; i < 50; i++)
+            rl_event_free(&events[i]);
+    }
+    Pb__SearchRequest request = PB__SEARCH_REQUEST__INIT;
+    request.session_id = (char *)(uintptr_t) "large";
+    search_start(alice, &request, found);
+    rl_rpc_pause(found->call);
+    for (int i = 0; i < 100; i++)
+        rl_loop_turn(w->loop, 5);
+    rl_rpc_resume(found->call);
+    TURN_UNTIL(w, found->is_over);
+    ck_assert_msg(found->code == RL_OK, "%s", found->message);
+    ck_assert_uint_eq(found->count, 600);
+}
+END_TEST
+
 /* ---- the chain ---- */
 
 static rl_code check_chain(struct rl_db *db, void *context, struct rl_error *e)
@@ -469,6 +570,10 @@ int main(void)
     tcase_add_test(tcase, following_is_there_within_a_second);
     tcase_add_test(tcase, following_sees_every_replica_and_only_what_was_asked_for);
     tcase_add_test(tcase, following_goes_on_when_the_database_was_away);
+    tcase_add_test(tcase, a_follower_loses_its_right);
+    tcase_add_test(tcase, a_follower_goes_on_while_auth_is_away_with_what_it_was_allowed);
+    tcase_add_test(tcase, pages_and_news_share_nothing);
+    tcase_add_test(tcase, an_answer_may_be_larger_than_what_waits_to_be_sent);
     tcase_add_test(tcase, each_replica_chains_what_it_takes);
     tcase_add_test(tcase, a_chain_never_goes_back_in_time);
     suite_add_tcase(suite, tcase);

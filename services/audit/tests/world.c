@@ -212,6 +212,7 @@ static void start_audit(struct world *w)
                                      .replica = REPLICA,
                                      .store = w->writer,
                                      .searchers = w->searchers,
+                                     .decide_again_ms = DECIDE_AGAIN_MS,
                                      .auth = auth_of,
                                      .context = w};
     w->audit = rl_audit_create(&config);
