@@ -150,6 +150,9 @@ void rl_rpc_server_drain(struct rl_rpc_server *server, uint32_t grace_ms,
                          void (*drained)(void *context), void *context);
 /** Closes everything at once; every open call gets `closed`. On the loop's thread. */
 void rl_rpc_server_free(struct rl_rpc_server **server);
+/** h2: from now on the listeners behind the proxy believe the headers of this trust's proxies: after
+ * a rotation of authorities. On the loop's thread. */
+void rl_rpc_server_trust_proxies(struct rl_rpc_server *server, struct rl_trust *trust);
 /** gRPC core: new handshakes use these from now on; running connections keep theirs, but who calls on
  * them is checked again by `trust`. (h2: rl_tls_server_reload.) After listening. */
 rl_code rl_rpc_server_reload_grpc(struct rl_rpc_server *server, struct rl_tls_identity *identity,

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define NS_PER_S 1000000000ll
+
 static void try_next(struct user_connection *u);
 
 /* ---- answers ---- */
@@ -23,8 +25,8 @@ static void answer_offline(struct user_connection *u)
 {
     char message[256], when[RL_CLOCK_TEXT_BYTES], ago[RL_CLOCK_TEXT_BYTES];
     int64_t last_ns = u->where->last_seen_ns;
-    int64_t ago_s = (proxy_now_ns(u->proxy) - last_ns) / 1000000000ll;
-    rl_clock_format(last_ns / 1000000000ll * 1000000000ll, when);
+    int64_t ago_s = (proxy_now_ns(u->proxy) - last_ns) / NS_PER_S;
+    rl_clock_format(last_ns / NS_PER_S * NS_PER_S, when);
     rl_duration_words(ago_s > 0 ? (uint64_t)ago_s : 0, ago);
     if (last_ns)
         snprintf(message, sizeof message, "node %s is offline since %s, %s ago", shown_name(u),
@@ -34,17 +36,30 @@ static void answer_offline(struct user_connection *u)
     connect_answer(u, RL_E_UNAVAILABLE, message);
 }
 
+/* Seen a moment ago, and nobody has it now. What exactly failed names our own services: that is for
+ * the log. */
+static void answer_unreachable(struct user_connection *u)
+{
+    char message[256];
+    rl_log_warn(
+        "node not reached", RL_TEXT("node", u->where->agent_id), RL_TEXT("session", u->session_id),
+        RL_TEXT("error", u->failure.code == RL_OK ? "no broker is known" : u->failure.message));
+    snprintf(message, sizeof message, "node %s can not be reached now; try again in a moment",
+             shown_name(u));
+    connect_answer(u, RL_E_UNAVAILABLE, message);
+}
+
 /* Everyone who might have it was asked. */
 static void answer_failure(struct user_connection *u)
 {
     if (u->must_stop)
         connect_answer(u, u->failure.code, u->failure.message);
-    else if (!u->where->is_online && u->failure.code == RL_E_UNAVAILABLE)
-        answer_offline(u);
-    else if (u->failure.code == RL_OK)
-        connect_answer(u, RL_E_UNAVAILABLE, "no broker is known; try again");
-    else
+    else if (u->failure.code != RL_OK && u->failure.code != RL_E_UNAVAILABLE)
         connect_answer(u, u->failure.code, u->failure.message);
+    else if (!u->where->is_online)
+        answer_offline(u);
+    else
+        answer_unreachable(u);
 }
 
 /* ---- the ticket ---- */
@@ -203,6 +218,7 @@ static Pb__ResolveTargetResponse *copy_of(const ProtobufCMessage *reply)
     protobuf_c_message_pack(reply, packed);
     Pb__ResolveTargetResponse *copy = pb__resolve_target_response__unpack(NULL, n, packed);
     free(packed);
+    RL_ASSERT(copy); /* it was a message a moment ago */
     return copy;
 }
 
@@ -218,26 +234,9 @@ static rl_code check_locks_of_node(struct user_connection *u, struct rl_error *e
     return user_check(u->identity, &now, err);
 }
 
-static void on_resolved(void *context, rl_code code, const char *message,
-                        const ProtobufCMessage *reply)
+static void found(struct user_connection *u)
 {
-    struct user_connection *u = context;
     struct rl_error err;
-    u->resolving = NULL;
-    if (u->must_stop) {
-        connect_answer(u, u->failure.code, u->failure.message);
-        return;
-    }
-    if (code == RL_E_UNAVAILABLE || code == RL_E_DEADLINE) {
-        rl_fail(&err, RL_E_UNAVAILABLE, "auth can not be asked where the node is: %s", message);
-        connect_answer(u, err.code, err.message);
-        return;
-    }
-    u->where = code == RL_OK ? copy_of(reply) : NULL;
-    if (!u->where) {
-        connect_answer(u, code == RL_OK ? RL_E_INTERNAL : code, message);
-        return;
-    }
     if (check_locks_of_node(u, &err) != RL_OK) {
         connect_answer(u, err.code, err.message);
         return;
@@ -251,8 +250,47 @@ static void on_resolved(void *context, rl_code code, const char *message,
     }
 }
 
+/* Auth can not be asked: what it said last to this user about this target still helps. */
+static void remember(struct user_connection *u, const char *why)
+{
+    char message[RL_ERROR_MESSAGE_BYTES];
+    u->where = places_get(u->proxy->places, u->identity->name, u->request->target,
+                          proxy_now_ns(u->proxy) / NS_PER_S);
+    if (u->where) {
+        found(u);
+        return;
+    }
+    snprintf(message, sizeof message, "auth can not be asked where the node is: %s", why);
+    connect_answer(u, RL_E_UNAVAILABLE, message);
+}
+
+static void on_resolved(void *context, rl_code code, const char *message,
+                        const ProtobufCMessage *reply)
+{
+    struct user_connection *u = context;
+    struct places *places = u->proxy->places;
+    u->resolving = NULL;
+    if (u->must_stop) {
+        connect_answer(u, u->failure.code, u->failure.message);
+    } else if (code == RL_E_UNAVAILABLE || code == RL_E_DEADLINE) {
+        remember(u, message);
+    } else if (code != RL_OK) {
+        places_forget(places, u->identity->name, u->request->target);
+        connect_answer(u, code, message);
+    } else {
+        u->where = copy_of(reply);
+        places_put(places, u->identity->name, u->request->target, u->where,
+                   proxy_now_ns(u->proxy) / NS_PER_S);
+        found(u);
+    }
+}
+
 void dialling_start(struct user_connection *u)
 {
+    if (!rl_control_is_up(u->proxy->control)) {
+        remember(u, "the line to it is down");
+        return;
+    }
     Pb__Caller caller = PB__CALLER__INIT;
     caller.user = u->identity->name;
     caller.cluster = u->identity->cluster;

@@ -4,6 +4,7 @@
 
 #include "clock/clock.h"
 #include "log/log.h"
+#include "places.h"
 #include "proxy.h"
 #include "route.h"
 #include "splice.h"
@@ -30,7 +31,8 @@ struct proxy {
     struct upstream *upstreams;    /* upstream.c */
     struct rl_timer *sweep_timer;  /* likewise */
     struct web *web;               /* web.c */
-    size_t connections;            /* open, of every kind */
+    struct places *places;
+    size_t connections; /* open, of every kind */
     struct rl_timer *drain_timer, *grace_timer;
     void (*drained)(void *context);
     void *drained_context;

@@ -84,6 +84,7 @@ rl_code proxy_create(const struct proxy_config *config, const struct proxy_ident
     hold(proxy, identity);
     make_metrics(proxy);
     upstream_init(proxy);
+    proxy->places = places_create();
     rl_code rc = make_contexts(proxy, identity, err);
     if (rc == RL_OK)
         rc = web_create(proxy, &proxy->web, err);
@@ -187,6 +188,7 @@ void proxy_free(struct proxy **holder)
     }
     web_free(&proxy->web);
     upstream_close_all(proxy);
+    places_free(&proxy->places);
     rl_timer_free(&proxy->drain_timer);
     rl_timer_free(&proxy->grace_timer);
     rl_tls_server_unref(&proxy->connect_tls);

@@ -96,6 +96,11 @@ rl_code broker_listen_attach(struct broker *broker, const char *address, struct 
     return rl_rpc_server_listen(broker->server, &listen, port, err);
 }
 
+void broker_trust_proxies(struct broker *broker, struct rl_trust *trust)
+{
+    rl_rpc_server_trust_proxies(broker->server, trust);
+}
+
 void broker_set_control(struct broker *broker, struct rl_control *control)
 {
     broker->control = control;

@@ -40,6 +40,8 @@ rl_code broker_listen_dial(struct broker *broker, const char *address, struct rl
                            uint16_t *port, struct rl_error *err);
 rl_code broker_listen_attach(struct broker *broker, const char *address, struct rl_tls_server *tls,
                              struct rl_trust *proxied_by, uint16_t *port, struct rl_error *err);
+/** The authorities have changed. */
+void broker_trust_proxies(struct broker *broker, struct rl_trust *trust);
 /** Before the first agent: where epochs, policy and verdicts come from. Borrowed. */
 void broker_set_control(struct broker *broker, struct rl_control *control);
 /** What lib/control says. */

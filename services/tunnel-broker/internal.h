@@ -65,7 +65,7 @@ struct attachment {
     size_t live, pending;   /* connections */
     struct rl_timer *timer; /* for hello; then for policy */
     /* policy.c */
-    uint64_t held_version;
+    uint64_t held_version, sent_version;
     uint8_t held_sha256[32];
     size_t held_sha256_n;
     struct rl_buf policy_nonce;
@@ -106,6 +106,8 @@ void policies_free(struct policies **policies);
 /** Soon; `at_once`: not spread out. */
 void policies_want(struct policies *policies, struct attachment *attachment, bool at_once);
 void policies_want_all(struct policies *policies);
+/** Auth has a newer policy than this agent was given. */
+bool policies_is_due(const struct policies *policies, const struct attachment *attachment);
 /** It is over: nothing of it is kept. */
 void policies_forget(struct policies *policies, struct attachment *attachment);
 
@@ -119,11 +121,14 @@ struct pending {
     char *agent_id;
     struct attachment *attachment;
     struct hop *dial;
+    Pb__SignedTicket *ticket; /* until the agent is told; NULL after */
     struct rl_timer *timer;
 };
 
 /** Asks the agent to come for `dial`. */
 rl_code join_ask(struct hop *dial, const Pb__DialOpen *open, struct rl_error *err);
+/** The agent has its policy, or there is none to be had: those who waited for that are opened. */
+void join_tell(struct attachment *attachment);
 /** A Carry says which Dial it comes for. */
 rl_code join_carry(struct hop *carry, const Pb__CarryJoin *join, struct rl_error *err);
 void join_refused(struct attachment *attachment, const Pb__OpenRefused *refused);

@@ -29,6 +29,8 @@ static void drop(struct pending *pending)
     if (pending->attachment)
         pending->attachment->pending--;
     pending->dial->pending = NULL;
+    if (pending->ticket)
+        pb__signed_ticket__free_unpacked(pending->ticket, NULL);
     rl_timer_free(&pending->timer);
     free(pending->agent_id);
     free(pending);
@@ -48,6 +50,9 @@ static void on_late(void *context)
     char message[160];
     snprintf(message, sizeof message, "node %s is attached but did not answer within %d s",
              pending->agent_id, RL_TUNNEL_JOIN_MS / 1000);
+    if (pending->ticket)
+        snprintf(message, sizeof message, "node %s waits for its policy, which auth did not give",
+                 pending->agent_id);
     fail(pending, RL_E_DEADLINE, message);
 }
 
@@ -71,17 +76,48 @@ static struct pending *create(struct hop *dial, struct attachment *a)
     return pending;
 }
 
-static rl_code send_open(struct attachment *a, struct pending *pending, Pb__SignedTicket *ticket,
-                         struct rl_error *err)
+static Pb__SignedTicket *copy_of(const Pb__SignedTicket *ticket)
 {
+    size_t n = pb__signed_ticket__get_packed_size(ticket);
+    uint8_t *packed = rl_alloc(n);
+    pb__signed_ticket__pack(ticket, packed);
+    Pb__SignedTicket *copy = pb__signed_ticket__unpack(NULL, n, packed);
+    free(packed);
+    RL_ASSERT(copy);
+    return copy;
+}
+
+/* The agent is told to come; the pending is gone if that is not possible. */
+static void send_open(struct pending *pending)
+{
+    struct attachment *a = pending->attachment;
     Pb__Open open = PB__OPEN__INIT;
     open.stream_id = (ProtobufCBinaryData){sizeof pending->stream_id, pending->stream_id};
-    open.ticket = ticket;
+    open.ticket = pending->ticket;
     open.statement = rl_control_state(a->broker->control)->statement;
     Pb__BrokerMessage message = PB__BROKER_MESSAGE__INIT;
     message.body_case = PB__BROKER_MESSAGE__BODY_OPEN;
     message.open = &open;
-    return attachment_send(a, &message, err);
+    rl_code rc = attachment_send(a, &message, NULL);
+    pb__signed_ticket__free_unpacked(pending->ticket, NULL);
+    pending->ticket = NULL;
+    if (rc != RL_OK) {
+        char text[160];
+        snprintf(text, sizeof text, "node %s does not read what it is told", a->agent_id);
+        fail(pending, RL_E_UNAVAILABLE, text);
+    }
+}
+
+void join_tell(struct attachment *attachment)
+{
+    struct broker *broker = attachment->broker;
+    for (size_t i = 0; attachment->pending && i < RL_COUNT(broker->pending); i++) {
+        for (struct pending *pending = broker->pending[i], *next; pending; pending = next) {
+            next = pending->next;
+            if (pending->attachment == attachment && pending->ticket)
+                send_open(pending);
+        }
+    }
 }
 
 /* Only what is registered can be dialled; of that, this version's agents serve SSH. The ticket's
@@ -122,12 +158,14 @@ rl_code join_ask(struct hop *dial, const Pb__DialOpen *open, struct rl_error *er
         return rl_fail(err, RL_E_EXHAUSTED, "this broker carries %d connections; no more",
                        BROKER_STREAMS_MAX);
     struct pending *pending = create(dial, a);
-    rc = send_open(a, pending, open->ticket, err);
-    if (rc != RL_OK) {
-        drop(pending);
-        rc = rl_fail(err, RL_E_UNAVAILABLE, "node %s does not read what it is told", a->agent_id);
-    }
-    return rc;
+    pending->ticket = copy_of(open->ticket);
+    /* An agent behind auth decides nothing: it gets its policy first, and then is asked to come.
+     * While auth is away there is none to be had, and the agent judges by what it holds. */
+    if (rl_control_is_up(broker->control) && policies_is_due(broker->policies, a))
+        policies_want(broker->policies, a, true);
+    else
+        send_open(pending);
+    return RL_OK;
 }
 
 rl_code join_carry(struct hop *carry, const Pb__CarryJoin *join, struct rl_error *err)
@@ -143,8 +181,6 @@ rl_code join_carry(struct hop *carry, const Pb__CarryJoin *join, struct rl_error
     dial->attachment = a;
     a->live++;
     relay_join(dial, carry);
-    if (a->live == 1)
-        policies_want(a->broker->policies, a, true);
     return RL_OK;
 }
 

@@ -13,7 +13,6 @@ struct program {
     struct rl_loop *loop;
     struct rl_member *member;
     struct rl_tls_server *dial_tls, *attach_tls;
-    struct rl_trust *proxied_by;
     struct broker *broker;
     char *dial_address, *attach_address;
 };
@@ -41,6 +40,8 @@ static void on_renewed(void *context)
     if ((p->dial_tls && rl_tls_server_reload(p->dial_tls, identity, trust, &err) != RL_OK) ||
         (p->attach_tls && rl_tls_server_reload(p->attach_tls, identity, trust, &err) != RL_OK))
         rl_log_error("the new certificate could not be used", RL_TEXT("error", err.message));
+    if (p->broker)
+        broker_trust_proxies(p->broker, trust);
 }
 
 static void on_describe(void *context, Pb__HeartbeatRequest *beat)
@@ -83,9 +84,8 @@ static rl_code listen_both(struct program *p, struct rl_error *err)
         rc = broker_listen_dial(p->broker, s->dial_listen, p->dial_tls, &dial_port, err);
     if (rc != RL_OK)
         return rc;
-    p->proxied_by = rl_trust_ref(rl_member_trust(p->member));
-    rc = broker_listen_attach(p->broker, s->attach_listen, p->attach_tls, p->proxied_by,
-                              &attach_port, err);
+    rc = broker_listen_attach(p->broker, s->attach_listen, p->attach_tls,
+                              rl_member_trust(p->member), &attach_port, err);
     if (rc != RL_OK)
         return rc;
     p->dial_address = rl_member_advertise(s->dial_advertise, s->dial_listen, dial_port);
@@ -139,7 +139,6 @@ static void finish(struct program *p)
 {
     broker_free(&p->broker);
     rl_member_free(&p->member);
-    rl_trust_unref(&p->proxied_by);
     rl_tls_server_unref(&p->dial_tls);
     rl_tls_server_unref(&p->attach_tls);
     rl_loop_free(&p->loop);

@@ -29,6 +29,16 @@ void policies_free(struct policies **policies)
     *policies = NULL;
 }
 
+static uint64_t version_of(const Pb__SignedPolicySeal *signed_seal)
+{
+    Pb__PolicySeal *seal =
+        pb__policy_seal__unpack(NULL, signed_seal->seal.len, signed_seal->seal.data);
+    uint64_t version = seal ? seal->version : 0;
+    if (seal)
+        pb__policy_seal__free_unpacked(seal, NULL);
+    return version;
+}
+
 static void hand_on(struct attachment *a, const Pb__PolicyUpdate *update)
 {
     if (!update->seal)
@@ -37,8 +47,33 @@ static void hand_on(struct attachment *a, const Pb__PolicyUpdate *update)
     message.body_case = PB__BROKER_MESSAGE__BODY_POLICY;
     message.policy = (Pb__PolicyUpdate *)(uintptr_t)update;
     struct rl_error err;
-    if (attachment_send(a, &message, &err) != RL_OK)
+    if (attachment_send(a, &message, &err) == RL_OK)
+        a->sent_version = version_of(update->seal);
+    else
         rl_timer_arm(a->timer, RETRY_MS);
+}
+
+/* The version that auth's statement of the minute names; an agent that is behind it decides
+ * nothing.
+ */
+static uint64_t version_of_statement(const struct broker *broker)
+{
+    const Pb__SignedStatement *signed_statement = rl_control_state(broker->control)->statement;
+    Pb__Statement *statement = signed_statement
+                                   ? pb__statement__unpack(NULL, signed_statement->statement.len,
+                                                           signed_statement->statement.data)
+                                   : NULL;
+    uint64_t version = statement ? statement->policy_version : 0;
+    if (statement)
+        pb__statement__free_unpacked(statement, NULL);
+    return version;
+}
+
+bool policies_is_due(const struct policies *p, const struct attachment *a)
+{
+    uint64_t has = a->sent_version > a->held_version ? a->sent_version : a->held_version;
+    return a->waits_for_policy || a->asking || rl_timer_is_armed(a->timer) ||
+           has < version_of_statement(p->broker);
 }
 
 static void pump(struct policies *p);
@@ -61,6 +96,7 @@ static void on_policy(void *context, rl_code code, const char *message,
             a->wants_policy = false;
             rl_timer_arm(a->timer, RETRY_MS / 5);
         }
+        join_tell(a);
     }
     attachment_asked(a);
     pump(p);

@@ -242,6 +242,17 @@ static rl_code h2_listen(struct rl_rpc_server *base, const struct rl_rpc_listen 
     return RL_OK;
 }
 
+void rl_rpc_server_trust_proxies(struct rl_rpc_server *base, struct rl_trust *trust)
+{
+    struct rl_h2_server *server = h2_server(base);
+    for (struct rl_h2_listener *l = server->listeners; l; l = l->next) {
+        if (!l->proxied_by)
+            continue;
+        rl_trust_unref(&l->proxied_by);
+        l->proxied_by = rl_trust_ref(trust);
+    }
+}
+
 /* An arrival or a handshake may still need its listener. */
 static void stop_listening(struct rl_h2_server *server)
 {

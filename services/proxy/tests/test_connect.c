@@ -232,6 +232,40 @@ START_TEST(auth_away_is_said_so)
 }
 END_TEST
 
+START_TEST(what_auth_said_last_helps_the_same_user_while_it_is_away)
+{
+    struct user u;
+    user_go(&u, "node-a");
+    ck_assert_int_eq(u.code, RL_OK);
+    user_free(&u);
+    c->is_away = true;
+    user_go(&u, "node-a");
+    ck_assert_int_eq(u.code, RL_OK);
+    check_echo(&u, &c->broker);
+    user_free(&u);
+    rl_rpc_server_free(&c->auth); /* and when it does not even answer */
+    TURN_UNTIL(c, !rl_control_is_up(c->control));
+    user_go(&u, "node-a");
+    ck_assert_int_eq(u.code, RL_OK);
+    user_free(&u);
+    user_go(&u, "node-b");
+    ck_assert_int_eq(u.code, RL_E_UNAVAILABLE);
+    user_free(&u);
+}
+END_TEST
+
+START_TEST(a_node_that_is_nowhere_is_said_to_be_out_of_reach_without_our_addresses)
+{
+    c->broker.has_node = false;
+    rl_rpc_server_free(&c->other.server);
+    struct user u;
+    user_go(&u, "node-a");
+    ck_assert_int_eq(u.code, RL_E_UNAVAILABLE);
+    ck_assert_str_eq(u.message, "node node-a can not be reached now; try again in a moment");
+    user_free(&u);
+}
+END_TEST
+
 START_TEST(requests_for_what_is_not_served_are_refused)
 {
     static const struct {
@@ -417,6 +451,8 @@ int main(void)
     tcase_add_test(tests, what_is_not_there_is_said_in_words);
     tcase_add_test(tests, a_node_whose_row_says_offline_is_found_if_a_broker_has_it);
     tcase_add_test(tests, auth_away_is_said_so);
+    tcase_add_test(tests, what_auth_said_last_helps_the_same_user_while_it_is_away);
+    tcase_add_test(tests, a_node_that_is_nowhere_is_said_to_be_out_of_reach_without_our_addresses);
     tcase_add_loop_test(tests, requests_for_what_is_not_served_are_refused, 0, 4);
     tcase_add_loop_test(tests, a_request_that_is_too_long_or_no_request_is_refused, 0, 2);
     tcase_add_loop_test(tests, only_a_users_own_whole_certificate_connects, 0, 2);

@@ -19,7 +19,7 @@ struct test_agent {
     struct rl_rpc_call *attach;
     enum lie lie;
     bool is_mute, refuses; /* what it does with an open; else it comes for it */
-    int challenged, welcomed, policies, statements, opens, drains, closed;
+    int challenged, welcomed, policies, policies_at_open, statements, opens, drains, closed;
     uint64_t epoch;
     uint32_t come_back_ms;
     rl_code code;
@@ -107,6 +107,7 @@ static inline void agent_carry(struct test_agent *a, const uint8_t stream_id[16]
 static inline void agent_on_open(struct test_agent *a, const Pb__Open *open)
 {
     a->opens++;
+    a->policies_at_open = a->policies;
     ck_assert_uint_eq(open->stream_id.len, 16);
     ck_assert_ptr_nonnull(open->ticket);
     memcpy(a->stream_id, open->stream_id.data, 16);

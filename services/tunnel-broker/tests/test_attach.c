@@ -138,11 +138,30 @@ START_TEST(policy_goes_out_again_when_the_revision_moves)
     TURN_UNTIL(c, a.policies == 1);
     struct test_dial d;
     dial(&d, c, UUID_A); /* with a live connection: at once */
-    TURN_UNTIL(c, d.opened && a.policies == 2);
+    TURN_UNTIL(c, d.opened);
+    ck_assert_int_eq(a.policies, 1);
     Pb__ControlUpdate update = PB__CONTROL_UPDATE__INIT;
     update.revision = 2;
     auth_say(c, &update);
-    TURN_UNTIL(c, a.policies == 3);
+    TURN_UNTIL(c, a.policies == 2);
+    dial_fini(&d);
+}
+END_TEST
+
+START_TEST(an_agent_that_is_behind_gets_its_policy_before_it_is_asked_to_come)
+{
+    agent_attach(&a);
+    TURN_UNTIL(c, a.policies == 1);
+    Pb__ControlUpdate update = PB__CONTROL_UPDATE__INIT;
+    update.revision = 2;
+    auth_say(c, &update);
+    TURN_UNTIL(c, rl_control_state(c->control)->revision == 2);
+    ck_assert_int_eq(a.policies, 1); /* idle: its turn comes within half a minute */
+    struct test_dial d;
+    dial(&d, c, UUID_A);
+    TURN_UNTIL(c, d.opened);
+    ck_assert_int_eq(a.policies, 2);
+    ck_assert_int_eq(a.policies_at_open, 2);
     dial_fini(&d);
 }
 END_TEST
@@ -225,6 +244,7 @@ int main(void)
     tcase_add_test(tests, whoever_is_no_agent_may_not_attach);
     tcase_add_test(tests, the_flood_after_a_restart_is_told_when_to_come_back);
     tcase_add_test(tests, policy_goes_out_again_when_the_revision_moves);
+    tcase_add_test(tests, an_agent_that_is_behind_gets_its_policy_before_it_is_asked_to_come);
     tcase_add_test(tests, statements_go_to_agents_with_live_connections_and_with_each_open);
     tcase_add_test(tests, after_auth_was_away_it_is_told_everything_and_nobody_was_cut_off);
     tcase_add_test(tests, a_broker_that_goes_says_so_and_waits_for_connections);
