@@ -166,6 +166,8 @@ rl_code rl_attach_record(struct rl_auth *auth, const struct rl_attachment *a, st
     if (rc == RL_OK)
         rc = rl_store_transaction(auth->store, record, &r, err);
     if (rc == RL_OK)
+        rl_metric_add(auth->metrics.attachments, 1);
+    if (rc == RL_OK)
         tell(auth, "instance.attach", a->agent_id, r.instance->name, a->holder_id, a->peer_address,
              "");
     rl_instance_free(&r.instance);

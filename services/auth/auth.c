@@ -22,7 +22,7 @@ rl_code rl_auth_open(const struct rl_auth_settings *settings, struct rl_auth **o
         .conninfo = settings->database,
         .schema = RL_AUTH_SCHEMA,
         .application = "remoteler-auth",
-        .connections = workers + 2, /* the hub and a readiness probe never wait for handlers */
+        .connections = workers + RL_AUTH_CONTROL_WORKERS + RL_AUTH_PASSWORD_WORKERS,
         .statement_ms = STATEMENT_MS,
     };
     rl_code rc = rl_store_open(&options, &auth->store, err);
@@ -121,4 +121,35 @@ void rl_answer(struct rl_rpc_call *call, const ProtobufCMessage *request, void *
         rl_rpc_fail(call, &err);
     }
     protobuf_c_message_free_unpacked(reply, NULL);
+}
+
+/* ---- on the password workers ---- */
+
+struct slow_answer {
+    struct rl_rpc_call *call;
+    const ProtobufCMessage *request; /* lives until the call is answered */
+    void *auth;
+    const ProtobufCMessageDescriptor *reply;
+    rl_answer_fn fn;
+};
+
+static void run_slow_answer(void *context)
+{
+    struct slow_answer *a = context;
+    rl_answer(a->call, a->request, a->auth, a->reply, a->fn);
+    free(a);
+}
+
+void rl_answer_slowly(struct rl_rpc_call *call, const ProtobufCMessage *request, void *context,
+                      const ProtobufCMessageDescriptor *reply, rl_answer_fn fn)
+{
+    struct rl_auth *auth = context;
+    struct slow_answer *a = rl_alloc(sizeof *a);
+    *a = (struct slow_answer){call, request, auth, reply, fn};
+    if (rl_workers_submit(auth->password_workers, run_slow_answer, a, NULL) == RL_OK)
+        return;
+    struct rl_error err;
+    free(a);
+    rl_fail(&err, RL_E_EXHAUSTED, "too many log in at this moment; try again");
+    rl_rpc_fail(call, &err);
 }

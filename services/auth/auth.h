@@ -6,6 +6,7 @@
 
 #include "event/event.h"
 #include "message.h"
+#include "metrics.h"
 #include "names/names.h"
 #include "rpc/rpc.h"
 #include "settings.h"
@@ -14,6 +15,10 @@
 /** A service heartbeats every 3 s; it is taken for dead after this. */
 #define RL_AUTH_LEASE_S 10
 #define RL_AUTH_HEARTBEAT_MS 3000
+#define RL_AUTH_CONTROL_WORKERS 4
+#define RL_AUTH_PASSWORD_WORKERS 2
+/** Logins that wait for a password worker; more are refused at once. */
+#define RL_AUTH_PASSWORD_QUEUE_MAX 128
 
 struct rl_auth_events;
 struct rl_auth_hub;
@@ -25,9 +30,12 @@ struct rl_auth {
     struct rl_store *store;
     struct rl_wrap_key *wrap;
     struct rl_snapshots *snapshots;
-    struct rl_workers *workers;    /* NULL in tests */
+    /* Threads by what they must not wait for: a flood of logins hashes passwords on its own ones,
+     * and the leases of brokers are renewed whatever users ask. NULL in tests and bootstrap. */
+    struct rl_workers *workers, *control_workers, *password_workers;
     struct rl_auth_events *events; /* NULL: nobody is told (bootstrap) */
     struct rl_auth_hub *hub;       /* NULL in bootstrap */
+    struct rl_auth_metrics metrics;
 };
 
 /** Opens the store; connects to nothing yet. Owns: by rl_auth_close(). */
@@ -49,8 +57,12 @@ typedef rl_code (*rl_answer_fn)(struct rl_auth *auth, const struct rl_rpc_peer *
 void rl_answer(struct rl_rpc_call *call, const ProtobufCMessage *request, void *auth,
                const ProtobufCMessageDescriptor *reply, rl_answer_fn fn);
 
+/** The same on the password workers. */
+void rl_answer_slowly(struct rl_rpc_call *call, const ProtobufCMessage *request, void *auth,
+                      const ProtobufCMessageDescriptor *reply, rl_answer_fn fn);
+
 /** An rl_rpc_unary_fn by the name of NAME that answers with FN, of the types' own. */
-#define RL_ANSWER(NAME, FN, REQUEST, REPLY, reply_descriptor)                                      \
+#define RL_ANSWER_BY(ANSWER, NAME, FN, REQUEST, REPLY, reply_descriptor)                           \
     static rl_code NAME##_typed(struct rl_auth *auth, const struct rl_rpc_peer *peer,              \
                                 const ProtobufCMessage *request, ProtobufCMessage *reply,          \
                                 struct rl_error *err)                                              \
@@ -59,7 +71,11 @@ void rl_answer(struct rl_rpc_call *call, const ProtobufCMessage *request, void *
     }                                                                                              \
     static void NAME(struct rl_rpc_call *call, const ProtobufCMessage *request, void *context)     \
     {                                                                                              \
-        rl_answer(call, request, context, &reply_descriptor, NAME##_typed);                        \
+        ANSWER(call, request, context, &reply_descriptor, NAME##_typed);                           \
     }
+#define RL_ANSWER(NAME, FN, REQUEST, REPLY, reply_descriptor)                                      \
+    RL_ANSWER_BY(rl_answer, NAME, FN, REQUEST, REPLY, reply_descriptor)
+#define RL_ANSWER_SLOWLY(NAME, FN, REQUEST, REPLY, reply_descriptor)                               \
+    RL_ANSWER_BY(rl_answer_slowly, NAME, FN, REQUEST, REPLY, reply_descriptor)
 
 #endif

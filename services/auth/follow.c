@@ -7,6 +7,7 @@
 #include "clock/clock.h"
 #include "control.h"
 #include "hub.h"
+#include "join.h"
 #include "log/log.h"
 
 #include <stdlib.h>
@@ -19,7 +20,7 @@ struct follower {
     struct rl_follow *follow;
     struct rl_rpc_call *call; /* NULL: gone */
     char agent_id[RL_UUID_TEXT_BYTES];
-    char *peer_address;
+    char *peer_address, *node_name;
     uint64_t epoch;
     uint8_t nonce[NONCE_BYTES];
     bool is_attached;
@@ -51,9 +52,10 @@ static void forget(struct follower *f)
     *f->link = f->next;
     if (f->next)
         f->next->link = f->link;
-    f->follow->count--;
+    rl_metric_set(f->follow->auth->metrics.followers, (int64_t)--f->follow->count);
     pb__policy_for_request__free_unpacked(f->held, NULL);
     free(f->peer_address);
+    free(f->node_name);
     free(f);
 }
 
@@ -121,7 +123,7 @@ static void job_submit(struct job *job)
     struct follower *f = job->follower;
     struct rl_error err;
     f->jobs++;
-    if (rl_workers_submit(f->follow->auth->workers, job_run, job, &err) == RL_OK)
+    if (rl_workers_submit(f->follow->auth->control_workers, job_run, job, &err) == RL_OK)
         return;
     f->jobs--;
     end_call(f, &err); /* it comes back when there is room */
@@ -226,12 +228,33 @@ static void take_held(struct follower *f, const Pb__PolicyHeld *held)
         start_policy(f); /* what was sent did not fit: the whole */
 }
 
-void rl_follow_revision(struct rl_follow *follow, uint64_t revision)
+void rl_follow_revision(struct rl_follow *follow, const struct rl_snapshot *snapshot)
 {
+    struct rl_error err;
     for (struct follower *f = follow->followers, *next; f; f = next) {
         next = f->next;
-        if (f->held->held_version != revision)
+        if (rl_instance_check_locks(snapshot, f->agent_id, f->node_name, rl_clock_wall_ns(),
+                                    &err) != RL_OK)
+            end_call(f, &err);
+        else if (f->held->held_version != snapshot->revision)
             start_policy(f);
+    }
+}
+
+void rl_follow_drain(struct rl_follow *follow)
+{
+    char reason[] = "auth is going away";
+    Pb__Drain drain = PB__DRAIN__INIT;
+    drain.reason = reason;
+    Pb__BrokerMessage message = PB__BROKER_MESSAGE__INIT;
+    message.body_case = PB__BROKER_MESSAGE__BODY_DRAIN;
+    message.drain = &drain;
+    for (struct follower *f = follow->followers, *next; f; f = next) {
+        next = f->next;
+        if (!f->call)
+            continue;
+        send_message(f, &message);
+        rl_rpc_end(f->call, RL_E_UNAVAILABLE, reason);
     }
 }
 
@@ -376,6 +399,7 @@ void rl_follow_opened(struct rl_follow *follow, struct rl_rpc_call *call)
     f->call = call;
     strncpy(f->agent_id, peer->identity->name, sizeof f->agent_id - 1);
     f->peer_address = rl_strdup(peer->address ? peer->address : "");
+    f->node_name = rl_strdup(peer->identity->claims->node_name);
     f->held = rl_message_create(&pb__policy_for_request__descriptor);
     rl_message_text(&f->held->agent_id, f->agent_id);
     f->next = follow->followers;
@@ -383,7 +407,7 @@ void rl_follow_opened(struct rl_follow *follow, struct rl_rpc_call *call)
     if (f->next)
         f->next->link = &f->next;
     follow->followers = f;
-    follow->count++;
+    rl_metric_set(follow->auth->metrics.followers, (int64_t)++follow->count);
     rl_rpc_set_data(call, f);
     job_submit(job_create(f, work_offer, finish_offer));
 }

@@ -12,9 +12,11 @@ struct rl_follow;
 /** Borrows auth and the loop. The followers are gone before it is freed. */
 struct rl_follow *rl_follow_create(struct rl_auth *auth, struct rl_loop *loop);
 void rl_follow_free(struct rl_follow **follow);
-/** The policy changed: each follower is sent what it lacks. */
-void rl_follow_revision(struct rl_follow *follow, uint64_t revision);
+/** The policy changed: each follower is sent what it lacks; one that is locked is let go. */
+void rl_follow_revision(struct rl_follow *follow, const struct rl_snapshot *snapshot);
 void rl_follow_statement(struct rl_follow *follow, const Pb__SignedStatement *statement);
+/** Sends every follower away: it comes back to another replica. */
+void rl_follow_drain(struct rl_follow *follow);
 
 /** Fleet.Follow, for a handler whose context is the rl_follow's fleet (server.c). */
 void rl_follow_opened(struct rl_follow *follow, struct rl_rpc_call *call);

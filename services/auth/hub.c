@@ -248,7 +248,7 @@ static void start_reading(struct rl_auth_hub *hub)
     r->heartbeat = is_due(&hub->heartbeat_ms, now_ms, RL_AUTH_HEARTBEAT_MS - RL_HUB_POLL_MS / 2);
     r->prune = is_due(&hub->prune_ms, now_ms, PRUNE_MS);
     hub->is_hinted = false;
-    if (rl_workers_submit(hub->config.auth->workers, read_view, r, NULL) == RL_OK)
+    if (rl_workers_submit(hub->config.auth->control_workers, read_view, r, NULL) == RL_OK)
         hub->is_reading = true;
     else
         free(r); /* every worker is busy: in a second again */
@@ -271,6 +271,7 @@ static void take_view(struct rl_auth_hub *hub, struct rl_view *view)
     uint64_t before = hub->view ? hub->view->snapshot->revision : 0;
     rl_view_free(&hub->view);
     hub->view = view;
+    rl_metric_set(hub->config.auth->metrics.policy_revision, (int64_t)view->snapshot->revision);
     tell_view(hub);
     sign_statement(hub);
     if (hub->config.audit_known)
@@ -344,6 +345,14 @@ void rl_hub_stop(struct rl_auth_hub *hub)
     rl_listener_stop(&hub->listener);
 }
 
+void rl_hub_drain(struct rl_auth_hub *hub)
+{
+    for (struct watcher *w = hub->watchers, *next; w; w = next) {
+        next = w->next;
+        rl_rpc_end(w->call, RL_E_UNAVAILABLE, "auth is going away");
+    }
+}
+
 void rl_hub_free(struct rl_auth_hub **hub)
 {
     struct rl_auth_hub *h = *hub;
@@ -396,7 +405,7 @@ static void on_watch(struct rl_rpc_call *call, const ProtobufCMessage *message, 
     if (w->next)
         w->next->link = &w->next;
     hub->watchers = w;
-    hub->watcher_count++;
+    rl_metric_set(auth->metrics.watchers, (int64_t)++hub->watcher_count);
     rl_rpc_set_data(call, w);
     send_everything(hub, w);
 }
@@ -419,7 +428,7 @@ static void on_watch_closed(struct rl_rpc_call *call, rl_code code, const char *
     *w->link = w->next;
     if (w->next)
         w->next->link = w->link;
-    auth->hub->watcher_count--;
+    rl_metric_set(auth->metrics.watchers, (int64_t)--auth->hub->watcher_count);
     free(w);
 }
 

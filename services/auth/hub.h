@@ -33,6 +33,8 @@ rl_code rl_hub_create(const struct rl_hub_config *config, struct rl_auth_hub **o
                       struct rl_error *err);
 /** No more jobs are given to workers. Before they are freed. */
 void rl_hub_stop(struct rl_auth_hub *hub);
+/** Ends every watch: they come back to another replica. On the loop's thread. */
+void rl_hub_drain(struct rl_auth_hub *hub);
 void rl_hub_free(struct rl_auth_hub **hub);
 
 /** Control.Watch: the handler's context is the rl_auth. */

@@ -306,7 +306,9 @@ static rl_code record(struct rl_db *db, void *context, struct rl_error *err)
 
 static void tell(struct joining *j, rl_code rc, const struct rl_error *err)
 {
+    const struct rl_auth_metrics *m = &j->auth->metrics;
     const char *outcome = rc == RL_OK ? "success" : "denied";
+    rl_metric_add(rc == RL_OK ? m->joins_granted : m->joins_refused, 1);
     if (j->token) {
         Pb__Event *used = rl_auth_event(j->auth, "token.use", outcome, j->peer);
         rl_auth_event_resource(used, "token", j->token->metadata->name, "");

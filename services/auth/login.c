@@ -71,6 +71,7 @@ static void tell(struct rl_auth *auth, const struct rl_rpc_peer *peer,
                  const Pb__LoginRequest *request, rl_code rc, const char *reason,
                  const struct rl_error *err)
 {
+    rl_metric_add(rc == RL_OK ? auth->metrics.logins_granted : auth->metrics.logins_refused, 1);
     const char *outcome = rc == RL_OK ? "success" : reason ? "failure" : "denied";
     Pb__Event *event = rl_auth_event(auth, "user.login", outcome, peer);
     rl_event_set(&event->user, request->user);

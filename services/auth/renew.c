@@ -137,6 +137,7 @@ static void tell_cloned(struct renewing *r, const struct rl_rpc_peer *peer)
 
 static void tell_renewed(struct renewing *r, const struct rl_rpc_peer *peer)
 {
+    rl_metric_add(r->auth->metrics.renewals, 1);
     Pb__Event *event = rl_auth_event(r->auth, "cert.issue", "success", peer);
     rl_auth_event_resource(event,
                            strcmp(r->instance->kind, "agent") == 0 ? "node" : r->instance->kind,

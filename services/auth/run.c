@@ -76,7 +76,7 @@ static void on_revision(void *context, const struct rl_snapshot *snapshot)
 {
     struct running *r = context;
     rl_log_debug("policy changed", RL_NUMBER("revision", snapshot->revision));
-    rl_follow_revision(r->follow, snapshot->revision);
+    rl_follow_revision(r->follow, snapshot);
 }
 
 static void on_statement(void *context, const Pb__SignedStatement *statement)
@@ -134,6 +134,20 @@ static rl_code start_serving(struct running *r, struct rl_error *err)
     return rl_hub_create(&hub, &r->auth->hub, err);
 }
 
+static rl_code start_workers(struct running *r, struct rl_error *err)
+{
+    struct rl_auth *auth = r->auth;
+    rl_code rc =
+        rl_workers_create((size_t)r->settings.workers, WORK_QUEUE_MAX, &auth->workers, err);
+    if (rc == RL_OK)
+        rc =
+            rl_workers_create(RL_AUTH_CONTROL_WORKERS, WORK_QUEUE_MAX, &auth->control_workers, err);
+    if (rc == RL_OK)
+        rc = rl_workers_create(RL_AUTH_PASSWORD_WORKERS, RL_AUTH_PASSWORD_QUEUE_MAX,
+                               &auth->password_workers, err);
+    return rc;
+}
+
 static rl_code start(struct running *r, const sigset_t *signals, struct rl_error *err)
 {
     rl_code rc = rl_health_start(r->settings.health_listen, &r->health, err);
@@ -144,9 +158,10 @@ static rl_code start(struct running *r, const sigset_t *signals, struct rl_error
     if (rc == RL_OK)
         rc = wait_for_database(r, signals, err);
     if (rc == RL_OK)
-        rc = rl_workers_create((size_t)r->settings.workers, WORK_QUEUE_MAX, &r->auth->workers, err);
+        rc = start_workers(r, err);
     if (rc != RL_OK)
         return rc;
+    rl_auth_metrics_init(&r->auth->metrics, r->health);
     r->auth->events = rl_auth_events_create(r->loop);
     r->follow = rl_follow_create(r->auth, r->loop);
     return start_serving(r, err);
@@ -169,6 +184,8 @@ static void on_signal(void *context, int signal)
     }
     r->is_ending = true;
     rl_log_info("ending", RL_NUMBER("signal", signal));
+    rl_hub_drain(r->auth->hub);
+    rl_follow_drain(r->follow);
     rl_auth_server_drain(r->server, DRAIN_MS, on_drained, r);
 }
 
@@ -178,16 +195,24 @@ static rl_code end_lease(struct rl_db *db, void *context, struct rl_error *err)
     return rl_leases_end(db, auth->id, err);
 }
 
+static void stop_workers(struct running *r)
+{
+    struct rl_workers **const pools[] = {&r->auth->workers, &r->auth->password_workers,
+                                         &r->auth->control_workers};
+    for (size_t i = 0; i < RL_COUNT(pools); i++)
+        if (*pools[i])
+            rl_workers_free(pools[i]);
+    rl_loop_turn(r->loop, 0); /* what they have posted */
+}
+
 static void stop(struct running *r)
 {
     struct rl_auth *auth = r->auth;
     if (auth && auth->hub)
         rl_hub_stop(auth->hub);
     rl_auth_server_free(&r->server);
-    if (auth && auth->workers) {
-        rl_workers_free(&auth->workers);
-        rl_loop_turn(r->loop, 0); /* what they have posted */
-    }
+    if (auth)
+        stop_workers(r);
     if (auth && auth->hub)
         rl_store_transaction(auth->store, end_lease, auth, NULL);
     rl_follow_free(&r->follow);

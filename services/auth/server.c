@@ -37,11 +37,12 @@ struct rl_auth_server {
 RL_ANSWER(ping, rl_auth_ping, Pb__PingRequest, Pb__PingResponse, pb__ping_response__descriptor)
 RL_ANSWER(tell_time, rl_auth_time, Pb__TimeRequest, Pb__TimeResponse, pb__time_response__descriptor)
 RL_ANSWER(join, rl_auth_join, Pb__JoinRequest, Pb__JoinResponse, pb__join_response__descriptor)
-RL_ANSWER(login, rl_auth_login, Pb__LoginRequest, Pb__LoginResponse, pb__login_response__descriptor)
+RL_ANSWER_SLOWLY(login, rl_auth_login, Pb__LoginRequest, Pb__LoginResponse,
+                 pb__login_response__descriptor)
 RL_ANSWER(invitation, rl_auth_invitation, Pb__InvitationRequest, Pb__InvitationResponse,
           pb__invitation_response__descriptor)
-RL_ANSWER(signup, rl_auth_signup, Pb__SignupRequest, Pb__SignupResponse,
-          pb__signup_response__descriptor)
+RL_ANSWER_SLOWLY(signup, rl_auth_signup, Pb__SignupRequest, Pb__SignupResponse,
+                 pb__signup_response__descriptor)
 
 static const struct rl_rpc_handler auth_handlers[] = {
     {.method = "Ping", .unary = ping},
@@ -54,8 +55,8 @@ static const struct rl_rpc_handler auth_handlers[] = {
 
 RL_ANSWER(logout, rl_session_logout, Pb__LogoutRequest, Pb__LogoutResponse,
           pb__logout_response__descriptor)
-RL_ANSWER(change_password, rl_session_change_password, Pb__ChangePasswordRequest,
-          Pb__ChangePasswordResponse, pb__change_password_response__descriptor)
+RL_ANSWER_SLOWLY(change_password, rl_session_change_password, Pb__ChangePasswordRequest,
+                 Pb__ChangePasswordResponse, pb__change_password_response__descriptor)
 RL_ANSWER(list_nodes, rl_session_list_nodes, Pb__ListNodesRequest, Pb__ListNodesResponse,
           pb__list_nodes_response__descriptor)
 RL_ANSWER(list_clusters, rl_session_list_clusters, Pb__ListClustersRequest,
@@ -242,7 +243,7 @@ static rl_code listen_grpc(struct rl_auth_server *server, struct rl_error *err)
     const struct rl_auth_server_config *c = &server->config;
     const struct rl_rpc_server_config rpc = {
         .loop = c->loop,
-        .workers = c->auth->workers,
+        .workers = c->auth->control_workers,
         .authorize = authorize,
         .authorize_context = c->auth,
     };

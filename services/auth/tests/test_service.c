@@ -228,9 +228,9 @@ static bool is_whole(const struct watching *w)
         took_ms = rl_clock_boot_ms() - begin_ms_;                                                  \
     } while (0)
 
-static void put_lock(struct line *admin)
+static void put_lock(struct line *admin, const char *target_kind, const char *target_name)
 {
-    char kind[] = "user", name[] = "alice", message[] = "lost";
+    char *kind = rl_strdup(target_kind), *name = rl_strdup(target_name), message[] = "lost";
     Pb__LockSpec spec = PB__LOCK_SPEC__INIT;
     Pb__Lock lock = PB__LOCK__INIT;
     Pb__Resource resource = PB__RESOURCE__INIT;
@@ -246,6 +246,8 @@ static void put_lock(struct line *admin)
     ok(ask(admin, &pb__admin__descriptor, "PutResource", &put.base, &reply));
     ck_assert(((Pb__PutResourceResponse *)reply)->created);
     protobuf_c_message_free_unpacked(reply, NULL);
+    free(kind);
+    free(name);
 }
 
 START_TEST(a_proxy_watches_and_hears_of_a_lock_at_once)
@@ -265,7 +267,7 @@ START_TEST(a_proxy_watches_and_hears_of_a_lock_at_once)
     TURN_UNTIL(is_whole(&w));
     ck_assert_uint_eq(w.locks, 0);
     line_open(&admin, admin_identity(), NULL);
-    put_lock(&admin);
+    put_lock(&admin, "user", "alice");
     TURN_UNTIL(w.locks == 1);
     ck_assert_uint_lt(took_ms, 2000); /* 1 s on a machine that is not busy */
     ck_assert(!w.is_closed);
@@ -407,7 +409,7 @@ static bool status_is(struct line *admin, const char *want)
     return is;
 }
 
-START_TEST(a_direct_node_follows_and_is_sent_its_policy)
+START_TEST(a_direct_node_follows_is_sent_its_policy_and_is_let_go_when_locked)
 {
     static const struct rl_rpc_stream_ops ops = {.message = on_broker_message,
                                                  .closed = on_follow_closed};
@@ -421,17 +423,16 @@ START_TEST(a_direct_node_follows_and_is_sent_its_policy)
     struct following f = {.node = &node};
     line_open(&line, identity_of(joined.tls_chain, joined.n_tls_chain, node.tls_key), NULL);
     line_open(&admin, admin_identity(), NULL);
-    struct rl_rpc_call *call =
-        rl_rpc_stream(line.channel, &pb__fleet__descriptor, "Follow", 0, &ops, &f);
+    rl_rpc_stream(line.channel, &pb__fleet__descriptor, "Follow", 0, &ops, &f);
     TURN_UNTIL(f.is_welcome && f.policy_version && f.has_statement);
     ck_assert_uint_gt(f.epoch, 0);
     ck_assert(status_is(&admin, "direct online 127.0.0.1:3022"));
     uint64_t before = f.policy_version;
-    put_lock(&admin);
+    put_lock(&admin, "user", "alice");
     TURN_UNTIL(f.policy_version > before);
     ck_assert_uint_eq(f.locks, 1);
     ck_assert_uint_lt(took_ms, 2000);
-    rl_rpc_cancel(call);
+    put_lock(&admin, "node", "node-a");
     TURN_UNTIL(f.is_closed);
     TURN_UNTIL(status_is(&admin, "direct offline 127.0.0.1:3022"));
     line_close(&line);
@@ -453,7 +454,7 @@ START_TEST(without_its_database_it_is_not_ready_and_comes_back)
     TURN_UNTIL(process_http_status(service.health_port, "/readyz") == 200);
     struct line admin;
     line_open(&admin, admin_identity(), NULL);
-    put_lock(&admin);
+    put_lock(&admin, "user", "alice");
     line_close(&admin);
 }
 END_TEST
@@ -493,7 +494,7 @@ int main(void)
     tcase_add_test(t, a_stranger_with_the_pin_may_ping_and_no_more);
     tcase_add_test(t, a_proxy_watches_and_hears_of_a_lock_at_once);
     tcase_add_test(t, a_brokers_heartbeat_is_told_and_another_service_may_not_send_it);
-    tcase_add_test(t, a_direct_node_follows_and_is_sent_its_policy);
+    tcase_add_test(t, a_direct_node_follows_is_sent_its_policy_and_is_let_go_when_locked);
     tcase_add_test(t, without_its_database_it_is_not_ready_and_comes_back);
     tcase_add_test(t, it_waits_for_a_database_that_is_away_at_the_start);
     tcase_add_test(t, a_signal_ends_it_while_it_waits);
