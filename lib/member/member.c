@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #define TOKEN_BYTES_MAX 4096
 #define JOIN_TIMEOUT_MS 10000
@@ -164,6 +165,17 @@ static rl_code set_up_log(const struct rl_member_config *config, struct rl_error
     return rc;
 }
 
+/* As many descriptors as the system lets us have: a connection that is passed through needs two. */
+static void raise_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) == 0)
+        rl_log_debug("descriptors", RL_NUMBER("max", limit.rlim_cur));
+}
+
 rl_code rl_member_create(const struct rl_member_config *config, struct rl_member **out,
                          struct rl_error *err)
 {
@@ -172,6 +184,7 @@ rl_code rl_member_create(const struct rl_member_config *config, struct rl_member
     struct rl_member *member = rl_alloc(sizeof *member);
     member->config = *config;
     rl_code rc = set_up_log(config, err);
+    raise_descriptors();
     if (rc == RL_OK)
         rc = rl_loop_on_signals(config->loop, signals, RL_COUNT(signals), on_signal, member, err);
     if (rc == RL_OK)

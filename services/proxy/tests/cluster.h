@@ -66,6 +66,7 @@ struct cluster {
     struct proxy *proxy;
     struct fake_far broker, other, node;
     bool is_drained;
+    struct rl_text_list balancers;
     /* what auth answers */
     const char *mode;
     bool is_online, knows_holder, is_away;
@@ -424,6 +425,7 @@ static inline void cluster_make_proxy(struct cluster *c)
                                   .id = UUID_B,
                                   .public_address = "example.com:443",
                                   .auth_proxied_address = c->proxied_address,
+                                  .balancers = &c->balancers,
                                   .connections_max = 20,
                                   .half_open_max = 10,
                                   .stream_window_bytes = 262144,

@@ -26,6 +26,11 @@ static void tear_down(void)
     cluster_free(c);
 }
 
+/* What a load balancer sends first: PROXY v2 for 1.2.3.4:80. */
+static const uint8_t balanced[] = {0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49,
+                                   0x54, 0x0a, 0x21, 0x11, 0x00, 0x0c, 1,    2,    3,    4,
+                                   5,    6,    7,    8,    0,    80,   1,    187};
+
 static void user_connect(struct user *u, struct rl_tls_identity *identity)
 {
     *u = (struct user){.identity = identity};
@@ -39,6 +44,8 @@ static void user_connect(struct user *u, struct rl_tls_identity *identity)
     socklen_t n = sizeof own;
     getsockname(fd, (struct sockaddr *)&own, &n);
     snprintf(u->local, sizeof u->local, "127.0.0.1:%u", ntohs(own.sin_port));
+    if (c->balancers.count)
+        ck_assert_int_eq(write(fd, balanced, sizeof balanced), (ssize_t)sizeof balanced);
     fcntl(fd, F_SETFL, O_NONBLOCK);
     ck_assert_int_eq(rl_tls_connect(u->tls, fd, &u->ssl, NULL), RL_OK);
     enum rl_tls_progress progress;
@@ -163,6 +170,19 @@ START_TEST(a_user_reaches_a_tunnelled_node_and_the_ticket_says_who_comes)
     ck_assert_uint_eq(user_read(&u, &byte, 1), 0);
     TURN_UNTIL(c, c->broker.closed);
     ck_assert_int_eq(c->broker.code, RL_OK);
+    user_free(&u);
+}
+END_TEST
+
+START_TEST(behind_a_balancer_the_users_address_is_what_the_balancer_says)
+{
+    static char own[] = "127.0.0.1";
+    static char *items[] = {own};
+    c->balancers = (struct rl_text_list){items, 1};
+    struct user u;
+    user_go(&u, "node-a");
+    ck_assert_int_eq(u.code, RL_OK);
+    ck_assert_str_eq(c->broker.ticket_client, "1.2.3.4:80");
     user_free(&u);
 }
 END_TEST
@@ -446,6 +466,7 @@ int main(void)
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_set_timeout(tests, 60);
     tcase_add_test(tests, a_user_reaches_a_tunnelled_node_and_the_ticket_says_who_comes);
+    tcase_add_test(tests, behind_a_balancer_the_users_address_is_what_the_balancer_says);
     tcase_add_test(tests, every_broker_is_asked_when_auths_row_is_stale);
     tcase_add_test(tests, a_direct_node_is_dialled_itself);
     tcase_add_test(tests, what_is_not_there_is_said_in_words);

@@ -166,6 +166,29 @@ START_TEST(a_proxy_header_from_who_is_no_balancer_is_refused)
 }
 END_TEST
 
+/* The proxy reads its list at each connection: here 127.0.0.1 becomes a balancer. */
+START_TEST(a_listed_balancer_says_who_comes_and_has_to)
+{
+    static char own[] = "127.0.0.1";
+    static char *items[] = {own};
+    c->balancers = (struct rl_text_list){items, 1};
+    int fd = connect_to(c->port);
+    ck_assert_int_eq(write(fd, "\x16\x03\x01\x00\x05", 5), 5); /* TLS, and no header before it */
+    uint8_t alert[16];
+    ssize_t n = 0;
+    TURN_UNTIL(c, (n = read(fd, alert, sizeof alert)) >= 0);
+    ck_assert(n == 0 || alert[0] == 21);
+    close(fd);
+    TURN_UNTIL(c, proxy_connections(c->proxy) == 0);
+    snprintf(command, sizeof command,
+             "curl -sk -o /dev/null -w '%%{http_code}' --max-time 10 --haproxy-protocol "
+             "https://127.0.0.1:%u/ 2>&1",
+             c->port);
+    run(c, command, out, sizeof out); /* version 1: not taken */
+    ck_assert_str_eq(out, "000");
+}
+END_TEST
+
 static bool is_answered;
 static rl_code answer_code;
 
@@ -239,6 +262,7 @@ int main(void)
     tcase_add_test(tests, what_is_not_tls_is_told_so_and_closed);
     tcase_add_test(tests, half_open_connections_are_bounded);
     tcase_add_test(tests, a_proxy_header_from_who_is_no_balancer_is_refused);
+    tcase_add_test(tests, a_listed_balancer_says_who_comes_and_has_to);
     tcase_add_loop_test(tests, auth_is_reached_through_the_proxy_and_sees_the_clients_address, 0,
                         2);
     tcase_add_test(tests, a_proxy_that_stops_takes_nobody_in_and_waits_a_while);
