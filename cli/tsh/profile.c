@@ -111,7 +111,7 @@ rl_code tsh_profile_load(struct tsh_profile *profile, struct rl_error *err)
 static rl_code read_current(const char *home, char **name, struct rl_error *err)
 {
     struct rl_buf text;
-    rl_buf_init(&text, 512);
+    rl_buf_init(&text, TSH_FILE_BYTES_MAX);
     char *path = rl_sprintf("%s/current", home);
     rl_code rc = rl_file_read(path, &text, err);
     if (rc == RL_E_NOT_FOUND)

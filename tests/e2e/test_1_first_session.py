@@ -1,7 +1,7 @@
 """The main job: plain ssh to a machine behind NAT."""
 
 import os
-import time
+import socket
 
 from cluster import Failed, Skip, run
 
@@ -113,9 +113,28 @@ def test_the_agent_listens_nowhere_and_nothing_reaches_it(c):
     own = run(["ss", "-Hltnp"]).out
     assert f"pid={agent['pid']}," not in own, own
     device = c.in_device("ip", "-4", "-o", "addr", "show", "eth0").check().out.split()[3].split("/")[0]
+    router = run(["ip", "netns", "exec", c.router, "ip", "-4", "-o", "addr", "show", "uplink"])
+    uplink = router.check().out.split()[3].split("/")[0]
     for port in (22, 3022, 80):
-        tried = run(["timeout", "2", "bash", "-c", f"exec 3<>/dev/tcp/{device}/{port}"])
-        assert tried.code != 0, f"the host reached {device}:{port}"
+        # from the host, by its only wire to there: neither the router nor what is behind it answers
+        for address in (uplink, device):
+            assert not can_connect(c, address, port), f"the host reached {address}:{port}"
+        # and from the router itself, which can reach the device: nobody listens
+        beside = ["ip", "netns", "exec", c.router, "timeout", "2", "bash", "-c", f"exec 3<>/dev/tcp/{device}/{port}"]
+        assert run(beside).code != 0, f"the router reached {device}:{port}"
+
+
+def can_connect(c, address, port):
+    """Over the host's end of the wire: other routes of this machine do not count."""
+    wire = "rl" + c.netns[3:9] + "h"
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, wire.encode())
+        s.settimeout(1)
+        try:
+            s.connect((address, port))
+        except OSError:
+            return False
+        return True
 
 
 def test_the_proxy_sees_the_router_and_not_the_device(c):

@@ -3,7 +3,7 @@
 import subprocess
 import time
 
-from cluster import Failed, run
+from cluster import run
 
 WRONG = "wrong user name, password or code"
 

@@ -1,9 +1,9 @@
 """Broken links: a reset, a silent drop, a restart."""
 
-import json
+import subprocess
 import time
 
-from cluster import Failed, Skip, run, until
+from cluster import Skip, run, until
 
 
 def status_of(c, node):
@@ -24,7 +24,7 @@ def test_after_a_reset_new_sessions_work_within_two_seconds(c):
 
 
 def drop(c, on):
-    table = "table inet cut { chain forward { type filter hook forward priority -10; policy drop; } }"
+    table = "table inet cut { chain forward { type filter hook forward priority -10; policy drop; }; }"
     args = ["nft", table] if on else ["nft", "delete table inet cut"]
     run(["ip", "netns", "exec", c.router, *args]).check()
 
@@ -103,15 +103,13 @@ def test_a_port_that_is_taken_is_said_in_one_sentence(c):
 def test_a_taken_name_joins_under_its_id(c):
     token = c.tctl("tokens", "add", "--type=node", "--format=json").check().json["token"]
     data = c.dir / "agent-twin"
-    import subprocess
-
     twin = subprocess.Popen(
         ["remoteler", "start", f"--auth-server={c.env['REMOTELER_AUTH_SERVER']}", f"--token={token}",
          f"--data-dir={data}", "--nodename=node-a", "--listen=127.0.0.1:29071"],
         env=c.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )
     try:
-        until(10, "the twin to be listed", lambda: len(c.tsh("ls", "--format=json").json) == 3)
+        until(10, "the twin to be listed", lambda: len(c.tsh("ls", "--format=json").check().json) == 3)
         nodes = c.tsh("ls", "--format=json").check().json
         other = next(n for n in nodes if n["name"] is None)
         assert c.ssh("node-a", "hostname").check().out == "node-a\n"
