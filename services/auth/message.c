@@ -50,6 +50,7 @@ void rl_message_append(void *items, size_t *count, void *item)
     memcpy((char *)grown + *count * sizeof item, &item, sizeof item);
     memcpy(items, &grown, sizeof grown);
     (*count)++;
+    /* cppcheck-suppress memleak ; it lies in *items now */
 }
 
 void rl_message_append_bytes(ProtobufCBinaryData **items, size_t *count, struct rl_span bytes)
