@@ -3,7 +3,7 @@
 import subprocess
 import time
 
-from cluster import run
+from cluster import Terminal, run
 
 WRONG = "wrong user name, password or code"
 
@@ -57,6 +57,20 @@ def test_without_a_terminal_the_error_names_the_flag(c):
         env=dict(c.env, TSH_HOME=str(c.new_home("x"))), stdin=subprocess.DEVNULL, capture_output=True,
     )
     assert r.returncode in (1, 2) and b"--password-file" in r.stderr, r.stderr
+
+
+def test_on_a_terminal_password_and_code_are_asked_for(c):
+    c.make_user("jane")
+    home = c.new_home("jane")
+    t = Terminal(["tsh", "login", "--user=jane", "--no-ssh-config"], dict(c.env, TSH_HOME=str(home)))
+    t.expect("Password of jane:")
+    t.send(password(c, "jane") + "\n")
+    t.expect("One-time code:")
+    assert password(c, "jane") not in t.seen
+    t.send(c.totp("jane") + "\n")
+    t.expect("Logged in to dev as jane")
+    assert t.wait() == 0
+    assert c.ssh("node-r1", "hostname", home=home).check().out == "node-r1\n"
 
 
 def test_without_a_pin_the_pin_is_printed_to_be_compared(c):
