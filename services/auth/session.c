@@ -96,6 +96,7 @@ static void append_visible(const struct rl_caller *caller, Pb__Node *node,
     visible->node = rl_message_copy(&node->base);
     rl_message_text(&visible->node->spec->broker, "");
     rl_message_text(&visible->node->spec->peer_address, "");
+    rl_message_text(&visible->node->spec->address, "");
     rl_message_append(&reply->nodes, &reply->n_nodes, visible);
 }
 
