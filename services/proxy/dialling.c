@@ -250,12 +250,29 @@ static void found(struct user_connection *u)
     }
 }
 
+static struct place_key place_of(const struct user_connection *u)
+{
+    return (struct place_key){.user = u->identity->name,
+                              .user_cluster = u->identity->cluster,
+                              .kind = u->request->kind,
+                              .target = u->request->target};
+}
+
+/* As old as the policy of a node may be while auth is away. */
+static int64_t place_age_max_s(const struct proxy *proxy)
+{
+    const Pb__ClusterConfig *config = rl_control_state(proxy->control)->config;
+    uint64_t age_s = config && config->spec ? config->spec->policy_max_age_s : 0;
+    return age_s && age_s < INT64_MAX ? (int64_t)age_s : PLACES_AGE_S;
+}
+
 /* Auth can not be asked: what it said last to this user about this target still helps. */
 static void remember(struct user_connection *u, const char *why)
 {
     char message[RL_ERROR_MESSAGE_BYTES];
-    u->where = places_get(u->proxy->places, u->identity->name, u->request->target,
-                          proxy_now_ns(u->proxy) / NS_PER_S);
+    struct place_key key = place_of(u);
+    u->where = places_get(u->proxy->places, &key, proxy_now_ns(u->proxy) / NS_PER_S,
+                          place_age_max_s(u->proxy));
     if (u->where) {
         found(u);
         return;
@@ -269,18 +286,19 @@ static void on_resolved(void *context, rl_code code, const char *message,
 {
     struct user_connection *u = context;
     struct places *places = u->proxy->places;
+    struct place_key key = place_of(u);
     u->resolving = NULL;
     if (u->must_stop) {
         connect_answer(u, u->failure.code, u->failure.message);
     } else if (code == RL_E_UNAVAILABLE || code == RL_E_DEADLINE) {
         remember(u, message);
     } else if (code != RL_OK) {
-        places_forget(places, u->identity->name, u->request->target);
+        if (code == RL_E_DENIED || code == RL_E_NOT_FOUND)
+            places_forget(places, &key);
         connect_answer(u, code, message);
     } else {
         u->where = copy_of(reply);
-        places_put(places, u->identity->name, u->request->target, u->where,
-                   proxy_now_ns(u->proxy) / NS_PER_S);
+        places_put(places, &key, u->where, proxy_now_ns(u->proxy) / NS_PER_S);
         found(u);
     }
 }

@@ -5,12 +5,12 @@
 
 #define BUCKETS 1024
 
-/* In a bucket by its key, and in a list by its age. */
+/* In a bucket by its key, and in a list by when it was used last. */
 struct place {
     struct place *in_bucket;
     struct place *older, *newer;
-    char *key; /* user, a line feed, target: a name has no line feed */
-    int64_t time_s;
+    char *key;
+    int64_t time_s; /* when auth said so */
     size_t n;
     uint8_t *packed;
 };
@@ -34,12 +34,15 @@ static size_t bucket_of(const char *key)
     return (size_t)(hash % BUCKETS);
 }
 
-static void drop(struct places *p, struct place *place)
+static char *text_of(const struct place_key *key)
 {
-    struct place **at = &p->buckets[bucket_of(place->key)];
-    while (*at != place)
-        at = &(*at)->in_bucket;
-    *at = place->in_bucket;
+    return rl_sprintf("%s\n%s\n%s\n%s", key->user, key->user_cluster, key->kind, key->target);
+}
+
+/* ---- the list ---- */
+
+static void unlist(struct places *p, struct place *place)
+{
     if (place->older)
         place->older->newer = place->newer;
     else
@@ -48,6 +51,26 @@ static void drop(struct places *p, struct place *place)
         place->newer->older = place->older;
     else
         p->newest = place->older;
+}
+
+static void list_as_newest(struct places *p, struct place *place)
+{
+    place->newer = NULL;
+    place->older = p->newest;
+    if (place->older)
+        place->older->newer = place;
+    else
+        p->oldest = place;
+    p->newest = place;
+}
+
+static void drop(struct places *p, struct place *place)
+{
+    struct place **at = &p->buckets[bucket_of(place->key)];
+    while (*at != place)
+        at = &(*at)->in_bucket;
+    *at = place->in_bucket;
+    unlist(p, place);
     p->count--;
     free(place->key);
     free(place->packed);
@@ -64,54 +87,54 @@ void places_free(struct places **places)
     *places = NULL;
 }
 
-static struct place *find(const struct places *p, const char *key)
+/* ---- by key ---- */
+
+static struct place *find(const struct places *p, const struct place_key *key)
 {
-    struct place *place = p->buckets[bucket_of(key)];
-    while (place && strcmp(place->key, key) != 0)
+    char *text = text_of(key);
+    struct place *place = p->buckets[bucket_of(text)];
+    while (place && strcmp(place->key, text) != 0)
         place = place->in_bucket;
+    free(text);
     return place;
 }
 
-void places_forget(struct places *places, const char *user, const char *target)
+void places_forget(struct places *places, const struct place_key *key)
 {
-    char *key = rl_sprintf("%s\n%s", user, target);
     struct place *place = find(places, key);
     if (place)
         drop(places, place);
-    free(key);
 }
 
-void places_put(struct places *places, const char *user, const char *target,
+void places_put(struct places *places, const struct place_key *key,
                 const Pb__ResolveTargetResponse *where, int64_t now_s)
 {
-    places_forget(places, user, target);
+    places_forget(places, key);
     if (places->count == PLACES_MAX)
         drop(places, places->oldest);
+    Pb__ResolveTargetResponse kept = *where; /* borrows its strings */
+    kept.n_broker_ids = 0;
+    kept.is_online = true;
     struct place *place = rl_alloc(sizeof *place);
-    place->key = rl_sprintf("%s\n%s", user, target);
+    place->key = text_of(key);
     place->time_s = now_s;
-    place->n = pb__resolve_target_response__get_packed_size(where);
+    place->n = pb__resolve_target_response__get_packed_size(&kept);
     place->packed = rl_alloc(place->n);
-    pb__resolve_target_response__pack(where, place->packed);
+    pb__resolve_target_response__pack(&kept, place->packed);
     size_t bucket = bucket_of(place->key);
     place->in_bucket = places->buckets[bucket];
     places->buckets[bucket] = place;
-    place->older = places->newest;
-    if (place->older)
-        place->older->newer = place;
-    else
-        places->oldest = place;
-    places->newest = place;
+    list_as_newest(places, place);
     places->count++;
 }
 
-Pb__ResolveTargetResponse *places_get(const struct places *places, const char *user,
-                                      const char *target, int64_t now_s)
+Pb__ResolveTargetResponse *places_get(struct places *places, const struct place_key *key,
+                                      int64_t now_s, int64_t max_age_s)
 {
-    char *key = rl_sprintf("%s\n%s", user, target);
-    const struct place *place = find(places, key);
-    free(key);
-    if (!place || now_s - place->time_s > PLACES_AGE_S)
+    struct place *place = find(places, key);
+    if (!place || now_s - place->time_s > max_age_s)
         return NULL;
+    unlist(places, place);
+    list_as_newest(places, place);
     return pb__resolve_target_response__unpack(NULL, place->n, place->packed);
 }

@@ -62,9 +62,11 @@ def test_each_service_comes_back_and_sessions_with_it(c):
 
 
 def test_ssh_works_while_auth_is_away_for_those_who_are_logged_in(c):
+    assert works(c) and works(c, "node-a")
     c.dev("stop", "auth").check()
     try:
         until(10, "a session without auth", lambda: works(c))
+        until(10, "a session without auth", lambda: works(c, "node-a"))
     finally:
         c.dev("start", "auth").check()
     until(15, "auth to answer again", lambda: c.tsh("ls").code == 0)
