@@ -39,6 +39,8 @@ bool rl_queue_put(struct rl_queue *queue, struct rl_span bytes)
     if (bytes.n > queue->max - queue->n)
         return false;
     queue->n += bytes.n;
+    if (bytes.n >= RL_QUEUE_LARGE_BYTES)
+        grow(queue);
     while (bytes.n) {
         struct rl_queue_block *block = queue->last;
         if (!block || block->end == RL_QUEUE_BLOCK_BYTES)
@@ -84,6 +86,8 @@ size_t rl_queue_take(struct rl_queue *queue, uint8_t *to, size_t room)
     size_t taken = 0;
     while (taken < room && queue->n) {
         struct rl_span front = rl_queue_front(queue);
+        if (taken && (front.n >= RL_QUEUE_LARGE_BYTES || front.n > room - taken))
+            break;
         size_t n = front.n < room - taken ? front.n : room - taken;
         memcpy(to + taken, front.p, n);
         rl_queue_drop(queue, n);

@@ -7,6 +7,7 @@
 #include "bytes/buf.h"
 
 #define RL_QUEUE_BLOCK_BYTES 16384
+#define RL_QUEUE_LARGE_BYTES (RL_QUEUE_BLOCK_BYTES / 2)
 
 struct rl_queue_block;
 /** Zeroed by init; used by value, not copied. */
@@ -23,7 +24,8 @@ bool rl_queue_put(struct rl_queue *queue, struct rl_span bytes);
  * returned twice with nothing dropped in between starts at the same byte and is no shorter. */
 struct rl_span rl_queue_front(const struct rl_queue *queue);
 void rl_queue_drop(struct rl_queue *queue, size_t n); /* n <= queue->n */
-/** Moves up to `room` bytes out of it; returns how many. */
+/** Moves up to `room` bytes out of it, of one large piece or of several small ones; returns how
+ * many: 0 only when it is empty. */
 size_t rl_queue_take(struct rl_queue *queue, uint8_t *to, size_t room);
 
 #endif

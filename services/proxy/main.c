@@ -1,5 +1,5 @@
 /* remoteler-proxy: settings, membership, listener; the rest is proxy.h's. */
-#include "bytes/secret.h"
+#include "certificate.h"
 #include "log/log.h"
 #include "output/output.h"
 #include "proxy.h"
@@ -9,14 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PEM_BYTES_MAX 262144
 #define EVENTS_GRACE_MS 3000
 
 struct program {
     struct proxy_settings settings;
     struct rl_loop *loop;
     struct rl_member *member;
-    struct rl_tls_identity *web;
+    struct certificate *web;
     struct proxy *proxy;
     struct rl_rpc_channel *audit;
     struct rl_event_sender *events;
@@ -25,48 +24,21 @@ struct program {
 
 /* ---- certificates ---- */
 
-static rl_code read_file(const char *path, struct rl_buf *out, struct rl_error *err)
-{
-    FILE *file = fopen(path, "rb");
-    if (!file)
-        return rl_fail_errno(err, RL_E_INVAL, "%s", path);
-    uint8_t part[4096];
-    size_t n;
-    while ((n = fread(part, 1, sizeof part, file)) > 0)
-        rl_buf_put(out, part, n);
-    fclose(file);
-    rl_wipe(part, sizeof part);
-    return out->failed ? rl_fail(err, RL_E_INVAL, "%s is larger than %d bytes", path, PEM_BYTES_MAX)
-                       : RL_OK;
-}
-
-static rl_code read_web_identity(const struct proxy_settings *s, struct rl_tls_identity **out,
-                                 struct rl_error *err)
-{
-    if (!s->web_certificate && !s->web_key)
-        return RL_OK;
-    if (!s->web_certificate || !s->web_key)
-        return rl_fail(err, RL_E_INVAL, "web-certificate and web-key have to be set together");
-    struct rl_buf chain, key;
-    rl_buf_init(&chain, PEM_BYTES_MAX);
-    rl_buf_init(&key, PEM_BYTES_MAX);
-    rl_code rc = read_file(s->web_certificate, &chain, err);
-    if (rc == RL_OK)
-        rc = read_file(s->web_key, &key, err);
-    if (rc == RL_OK &&
-        rl_tls_identity_create_pem(rl_buf_span(&chain), rl_buf_span(&key), out, err) != RL_OK)
-        rc = rl_error_prefix(err, "web-certificate %s", s->web_certificate);
-    rl_buf_fini(&chain);
-    rl_buf_fini(&key);
-    return rc;
-}
-
 static struct proxy_identity identity_of(const struct program *p)
 {
     return (struct proxy_identity){.own = rl_member_identity(p->member),
-                                   .web = p->web,
+                                   .web = certificate_identity(p->web),
                                    .trust = rl_member_trust(p->member),
                                    .bundle = rl_member_bundle(p->member)};
+}
+
+static void use_certificates(void *context)
+{
+    struct program *p = context;
+    struct proxy_identity identity = identity_of(p);
+    struct rl_error err;
+    if (p->proxy && proxy_renewed(p->proxy, &identity, &err) != RL_OK)
+        rl_log_error("the new certificate can not be used", RL_TEXT("error", err.message));
 }
 
 static void on_renewed(void *context)
@@ -74,8 +46,7 @@ static void on_renewed(void *context)
     struct program *p = context;
     struct proxy_identity identity = identity_of(p);
     struct rl_error err;
-    if (p->proxy && proxy_renewed(p->proxy, &identity, &err) != RL_OK)
-        rl_log_error("the new certificate can not be used", RL_TEXT("error", err.message));
+    use_certificates(p);
     if (p->audit &&
         rl_rpc_channel_reload_grpc(p->audit, identity.own, identity.trust, &err) != RL_OK)
         rl_log_error("no line to audit with the new certificate", RL_TEXT("error", err.message));
@@ -170,9 +141,10 @@ static rl_code make_proxy(struct program *p, struct rl_error *err)
 
 static rl_code start(struct program *p, struct rl_error *err)
 {
-    rl_code rc = read_web_identity(&p->settings, &p->web, err);
+    rl_code rc = rl_loop_create(&p->loop, err);
     if (rc == RL_OK)
-        rc = rl_loop_create(&p->loop, err);
+        rc = certificate_open(p->loop, p->settings.web_certificate, p->settings.web_key,
+                              use_certificates, p, &p->web, err);
     if (rc != RL_OK)
         return rc;
     struct rl_member_config member = {
@@ -204,7 +176,7 @@ static void finish(struct program *p)
     rl_event_sender_free(&p->events, EVENTS_GRACE_MS);
     rl_rpc_channel_free(&p->audit);
     rl_member_free(&p->member);
-    rl_tls_identity_unref(&p->web);
+    certificate_close(&p->web);
     rl_loop_free(&p->loop);
     free(p->audit_address);
     rl_settings_free(&proxy_settings_spec, &p->settings);

@@ -70,12 +70,32 @@ START_TEST(keeps_the_front_where_it_is_until_it_is_dropped)
 }
 END_TEST
 
+START_TEST(large_pieces_keep_their_edges_and_small_ones_go_together)
+{
+    struct rl_queue q;
+    uint8_t raw[16384] = {1}, out[16384];
+    rl_queue_init(&q, 1000000);
+    static const size_t pieces[] = {100, 16000, 9000, 50, 60, 16384, 8191};
+    for (size_t i = 0; i < 7; i++)
+        ck_assert(rl_queue_put(&q, RL_SPAN(raw, pieces[i])));
+    static const size_t together[] = {100, 16000, 9110, 16384, 8191};
+    for (size_t i = 0; i < 5; i++)
+        ck_assert_uint_eq(rl_queue_take(&q, out, sizeof out), together[i]);
+    ck_assert_uint_eq(rl_queue_take(&q, out, sizeof out), 0);
+    ck_assert(rl_queue_put(&q, RL_SPAN(raw, 16384)));
+    ck_assert_uint_eq(rl_queue_take(&q, out, 10), 10); /* a sliver of a window */
+    ck_assert_uint_eq(rl_queue_take(&q, out, sizeof out), 16374);
+    rl_queue_fini(&q);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tests = tcase_create("queue");
     tcase_add_test(tests, takes_up_to_its_maximum_and_no_more);
     tcase_add_test(tests, gives_back_every_byte_in_order);
     tcase_add_test(tests, keeps_the_front_where_it_is_until_it_is_dropped);
+    tcase_add_test(tests, large_pieces_keep_their_edges_and_small_ones_go_together);
     Suite *suite = suite_create("queue");
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
