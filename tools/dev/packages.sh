@@ -2,7 +2,7 @@
 RL_PACKAGES_BUILD="build-essential cmake ninja-build pkg-config protobuf-c-compiler
     libprotobuf-c-dev libprotobuf-dev libgrpc-dev libssl-dev libnghttp2-dev libpq-dev
     libmicrohttpd-dev libssh-dev zlib1g-dev libjansson-dev libyaml-dev libpcre2-dev libargon2-dev
-    liboath-dev libc-ares-dev libzstd-dev check libsubunit-dev"
+    liboath-dev libc-ares-dev libzstd-dev check libsubunit-dev python3 openssh-client"
 RL_PACKAGES_RUN="postgresql openssh-client openssh-sftp-server iproute2 nftables oathtool jq curl
     util-linux openssl"
 RL_PACKAGES_TEST="python3 rsync openssh-server ansible-core procps netcat-openbsd"

@@ -150,7 +150,8 @@ ENV
 # A real session through the tunnel, as a user of its own.
 check_session() {
     local home=$RL_RUN/check/tsh said
-    mkdir -p -m 700 "$RL_RUN/check" "$home"
+    mkdir -p "$home"
+    chmod 700 "$RL_RUN/check" "$home"
     say_step "a session through the tunnel"
     if ! TSH_HOME=$home "$(bin_dir)/tsh" status >/dev/null 2>&1; then
         TSH_HOME=$home SSH_AUTH_SOCK='' "$(bin_dir)/tsh" login --proxy="$RL_LOOPBACK:$PORT_proxy" \
