@@ -35,9 +35,11 @@ static struct proxy_identity identity_of(const struct program *p)
 static void use_certificates(void *context)
 {
     struct program *p = context;
-    struct proxy_identity identity = identity_of(p);
     struct rl_error err;
-    if (p->proxy && proxy_renewed(p->proxy, &identity, &err) != RL_OK)
+    if (!p->proxy)
+        return; /* it still waits for auth, and will take what there is then */
+    struct proxy_identity identity = identity_of(p);
+    if (proxy_renewed(p->proxy, &identity, &err) != RL_OK)
         rl_log_error("the new certificate can not be used", RL_TEXT("error", err.message));
 }
 
