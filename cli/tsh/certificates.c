@@ -1,10 +1,11 @@
 #include "certificates.h"
-#include "file/file.h"
 
-#include "bytes/encoding.h"
-#include "bytes/secret.h"
 #include "clock/clock.h"
+#include "file/file.h"
 #include "identity/identity.h"
+#include "names/names.h"
+#include "output/value.h"
+#include "resource/resource.h"
 #include "sshcert/sshkey.h"
 
 #include <fcntl.h>
@@ -74,35 +75,30 @@ static void put_line(struct rl_span blob, const char *comment, struct rl_buf *ou
     free(line);
 }
 
-static json_t *texts(char *const *items, size_t count)
-{
-    json_t *array = json_array();
-    for (size_t i = 0; i < count; i++)
-        json_array_append_new(array, json_string(items[i]));
-    return array;
-}
-
-static json_t *traits_of(const Pb__LoginResponse *login)
-{
-    json_t *traits = json_object();
-    for (size_t i = 0; i < login->n_traits; i++)
-        json_object_set_new(traits, login->traits[i]->key,
-                            texts(login->traits[i]->values, login->traits[i]->n_values));
-    return traits;
-}
-
 /* The object of `tsh status`. */
 static json_t *status_of(const Pb__LoginResponse *login, const char *proxy)
 {
-    char until[RL_CLOCK_TEXT_BYTES], ssh_until[RL_CLOCK_TEXT_BYTES];
-    rl_clock_format(login->valid_until_ns, until);
-    rl_clock_format(login->ssh_valid_until_ns, ssh_until);
-    return json_pack(
-        "{s:s, s:s, s:s, s:o, s:o, s:o, s:s, s:s, s:s, s:o}", "user", login->user, "proxy", proxy,
-        "cluster", login->cluster, "roles", texts(login->roles, login->n_roles), "logins",
-        texts(login->logins, login->n_logins), "traits", traits_of(login), "valid_until", until,
-        "ssh_valid_until", ssh_until, "ca_pin", login->trust->ca_pin, "mfa",
-        login->mfa[0] ? json_string(login->mfa) : json_null());
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "user",
+                     rl_json_text(login->user), "proxy", rl_json_text(proxy), "cluster",
+                     rl_json_text(login->cluster), "roles",
+                     rl_json_texts(login->roles, login->n_roles), "logins",
+                     rl_json_texts(login->logins, login->n_logins), "traits",
+                     rl_traits_to_json(login->traits, login->n_traits), "valid_until",
+                     rl_json_time_or_null(login->valid_until_ns), "ssh_valid_until",
+                     rl_json_time_or_null(login->ssh_valid_until_ns), "ca_pin",
+                     rl_json_text(login->trust->ca_pin), "mfa", rl_json_text_or_null(login->mfa));
+}
+
+/* What goes into files that OpenSSH reads. With --insecure anybody may have answered, and a cluster
+ * called "x\nProxyCommand ..." would run here. */
+static rl_code check_names(const Pb__LoginResponse *login, struct rl_error *err)
+{
+    if (!login->trust || strcmp(login->trust->cluster, login->cluster) != 0)
+        return rl_fail(err, RL_E_INTERNAL, "auth's answer has no trust for its cluster in it");
+    if (rl_name_check_cluster(login->cluster, err) != RL_OK ||
+        rl_name_check_user(login->user, err) != RL_OK)
+        return rl_error_prefix(err, "auth's answer");
+    return RL_OK;
 }
 
 static rl_code save_ssh(const struct tsh_keys *keys, const Pb__LoginResponse *login,
@@ -128,10 +124,8 @@ rl_code tsh_keys_save(const struct tsh_keys *keys, const Pb__LoginResponse *logi
 {
     struct rl_buf text;
     rl_buf_init(&text, TSH_FILE_BYTES_MAX);
-    if (!login->trust)
-        return rl_fail(err, RL_E_INTERNAL, "auth's answer has no trust in it");
-    rl_code rc = rl_key_to_pem(keys->tls, &text, err);
-    if (rc == RL_OK)
+    rl_code rc = check_names(login, err);
+    if (rc == RL_OK && (rc = rl_key_to_pem(keys->tls, &text, err)) == RL_OK)
         rc = save(profile, "tls.key", &text, err);
     if (rc == RL_OK && (rc = put_chain(login, &text, err)) == RL_OK)
         rc = save(profile, "tls.pem", &text, err);

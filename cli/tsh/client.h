@@ -27,8 +27,8 @@ struct tsh_bootstrap {
 };
 rl_code tsh_client_open_bootstrap(const struct tsh_bootstrap *how, struct tsh_client *out,
                                   struct rl_error *err);
-/** One call, waited for. Owns: *reply by protobuf_c_message_free_unpacked(). RL_E_UNAUTHENTICATED
- * is said as "login expired". */
+/** One call, waited for. Owns: *reply by protobuf_c_message_free_unpacked(). Errors: the
+ * service's own words. */
 rl_code tsh_client_call(struct tsh_client *client, const ProtobufCServiceDescriptor *service,
                         const char *method, const ProtobufCMessage *request,
                         ProtobufCMessage **reply, struct rl_error *err);

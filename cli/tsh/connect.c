@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <openssl/err.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +34,7 @@ static rl_code write_all(struct tsh_connection *c, struct rl_span bytes, struct 
 {
     rl_code rc = RL_OK;
     for (size_t done = 0; rc == RL_OK && done < bytes.n;) {
+        ERR_clear_error(); /* SSL_get_error() looks at what lies there */
         int n = SSL_write(c->ssl, bytes.p + done, (int)(bytes.n - done));
         if (n > 0)
             done += (size_t)n;
@@ -46,6 +48,7 @@ static rl_code read_all(struct tsh_connection *c, uint8_t *to, size_t want, stru
 {
     rl_code rc = RL_OK;
     for (size_t done = 0; rc == RL_OK && done < want;) {
+        ERR_clear_error();
         int n = SSL_read(c->ssl, to + done, (int)(want - done));
         if (n > 0)
             done += (size_t)n;
@@ -163,12 +166,9 @@ rl_code tsh_connect(const struct tsh_profile *profile, const char *kind,
 
 void tsh_connection_close(struct tsh_connection *connection)
 {
-    if (connection->ssl) {
-        SSL_free(connection->ssl);
+    SSL_free(connection->ssl);
+    if (connection->fd >= 0)
         close(connection->fd);
-    } else if (connection->tls && connection->fd >= 0) {
-        close(connection->fd);
-    }
     rl_tls_client_unref(&connection->tls);
     *connection = (struct tsh_connection){.fd = -1};
 }
@@ -203,6 +203,7 @@ static bool write_net(struct relay *r)
 {
     r->net_wants_write = false;
     while (r->up_at < r->up_n) {
+        ERR_clear_error();
         int n = SSL_write(r->c->ssl, r->up + r->up_at, (int)(r->up_n - r->up_at));
         if (n > 0) {
             r->up_at += (size_t)n;
@@ -221,6 +222,7 @@ static bool write_net(struct relay *r)
 /* False when the connection broke. */
 static bool read_net(struct relay *r)
 {
+    ERR_clear_error();
     int n = SSL_read(r->c->ssl, r->down, sizeof r->down);
     if (n > 0) {
         r->down_n = (size_t)n;
@@ -267,8 +269,10 @@ rl_code tsh_connection_relay(struct tsh_connection *connection, int in, int out,
     struct relay *r = rl_alloc(sizeof *r);
     *r = (struct relay){.c = connection, .in = in, .out = out, .in_open = true, .net_open = true};
     rl_code rc = RL_OK;
-    fcntl(in, F_SETFL, fcntl(in, F_GETFL) | O_NONBLOCK);
-    fcntl(out, F_SETFL, fcntl(out, F_GETFL) | O_NONBLOCK);
+    /* Both may be a terminal that the shell goes on using. */
+    int in_flags = fcntl(in, F_GETFL), out_flags = fcntl(out, F_GETFL);
+    fcntl(in, F_SETFL, in_flags | O_NONBLOCK);
+    fcntl(out, F_SETFL, out_flags | O_NONBLOCK);
     while (rc == RL_OK && (r->net_open || r->down_n)) {
         wait_for_any(r);
         if (r->in_open && r->up_n == 0)
@@ -278,6 +282,8 @@ rl_code tsh_connection_relay(struct tsh_connection *connection, int in, int out,
         if (!write_out(r))
             break; /* whoever read our output is gone */
     }
+    fcntl(out, F_SETFL, out_flags);
+    fcntl(in, F_SETFL, in_flags);
     free(r);
     return rc;
 }

@@ -5,13 +5,9 @@
 #define TSH_CONNECT_H
 
 #include "profile.h"
+#include "target.h"
 
 #include <openssl/ssl.h>
-
-struct tsh_target {
-    char *name; /* a node's name or id */
-    uint16_t port;
-};
 
 struct tsh_connection {
     SSL *ssl;
@@ -26,6 +22,7 @@ rl_code tsh_connect(const struct tsh_profile *profile, const char *kind,
 /** Bytes both ways until both sides are done; half-close is passed on. */
 rl_code tsh_connection_relay(struct tsh_connection *connection, int in, int out,
                              struct rl_error *err);
+/** Takes one that is all zeros but for fd -1. */
 void tsh_connection_close(struct tsh_connection *connection);
 
 #endif

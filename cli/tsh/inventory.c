@@ -1,7 +1,9 @@
 #include "inventory.h"
 
 #include "client.h"
-#include "clock/clock.h"
+#include "names/names.h"
+#include "output/value.h"
+#include "resource/resource.h"
 #include "sshconfig.h"
 
 #include <stdlib.h>
@@ -44,42 +46,29 @@ rl_code tsh_inventory_refresh(const struct tsh_profile *profile, struct rl_error
     return rc;
 }
 
-static json_t *time_or_null(int64_t time_ns)
-{
-    char text[RL_CLOCK_TEXT_BYTES];
-    if (!time_ns)
-        return json_null();
-    rl_clock_format(time_ns, text);
-    return json_string(text);
-}
-
-static json_t *text_or_null(const char *text)
-{
-    return text[0] ? json_string(text) : json_null();
-}
-
 static json_t *node_json(const Pb__VisibleNode *visible, const char *cluster)
 {
     const Pb__Metadata *metadata = visible->node->metadata;
     const Pb__NodeSpec *spec = visible->node->spec;
-    json_t *labels = json_object(), *logins = json_array();
-    for (size_t i = 0; i < metadata->n_labels; i++)
-        json_object_set_new(labels, metadata->labels[i]->key,
-                            json_string(metadata->labels[i]->value));
-    for (size_t i = 0; i < visible->n_logins; i++)
-        json_array_append_new(logins, json_string(visible->logins[i]));
-    return json_pack("{s:s, s:o, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:s}", "id", metadata->name,
-                     "name", text_or_null(spec->name), "hostname", spec->hostname, "cluster",
-                     cluster, "mode", spec->mode, "status", spec->status, "last_seen",
-                     time_or_null(spec->last_seen_ns), "labels", labels, "logins", logins,
-                     "version", spec->version);
+    return json_pack(
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "id", rl_json_text(metadata->name),
+        "name", rl_json_text_or_null(spec->name), "hostname", rl_json_text(spec->hostname),
+        "cluster", rl_json_text(cluster), "mode", rl_json_text(spec->mode), "status",
+        rl_json_text(spec->status), "last_seen", rl_json_time_or_null(spec->last_seen_ns), "labels",
+        rl_labels_to_json(metadata->labels, metadata->n_labels), "logins",
+        rl_json_texts(visible->logins, visible->n_logins), "version", rl_json_text(spec->version));
+}
+
+static bool is_whole(const Pb__VisibleNode *visible)
+{
+    return visible->node && visible->node->metadata && visible->node->spec;
 }
 
 json_t *tsh_inventory_json(const Pb__ListNodesResponse *nodes, const char *cluster)
 {
     json_t *array = json_array();
     for (size_t i = 0; i < nodes->n_nodes; i++)
-        if (nodes->nodes[i]->node && nodes->nodes[i]->node->metadata && nodes->nodes[i]->node->spec)
+        if (is_whole(nodes->nodes[i]))
             json_array_append_new(array, node_json(nodes->nodes[i], cluster));
     return array;
 }
@@ -107,8 +96,7 @@ rl_code tsh_inventory_pick(const Pb__ListNodesResponse *nodes, const char *targe
     const Pb__VisibleNode *found = NULL;
     size_t count = 0;
     for (size_t i = 0; i < nodes->n_nodes; i++)
-        if (nodes->nodes[i]->node && nodes->nodes[i]->node->metadata &&
-            nodes->nodes[i]->node->spec && matches(nodes->nodes[i], target)) {
+        if (is_whole(nodes->nodes[i]) && matches(nodes->nodes[i], target)) {
             found = nodes->nodes[i];
             count++;
         }
@@ -119,5 +107,19 @@ rl_code tsh_inventory_pick(const Pb__ListNodesResponse *nodes, const char *targe
                        "%zu nodes match \"%s\"; name one of them by its id (tsh ls %s)", count,
                        target, target);
     *out = found;
+    return RL_OK;
+}
+
+rl_code tsh_inventory_host(const Pb__VisibleNode *node, const char *cluster, char **out,
+                           struct rl_error *err)
+{
+    const char *name = node->node->spec->name, *id = node->node->metadata->name;
+    if (rl_name_check_node(name, NULL) == RL_OK)
+        *out = rl_sprintf("%s.%s", name, cluster);
+    else if (rl_name_is_uuid(id))
+        *out = rl_sprintf("%s.%s", id, cluster);
+    else
+        return rl_fail(err, RL_E_INTERNAL,
+                       "auth named a node that ssh can not be told of: \"%.80s\"", name);
     return RL_OK;
 }

@@ -16,5 +16,10 @@ json_t *tsh_inventory_json(const Pb__ListNodesResponse *nodes, const char *clust
  * such node" (4); RL_E_INVAL when several match. Borrowed from `nodes`. */
 rl_code tsh_inventory_pick(const Pb__ListNodesResponse *nodes, const char *target,
                            const Pb__VisibleNode **out, struct rl_error *err);
+/** What OpenSSH is told to connect to: NAME.CLUSTER, or ID.CLUSTER for a node without a name. The
+ * configuration has a block for all of a cluster's, also for a node that came after it was written.
+ * Errors: RL_E_INTERNAL neither is what such names may be. Heap text. */
+rl_code tsh_inventory_host(const Pb__VisibleNode *node, const char *cluster, char **out,
+                           struct rl_error *err);
 
 #endif

@@ -2,6 +2,7 @@
 #include "client.h"
 #include "clock/clock.h"
 #include "enrol/enrol.h"
+#include "file/file.h"
 #include "inventory.h"
 #include "prompt.h"
 #include "sshconfig.h"
@@ -101,7 +102,7 @@ static rl_code choose_trust(const struct login_settings *s, const struct tsh_pro
 {
     *how = (struct tsh_bootstrap){.proxy = s->proxy};
     if (s->insecure) {
-        fprintf(stderr, "tsh: --insecure: whoever answers at %s is believed\n", s->proxy);
+        rl_output_say("tsh: --insecure: whoever answers at %s is believed", s->proxy);
         how->insecure = true;
         return RL_OK;
     }
@@ -153,12 +154,12 @@ static rl_code ask_credentials(const struct login_settings *s, Pb__LoginRequest 
     struct rl_secret *password = NULL;
     char *question = rl_sprintf("Password of %s", s->user);
     rl_code rc = s->password_file
-                     ? tsh_secret_from_file(s->password_file, &password, err)
+                     ? rl_file_read_secret(s->password_file, TSH_LINE_BYTES_MAX, &password, err)
                      : tsh_prompt_secret(question, "--password-file=FILE", &password, err);
     free(question);
     if (rc != RL_OK)
         return rc;
-    request->password = tsh_secret_text(password);
+    request->password = rl_secret_to_text(password);
     rl_secret_free(&password);
     if (s->otp) {
         request->otp = rl_strdup(s->otp);
@@ -190,23 +191,31 @@ static rl_code exchange(const struct login_settings *s, const struct tsh_keys *k
         *out = (Pb__LoginResponse *)reply;
     tsh_client_close(&client);
     if (request.password != none_password)
-        tsh_wipe_text(&request.password);
+        rl_wipe_text(&request.password);
     if (request.otp != none_otp)
-        tsh_wipe_text(&request.otp);
+        rl_wipe_text(&request.otp);
     return rc;
 }
 
-static rl_code print_status(const struct login_settings *s, const struct tsh_profile *profile,
+static rl_code print_status(enum rl_format format, const struct tsh_profile *profile,
                             struct rl_error *err)
 {
-    enum rl_format format;
-    if (s->format) {
-        rl_code rc = rl_format_parse(s->format, &format, err);
-        return rc == RL_OK ? rl_output_value(stdout, format, profile->status, err) : rc;
-    }
-    fprintf(stderr, "Logged in to %s as %s until %s.\n", tsh_profile_text(profile, "cluster"),
-            tsh_profile_text(profile, "user"), tsh_profile_text(profile, "valid_until"));
+    if (format != RL_FORMAT_TEXT)
+        return rl_output_value(stdout, format, profile->status, err);
+    rl_output_say("Logged in to %s as %s until %s.", tsh_profile_text(profile, "cluster"),
+                  tsh_profile_text(profile, "user"), tsh_profile_text(profile, "valid_until"));
     return RL_OK;
+}
+
+/* [CLUSTER] can only be looked at when auth has said which it is. */
+static rl_code check_cluster(const struct rl_positionals *rest, const struct tsh_profile *profile,
+                             struct rl_error *err)
+{
+    const char *cluster = tsh_profile_text(profile, "cluster");
+    if (rest->count == 0 || strcmp(rest->items[0], cluster) == 0)
+        return RL_OK;
+    return rl_fail(err, RL_E_NOT_FOUND, "no such cluster \"%s\"; you are logged in to %s",
+                   rest->items[0], cluster);
 }
 
 static rl_code login(struct login_settings *s, struct tsh_profile *profile, struct rl_error *err)
@@ -226,8 +235,6 @@ static rl_code login(struct login_settings *s, struct tsh_profile *profile, stru
             rc = tsh_sshconfig_include(profile->home, true, err);
         tsh_agent_add(profile, response->ssh_valid_until_ns);
     }
-    if (rc == RL_OK)
-        rc = print_status(s, profile, err);
     if (response)
         pb__login_response__free_unpacked(response, NULL);
     tsh_keys_fini(&keys);
@@ -257,15 +264,22 @@ int tsh_login(int argc, char **argv)
     struct rl_positionals rest = {0};
     struct rl_error err;
     struct tsh_profile profile = {0};
+    enum rl_format format = RL_FORMAT_TEXT;
     rl_code rc = rl_settings_read(&tsh_login_spec, argc, argv, &s, &rest, &err);
-    if (rc != RL_OK)
-        return tsh_usage(rc, &err);
-    if (strcmp(s.auth, "local") != 0)
+    if (rc == RL_OK && strcmp(s.auth, "local") != 0)
         rc = rl_fail(&err, RL_E_INVAL, "--auth=%s: this version logs in with a password only",
                      s.auth);
-    if (rc == RL_OK && (rc = choose_proxy(&s, &err)) == RL_OK &&
-        (rc = tsh_profile_create(s.proxy, &profile, &err)) == RL_OK)
-        rc = login(&s, &profile, &err);
+    if (rc == RL_OK && s.format) /* before a one-time code is spent */
+        rc = rl_format_parse(s.format, &format, &err);
+    if (rc != RL_OK) {
+        rl_settings_free(&tsh_login_spec, &s);
+        return tsh_usage(rc, &err);
+    }
+    if ((rc = choose_proxy(&s, &err)) == RL_OK &&
+        (rc = tsh_profile_create(s.proxy, &profile, &err)) == RL_OK &&
+        (rc = login(&s, &profile, &err)) == RL_OK &&
+        (rc = check_cluster(&rest, &profile, &err)) == RL_OK)
+        rc = print_status(format, &profile, &err);
     int code = rc == RL_OK ? RL_EXIT_DONE : tsh_fail(&err);
     if (rc == RL_E_UNAUTHENTICATED) /* nobody was refused: whom to believe is not known */
         code = RL_EXIT_FAILED;

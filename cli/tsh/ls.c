@@ -60,22 +60,13 @@ static const struct rl_column verbose[] = {
     {"VERSION", "version"},
 };
 
-/* For people: labels as k=v, an offline node says since when, a node without a name its id. */
+/* For people: an offline node says since when, a node without a name its id. */
 static void make_readable(json_t *array)
 {
     size_t i;
     json_t *node;
     json_array_foreach(array, i, node)
     {
-        const char *key;
-        json_t *value, *labels = json_array();
-        json_object_foreach(json_object_get(node, "labels"), key, value)
-        {
-            char *pair = rl_sprintf("%s=%s", key, json_string_value(value));
-            json_array_append_new(labels, json_string(pair));
-            free(pair);
-        }
-        json_object_set_new(node, "labels", labels);
         if (json_is_null(json_object_get(node, "name")))
             json_object_set(node, "name", json_object_get(node, "id"));
         const char *seen = json_string_value(json_object_get(node, "last_seen"));
@@ -101,18 +92,6 @@ static rl_code print(const Pb__ListNodesResponse *nodes, const struct ls_setting
     return rc;
 }
 
-static rl_code parse_labels(const struct rl_positionals *rest, Pb__Label ***labels, size_t *count,
-                            struct rl_error *err)
-{
-    struct rl_buf text;
-    rl_buf_init(&text, 65536);
-    for (size_t i = 0; i < rest->count; i++)
-        rl_buf_printf(&text, "%s%s", i ? "," : "", rest->items[i]);
-    rl_code rc = rest->count ? rl_labels_parse(rl_buf_text(&text), labels, count, err) : RL_OK;
-    rl_buf_fini(&text);
-    return rc;
-}
-
 static rl_code list(const struct ls_settings *s, const struct rl_positionals *rest,
                     enum rl_format format, struct rl_error *err)
 {
@@ -120,7 +99,7 @@ static rl_code list(const struct ls_settings *s, const struct rl_positionals *re
     Pb__ListNodesResponse *nodes = NULL;
     Pb__Label **labels = NULL;
     size_t count = 0;
-    rl_code rc = parse_labels(rest, &labels, &count, err);
+    rl_code rc = rl_labels_parse_list(rest->items, rest->count, &labels, &count, err);
     if (rc == RL_OK)
         rc = tsh_profile_open(s->proxy, &profile, err);
     const char *cluster = tsh_profile_text(&profile, "cluster");
@@ -137,9 +116,7 @@ static rl_code list(const struct ls_settings *s, const struct rl_positionals *re
         rc = print(nodes, s, format, cluster, err);
     if (nodes)
         pb__list_nodes_response__free_unpacked(nodes, NULL);
-    for (size_t i = 0; i < count; i++)
-        pb__label__free_unpacked(labels[i], NULL);
-    free(labels);
+    rl_labels_free(&labels, count);
     tsh_profile_fini(&profile);
     return rc;
 }

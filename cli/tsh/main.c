@@ -41,20 +41,6 @@ static const struct rl_program program = {
     .count = RL_COUNT(specs),
 };
 
-int tsh_fail(const struct rl_error *err)
-{
-    fprintf(stderr, "tsh: %s\n", err->message);
-    return rl_exit_of(err->code);
-}
-
-int tsh_usage(rl_code code, const struct rl_error *err)
-{
-    if (code == RL_E_CANCELLED)
-        return RL_EXIT_DONE;
-    fprintf(stderr, "tsh: %s\n", err->message);
-    return RL_EXIT_USAGE;
-}
-
 int tsh_version(int argc, char **argv)
 {
     return rl_about_version(&version_spec, "tsh", argc, argv);

@@ -1,72 +1,20 @@
+/* profile: what is read here goes on into OpenSSH's configuration and into SNIs, so a file that
+ * says what such names can not be is damaged, whoever wrote it.
+ */
 #include "profile.h"
-#include "file/file.h"
 
 #include "clock/clock.h"
+#include "file/file.h"
 #include "names/names.h"
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <pwd.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define PROFILES_MAX 64
-
-/* ---- the home ---- */
-
-static char *home_path(void)
-{
-    const char *chosen = getenv("TSH_HOME");
-    if (chosen && chosen[0] == '/')
-        return rl_strdup(chosen);
-    if (chosen && chosen[0]) { /* OpenSSH's configuration needs absolute paths */
-        char *here = getcwd(NULL, 0);
-        char *path = rl_sprintf("%s/%s", here ? here : "", chosen);
-        free(here);
-        return path;
-    }
-    const struct passwd *me = getpwuid(getuid());
-    return me ? rl_sprintf("%s/.tsh", me->pw_dir) : NULL;
-}
-
-static rl_code check_home(const char *path, struct rl_error *err)
-{
-    struct stat st;
-    if (stat(path, &st) != 0)
-        return rl_fail_errno(err, errno == ENOENT ? RL_E_NOT_FOUND : RL_E_INVAL, "%s", path);
-    if (!S_ISDIR(st.st_mode))
-        return rl_fail(err, RL_E_INVAL, "%s is not a directory; set TSH_HOME to one", path);
-    if (st.st_uid != geteuid() || (st.st_mode & 022))
-        return rl_fail(err, RL_E_DENIED,
-                       "others can write to %s, so they could put keys there: chmod 700 it, or set "
-                       "TSH_HOME to another directory",
-                       path);
-    return RL_OK;
-}
-
-rl_code tsh_home(bool create, char **out, struct rl_error *err)
-{
-    char *path = home_path();
-    if (!path)
-        return rl_fail(err, RL_E_INVAL, "you have no home directory; set TSH_HOME");
-    if (create && mkdir(path, 0700) != 0 && errno != EEXIST) {
-        rl_fail_errno(err, RL_E_INVAL, "making %s", path);
-        free(path);
-        return RL_E_INVAL;
-    }
-    rl_code rc = check_home(path, err);
-    if (rc == RL_E_NOT_FOUND)
-        rc = rl_fail(err, RL_E_UNAUTHENTICATED, "not logged in; run tsh login --proxy=HOST:PORT");
-    if (rc == RL_OK)
-        *out = path;
-    else
-        free(path);
-    return rc;
-}
 
 /* ---- profiles ---- */
 
@@ -92,6 +40,22 @@ char *tsh_profile_path(const struct tsh_profile *profile, const char *file)
     return rl_sprintf("%s/%s", profile->dir, file);
 }
 
+static bool is_address(const char *text)
+{
+    char *host = NULL;
+    uint16_t port = 0;
+    bool is_one = text && rl_address_split(text, &host, &port, NULL) == RL_OK;
+    free(host);
+    return is_one;
+}
+
+static bool is_status(const json_t *status)
+{
+    const char *cluster = json_string_value(json_object_get(status, "cluster"));
+    return is_address(json_string_value(json_object_get(status, "proxy"))) && cluster &&
+           rl_name_check_cluster(cluster, NULL) == RL_OK;
+}
+
 rl_code tsh_profile_load(struct tsh_profile *profile, struct rl_error *err)
 {
     struct rl_buf text;
@@ -99,9 +63,14 @@ rl_code tsh_profile_load(struct tsh_profile *profile, struct rl_error *err)
     char *path = tsh_profile_path(profile, "profile");
     rl_code rc = rl_file_read(path, &text, err);
     if (rc == RL_OK) {
-        profile->status = json_loadb((const char *)text.p, text.n, 0, NULL);
-        if (!json_is_object(profile->status))
+        json_t *status = json_loadb((const char *)text.p, text.n, 0, NULL);
+        if (is_status(status)) {
+            json_decref(profile->status);
+            profile->status = status;
+        } else {
+            json_decref(status);
             rc = rl_fail(err, RL_E_UNAUTHENTICATED, "%s is damaged; log in again", path);
+        }
     }
     free(path);
     rl_buf_fini(&text);
@@ -164,10 +133,10 @@ rl_code tsh_profile_create(const char *proxy, struct tsh_profile *out, struct rl
         (mkdir(out->dir, 0700) != 0 && errno != EEXIST))
         rc = rl_fail_errno(err, RL_E_UNAVAILABLE, "making %s", out->dir);
     free(profiles);
-    if (rc != RL_OK)
+    if (rc == RL_OK)
+        (void)tsh_profile_load(out, NULL); /* the last login's, where there was one */
+    else
         tsh_profile_fini(out);
-    else if (tsh_profile_load(out, NULL) != RL_OK)
-        out->status = NULL;
     return rc;
 }
 
@@ -226,8 +195,9 @@ rl_code tsh_profile_save(struct tsh_profile *profile, json_t *status, const Pb__
     free(text);
     if (rc != RL_OK)
         return rc;
+    json_incref(status); /* it may be the one that goes */
     json_decref(profile->status);
-    profile->status = json_incref(status);
+    profile->status = status;
     return tsh_profile_set_current(profile, err);
 }
 
@@ -272,25 +242,66 @@ rl_code tsh_profile_trust(const struct tsh_profile *profile, Pb__TrustBundle **o
     return rc;
 }
 
+static rl_code list_names(DIR *dir, const char *path, char **names, size_t *count,
+                          struct rl_error *err)
+{
+    const struct dirent *entry;
+    while (dir && (entry = readdir(dir))) {
+        if (entry->d_name[0] == '.')
+            continue;
+        if (*count == PROFILES_MAX)
+            return rl_fail(err, RL_E_EXHAUSTED, "more than %d profiles in %s; remove some",
+                           PROFILES_MAX, path);
+        names[(*count)++] = rl_strdup(entry->d_name);
+    }
+    return RL_OK;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* A name that two profiles know means the current one's. */
+static void current_first(const char *home, char **names, size_t count)
+{
+    char *current = NULL;
+    qsort(names, count, sizeof *names, compare_names);
+    if (read_current(home, &current, NULL) != RL_OK)
+        return;
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(names[i], current) == 0) {
+            char *first = names[i];
+            memmove(names + 1, names, i * sizeof *names);
+            names[0] = first;
+            break;
+        }
+    free(current);
+}
+
 rl_code tsh_profile_names(const char *home, char ***out, struct rl_error *err)
 {
     char *path = rl_sprintf("%s/profiles", home);
+    char **names = NULL;
+    size_t count = 0;
     DIR *dir = opendir(path);
     rl_code rc =
         dir || errno == ENOENT ? RL_OK : rl_fail_errno(err, RL_E_INVAL, "reading %s", path);
-    free(path);
     if (rc != RL_OK)
-        return rc;
-    char **names = rl_alloc_array(PROFILES_MAX + 1, sizeof *names);
-    size_t count = 0;
-    const struct dirent *entry;
-    while (dir && count < PROFILES_MAX && (entry = readdir(dir)))
-        if (entry->d_name[0] != '.')
-            names[count++] = rl_strdup(entry->d_name);
+        goto out;
+    names = rl_alloc_array(PROFILES_MAX + 1, sizeof *names);
+    rc = list_names(dir, path, names, &count, err);
+    if (rc == RL_OK) {
+        current_first(home, names, count);
+        *out = names;
+        names = NULL;
+    }
+out:
     if (dir)
         closedir(dir);
-    *out = names;
-    return RL_OK;
+    tsh_profile_names_free(&names);
+    free(path);
+    return rc;
 }
 
 void tsh_profile_names_free(char ***names)

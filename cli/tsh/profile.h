@@ -32,7 +32,8 @@ struct tsh_profile {
 rl_code tsh_profile_open(const char *proxy, struct tsh_profile *out, struct rl_error *err);
 /** For login: made if it is not there. */
 rl_code tsh_profile_create(const char *proxy, struct tsh_profile *out, struct rl_error *err);
-/** Reads the status object of a profile whose paths are set. RL_E_NOT_FOUND: never logged in. */
+/** Reads the status object of a profile whose paths are set. Errors: RL_E_NOT_FOUND never logged
+ * in; RL_E_UNAUTHENTICATED it is damaged. */
 rl_code tsh_profile_load(struct tsh_profile *profile, struct rl_error *err);
 void tsh_profile_fini(struct tsh_profile *profile);
 /** Errors: RL_E_UNAUTHENTICATED "login expired; run tsh login --proxy=...". */
@@ -49,7 +50,8 @@ rl_code tsh_profile_forget(struct tsh_profile *profile, struct rl_error *err);
 rl_code tsh_profile_trust(const struct tsh_profile *profile, Pb__TrustBundle **out,
                           struct rl_error *err);
 char *tsh_profile_path(const struct tsh_profile *profile, const char *file); /* heap */
-/** Every profile's name; NULL-terminated heap array of heap text. */
+/** Every profile's name, the current one first, then in order; NULL-terminated heap array of heap
+ * text. Errors: RL_E_EXHAUSTED more than there may be. */
 rl_code tsh_profile_names(const char *home, char ***out, struct rl_error *err);
 void tsh_profile_names_free(char ***names);
 

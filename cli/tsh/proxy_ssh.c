@@ -4,13 +4,12 @@
 #include "client.h"
 #include "connect.h"
 #include "inventory.h"
-#include "names/names.h"
 #include "sshconfig.h"
 #include "tsh.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #define NODES_FRESH_S 60
@@ -43,69 +42,47 @@ const struct rl_settings_spec tsh_proxy_ssh_spec = {
     .positional_max = 1,
 };
 
-/* "LOGIN@NODE.CLUSTER:PORT" apart; the name is checked again: it came through a shell. */
-static rl_code split_target(const char *text, const char *own_cluster, struct tsh_target *out,
-                            struct rl_error *err)
+/* Nothing of the connection may live on in the child: the node would not see it end. */
+static _Noreturn void refresh(const struct tsh_profile *profile, int connection)
 {
-    const char *at = strrchr(text, '@');
-    char *node = rl_strdup(at ? at + 1 : text);
-    char *colon = strrchr(node, ':');
-    rl_code rc = RL_OK;
-    *out = (struct tsh_target){.port = 22};
-    if (colon) {
-        char *end = NULL;
-        long port = strtol(colon + 1, &end, 10);
-        if (*end || port < 1 || port > 65535)
-            rc = rl_fail(err, RL_E_INVAL, "\"%s\" is not a port", colon + 1);
-        out->port = (uint16_t)port;
-        *colon = '\0';
-    }
-    char *dot = strchr(node, '.');
-    if (rc == RL_OK && dot) {
-        if (strcmp(dot + 1, own_cluster) != 0)
-            rc = rl_fail(err, RL_E_NOT_FOUND, "no such cluster \"%.255s\"; this is %s", dot + 1,
-                         own_cluster);
-        *dot = '\0';
-    }
-    if (rc == RL_OK && rl_name_check_node(node, NULL) != RL_OK && !rl_name_is_uuid(node))
-        rc = rl_fail(err, RL_E_INVAL, "\"%.64s\" is not the name or id of a node", node);
-    if (rc == RL_OK)
-        out->name = node;
-    else
-        free(node);
-    return rc;
+    setsid();
+    close(connection);
+    int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
+    for (int fd = STDIN_FILENO; nothing >= 0 && fd <= STDERR_FILENO; fd++)
+        dup2(nothing, fd);
+    if (nothing >= 0)
+        tsh_inventory_refresh(profile, NULL);
+    _exit(0);
 }
 
 /* The list of hosts that plain ssh knows is brought up to date after the connection is there, by a
  * process that nobody waits for. */
-static void refresh_later(const struct tsh_profile *profile)
+static void refresh_later(const struct tsh_profile *profile, int connection)
 {
-    if (tsh_sshconfig_age_s(profile) < NODES_FRESH_S || fork() != 0)
+    if (tsh_sshconfig_age_s(profile) < NODES_FRESH_S)
         return;
-    setsid();
-    close(STDIN_FILENO);
-    close(STDOUT_FILENO);
-    close(STDERR_FILENO);
-    tsh_inventory_refresh(profile, NULL);
-    _exit(0);
+    tsh_sshconfig_claim(profile);
+    if (fork() == 0)
+        refresh(profile, connection);
 }
 
 static rl_code run(const struct proxy_settings *s, const char *text, struct rl_error *err)
 {
     struct tsh_profile profile = {0};
     struct tsh_target target = {0};
-    struct tsh_connection connection = {0};
+    struct tsh_connection connection = {.fd = -1};
     if (s->home)
         setenv("TSH_HOME", s->home, 1);
     rl_code rc = tsh_profile_open(s->proxy, &profile, err);
     if (rc == RL_OK && (rc = tsh_profile_check_valid(&profile, err)) == RL_OK &&
-        (rc = split_target(text, tsh_profile_text(&profile, "cluster"), &target, err)) == RL_OK &&
+        (rc = tsh_target_parse(text, tsh_profile_text(&profile, "cluster"), &target, err)) ==
+            RL_OK &&
         (rc = tsh_connect(&profile, "ssh", &target, &connection, err)) == RL_OK) {
-        refresh_later(&profile);
+        refresh_later(&profile, connection.fd);
         rc = tsh_connection_relay(&connection, STDIN_FILENO, STDOUT_FILENO, err);
     }
     tsh_connection_close(&connection);
-    free(target.name);
+    tsh_target_fini(&target);
     tsh_profile_fini(&profile);
     return rc;
 }

@@ -1,7 +1,8 @@
 /* session: logout, status, clusters, passwd: about the login that there is. */
 #include "certificates.h"
 #include "client.h"
-#include "clock/clock.h"
+#include "file/file.h"
+#include "output/value.h"
 #include "prompt.h"
 #include "sshconfig.h"
 #include "tsh.h"
@@ -151,12 +152,11 @@ static json_t *clusters_json(const Pb__ListClustersResponse *list, const char *s
     json_t *array = json_array();
     for (size_t i = 0; i < list->n_clusters; i++) {
         const Pb__ClusterInfo *c = list->clusters[i];
-        char seen[RL_CLOCK_TEXT_BYTES];
-        rl_clock_format(c->last_seen_ns, seen);
-        json_array_append_new(array, json_pack("{s:s, s:s, s:s, s:o, s:b}", "name", c->name, "type",
-                                               c->type, "status", c->status, "last_seen",
-                                               c->last_seen_ns ? json_string(seen) : json_null(),
-                                               "selected", strcmp(c->name, selected) == 0));
+        json_array_append_new(array, json_pack("{s:o, s:o, s:o, s:o, s:b}", "name",
+                                               rl_json_text(c->name), "type", rl_json_text(c->type),
+                                               "status", rl_json_text(c->status), "last_seen",
+                                               rl_json_time_or_null(c->last_seen_ns), "selected",
+                                               strcmp(c->name, selected) == 0));
     }
     return array;
 }
@@ -188,10 +188,10 @@ static rl_code read_password(const char *file, const char *question, const char 
                              struct rl_error *err)
 {
     struct rl_secret *secret = NULL;
-    rl_code rc = file ? tsh_secret_from_file(file, &secret, err)
+    rl_code rc = file ? rl_file_read_secret(file, TSH_LINE_BYTES_MAX, &secret, err)
                       : tsh_prompt_secret(question, flag, &secret, err);
     if (rc == RL_OK)
-        *out = tsh_secret_text(secret);
+        *out = rl_secret_to_text(secret);
     rl_secret_free(&secret);
     return rc;
 }
@@ -222,9 +222,9 @@ static rl_code passwd(const struct session_settings *s, struct tsh_profile *prof
         fprintf(stderr, "Password changed.\n");
     }
     tsh_client_close(&client);
-    tsh_wipe_text(&old);
-    tsh_wipe_text(&fresh);
-    tsh_wipe_text(&otp);
+    rl_wipe_text(&old);
+    rl_wipe_text(&fresh);
+    rl_wipe_text(&otp);
     return rc;
 }
 

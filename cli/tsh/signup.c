@@ -1,17 +1,15 @@
 /* signup: redeems an invitation: a password, and a one-time code secret that is proved to have
- * arrived. INVITE_URL is https://HOST:PORT/invite/TOKEN#PIN: what follows # never leaves this
- * machine and says whom to believe.
+ * arrived.
  */
 #include "bytes/encoding.h"
 #include "client.h"
 #include "file/file.h"
-#include "names/names.h"
+#include "invitation.h"
 #include "prompt.h"
 #include "totp.h"
 #include "tsh.h"
 #include "webping.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,43 +44,6 @@ const struct rl_settings_spec tsh_signup_spec = {
     .positional_max = 1,
 };
 
-struct invitation {
-    char *proxy, *token, *pin; /* pin may be NULL */
-};
-
-static void invitation_fini(struct invitation *i)
-{
-    free(i->proxy);
-    tsh_wipe_text(&i->token);
-    free(i->pin);
-}
-
-static rl_code split_url(const char *url, struct invitation *out, struct rl_error *err)
-{
-    static const char scheme[] = "https://", path[] = "/invite/";
-    const char *host = url + sizeof scheme - 1;
-    const char *at = strncmp(url, scheme, sizeof scheme - 1) == 0 ? strstr(host, path) : NULL;
-    if (!at)
-        return rl_fail(err, RL_E_INVAL,
-                       "\"%.80s\" is not an invitation; it looks like "
-                       "https://HOST:PORT/invite/TOKEN",
-                       url);
-    const char *token = at + sizeof path - 1;
-    const char *hash = strchr(token, '#');
-    uint16_t port = 0;
-    char *name = NULL;
-    out->proxy = rl_sprintf("%.*s", (int)(at - host), host);
-    out->token = hash ? rl_sprintf("%.*s", (int)(hash - token), token) : rl_strdup(token);
-    out->pin = hash ? rl_strdup(hash + 1) : NULL;
-    if (rl_address_split(out->proxy, &name, &port, NULL) != RL_OK) {
-        char *with_port = rl_sprintf("%s:443", out->proxy);
-        free(out->proxy);
-        out->proxy = with_port;
-    }
-    free(name);
-    return RL_OK;
-}
-
 /* Shows the secret (or writes it) and gives the code that proves it. */
 static rl_code prove(const struct signup_settings *s, const Pb__InvitationResponse *invitation,
                      char **otp, struct rl_error *err)
@@ -93,20 +54,20 @@ static rl_code prove(const struct signup_settings *s, const Pb__InvitationRespon
     if (s->totp_secret_out) {
         char *line = rl_sprintf("%s\n", text);
         rc = rl_file_write(s->totp_secret_out, rl_span_of(line), err);
-        tsh_wipe_text(&line);
+        rl_wipe_text(&line);
         if (rc == RL_OK)
             rc = tsh_totp_now(secret, otp, err);
     } else {
-        fprintf(stderr, "Add this to your authenticator: %s\n(or type it: %s)\n",
-                invitation->otpauth_url, text);
+        rl_output_say("Add this to your authenticator: %s", invitation->otpauth_url);
+        rl_output_say("(or type it: %s)", text);
         rc = tsh_prompt_line("One-time code", "--totp-secret-out=FILE", otp, err);
     }
-    tsh_wipe_text(&text);
+    rl_wipe_text(&text);
     return rc;
 }
 
 static rl_code redeem(const struct signup_settings *s, struct tsh_client *client,
-                      const struct invitation *url, struct rl_error *err)
+                      const struct tsh_invitation *url, struct rl_error *err)
 {
     ProtobufCMessage *reply = NULL;
     Pb__InvitationResponse *invitation = NULL;
@@ -120,12 +81,12 @@ static rl_code redeem(const struct signup_settings *s, struct tsh_client *client
     if (rc != RL_OK)
         return rc;
     invitation = (Pb__InvitationResponse *)reply;
-    fprintf(stderr, "Welcome, %s.\n", invitation->user);
+    rl_output_say("Welcome, %s.", invitation->user);
     rc = s->password_file
-             ? tsh_secret_from_file(s->password_file, &password, err)
+             ? rl_file_read_secret(s->password_file, TSH_LINE_BYTES_MAX, &password, err)
              : tsh_prompt_secret("New password", "--password-file=FILE", &password, err);
     if (rc == RL_OK && (rc = prove(s, invitation, &otp, err)) == RL_OK) {
-        password_text = tsh_secret_text(password);
+        password_text = rl_secret_to_text(password);
         signup.token = url->token;
         signup.password = password_text;
         signup.otp = otp;
@@ -133,22 +94,21 @@ static rl_code redeem(const struct signup_settings *s, struct tsh_client *client
         rc = tsh_client_call(client, &pb__auth__descriptor, "Signup", &signup.base, &reply, err);
     }
     if (rc == RL_OK) {
-        fprintf(stderr, "Done. Now: tsh login --proxy=%s --user=%s\n", url->proxy,
-                invitation->user);
+        rl_output_say("Done. Now: tsh login --proxy=%s --user=%s", url->proxy, invitation->user);
         protobuf_c_message_free_unpacked(reply, NULL);
     }
     rl_secret_free(&password);
-    tsh_wipe_text(&password_text);
-    tsh_wipe_text(&otp);
+    rl_wipe_text(&password_text);
+    rl_wipe_text(&otp);
     pb__invitation_response__free_unpacked(invitation, NULL);
     return rc;
 }
 
 static rl_code run(const struct signup_settings *s, const char *text, struct rl_error *err)
 {
-    struct invitation url = {0};
+    struct tsh_invitation url = {0};
     struct tsh_client client = {0};
-    rl_code rc = split_url(text, &url, err);
+    rl_code rc = tsh_invitation_parse(text, &url, err);
     if (rc == RL_OK && s->ca_pin) {
         free(url.pin);
         url.pin = rl_strdup(s->ca_pin);
@@ -162,7 +122,7 @@ static rl_code run(const struct signup_settings *s, const char *text, struct rl_
     if (rc == RL_OK)
         rc = redeem(s, &client, &url, err);
     tsh_client_close(&client);
-    invitation_fini(&url);
+    tsh_invitation_fini(&url);
     return rc;
 }
 

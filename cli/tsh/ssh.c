@@ -3,6 +3,7 @@
  */
 #include "client.h"
 #include "inventory.h"
+#include "target.h"
 #include "tsh.h"
 
 #include <errno.h>
@@ -12,7 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define ARGUMENTS_MAX 4096
+#define ARGUMENTS_MAX 100000 /* the system's own limit is in bytes */
 #define EXIT_NOT_CONNECTED 255
 
 struct ssh_settings {
@@ -59,21 +60,25 @@ static const struct rl_setting rows[] = {
      .letter = 'L',
      .type = RL_SETTING_LIST,
      .offset = AT(local),
+     .keeps_commas = true,
      .help = "as ssh -L"},
     {.name = "remote-forward",
      .letter = 'R',
      .type = RL_SETTING_LIST,
      .offset = AT(remote),
+     .keeps_commas = true,
      .help = "as ssh -R"},
     {.name = "dynamic-forward",
      .letter = 'D',
      .type = RL_SETTING_LIST,
      .offset = AT(dynamic),
+     .keeps_commas = true,
      .help = "as ssh -D"},
     {.name = "option",
      .letter = 'o',
      .type = RL_SETTING_LIST,
      .offset = AT(options),
+     .keeps_commas = true,
      .help = "as ssh -o"},
 };
 
@@ -84,26 +89,29 @@ const struct rl_settings_spec tsh_ssh_spec = {
     .example = "tsh ssh root@node-r1 hostname",
     .rows = rows,
     .count = RL_COUNT(rows),
-    .positional_max = ARGUMENTS_MAX / 2,
+    .positional_max = ARGUMENTS_MAX,
     .stop_at_positional = true,
 };
 
+/* What another program is started with; ends with NULL. */
 struct arguments {
-    char *items[ARGUMENTS_MAX];
+    char **items; /* heap, each heap */
     size_t count;
 };
 
-/* Takes heap text. What does not fit is left to ssh's own limit: the command would not fit either.
- */
+/* Takes heap text. */
 static void add(struct arguments *a, char *text)
 {
-    RL_ASSERT(a->count + 1 < ARGUMENTS_MAX);
-    a->items[a->count++] = text;
+    char **items = reallocarray(a->items, a->count + 2, sizeof *items);
+    RL_ASSERT(items);
+    a->items = items;
+    items[a->count++] = text;
+    items[a->count] = NULL;
 }
 
 static void add_list(struct arguments *a, const char *flag, const struct rl_text_list *list)
 {
-    for (size_t i = 0; i < list->count && a->count + 4 < ARGUMENTS_MAX; i++) {
+    for (size_t i = 0; i < list->count; i++) {
         add(a, rl_strdup(flag));
         add(a, rl_strdup(list->items[i]));
     }
@@ -120,6 +128,7 @@ static void free_arguments(struct arguments *a)
 {
     for (size_t i = 0; i < a->count; i++)
         free(a->items[i]);
+    free(a->items);
 }
 
 /* 128+n where ssh was ended by a signal, its own status otherwise. */
@@ -139,22 +148,6 @@ static int run(struct arguments *a)
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-/* "LOGIN@NODE.CLUSTER" apart; heap text each, *login may stay NULL. */
-static void split(const char *text, const char *cluster, char **login, char **node)
-{
-    const char *at = strrchr(text, '@');
-    if (at && at != text) {
-        free(*login);
-        *login = rl_sprintf("%.*s", (int)(at - text), text);
-    }
-    *node = rl_strdup(at ? at + 1 : text);
-    size_t n = strlen(*node), suffix = strlen(cluster);
-    if (n > suffix + 1 && (*node)[n - suffix - 1] == '.' &&
-        strcmp(*node + n - suffix, cluster) == 0)
-        (*node)[n - suffix - 1] = '\0';
-}
-
-/* The name that the configuration has a block for: the node's, or its id when it has none. */
 static rl_code resolve(const struct tsh_profile *profile, const char *target, char **host,
                        struct rl_error *err)
 {
@@ -162,8 +155,7 @@ static rl_code resolve(const struct tsh_profile *profile, const char *target, ch
     const Pb__VisibleNode *node = NULL;
     rl_code rc = tsh_inventory_list(profile, NULL, NULL, 0, &nodes, err);
     if (rc == RL_OK && (rc = tsh_inventory_pick(nodes, target, &node, err)) == RL_OK)
-        *host = rl_strdup(node->node->spec->name[0] ? node->node->spec->name
-                                                    : node->node->metadata->name);
+        rc = tsh_inventory_host(node, tsh_profile_text(profile, "cluster"), host, err);
     if (nodes)
         pb__list_nodes_response__free_unpacked(nodes, NULL);
     return rc;
@@ -172,7 +164,7 @@ static rl_code resolve(const struct tsh_profile *profile, const char *target, ch
 static int connect_to(struct ssh_settings *s, const struct tsh_profile *profile, const char *host,
                       const struct rl_positionals *rest)
 {
-    struct arguments a = {.count = 0};
+    struct arguments a = {0};
     begin(&a, "ssh", profile);
     if (s->login) {
         add(&a, rl_strdup("-l"));
@@ -190,7 +182,7 @@ static int connect_to(struct ssh_settings *s, const struct tsh_profile *profile,
     add_list(&a, "-o", &s->options);
     add(&a, rl_strdup("--"));
     add(&a, rl_strdup(host));
-    for (size_t i = 1; i < rest->count && a.count + 1 < ARGUMENTS_MAX; i++)
+    for (size_t i = 1; i < rest->count; i++)
         add(&a, rl_strdup(rest->items[i]));
     int code = run(&a);
     free_arguments(&a);
@@ -214,7 +206,7 @@ int tsh_ssh(int argc, char **argv)
     int code = RL_EXIT_DONE;
     if ((rc = tsh_profile_open(s.proxy, &profile, &err)) == RL_OK &&
         (rc = tsh_profile_check_valid(&profile, &err)) == RL_OK) {
-        split(rest.items[0], tsh_profile_text(&profile, "cluster"), &s.login, &node);
+        tsh_target_split(rest.items[0], tsh_profile_text(&profile, "cluster"), &s.login, &node);
         rc = resolve(&profile, node, &host, &err);
     }
     if (rc == RL_OK)
@@ -253,9 +245,9 @@ int tsh_scp(int argc, char **argv)
         rc = tsh_profile_check_valid(&profile, &err);
     int code;
     if (rc == RL_OK) {
-        struct arguments a = {.count = 0};
+        struct arguments a = {0};
         begin(&a, "scp", &profile);
-        for (int i = 1; i < argc && a.count + 1 < ARGUMENTS_MAX; i++)
+        for (int i = 1; i < argc; i++)
             add(&a, rl_strdup(argv[i]));
         code = run(&a);
         free_arguments(&a);

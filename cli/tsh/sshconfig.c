@@ -4,11 +4,11 @@
 #include "sshconfig.h"
 #include "file/file.h"
 
-#include "bytes/encoding.h"
 #include "clock/clock.h"
 #include "names/names.h"
+#include "sshcert/sshkey.h"
 
-#include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +24,8 @@ rl_code tsh_sshconfig_keep_nodes(const struct tsh_profile *profile,
     rl_buf_init(&list, CONFIG_BYTES_MAX);
     for (size_t i = 0; i < nodes->n_nodes; i++) {
         const Pb__Node *node = nodes->nodes[i]->node;
+        if (!node)
+            continue;
         if (node->spec && rl_name_check_node(node->spec->name, NULL) == RL_OK)
             rl_buf_printf(&list, "%s\n", node->spec->name);
         if (node->metadata && rl_name_is_uuid(node->metadata->name))
@@ -46,16 +48,24 @@ int64_t tsh_sshconfig_age_s(const struct tsh_profile *profile)
     return age;
 }
 
+void tsh_sshconfig_claim(const struct tsh_profile *profile)
+{
+    char *path = tsh_profile_path(profile, "nodes");
+    (void)utimensat(AT_FDCWD, path, NULL, 0); /* never listed: then nobody is told */
+    free(path);
+}
+
 /* ---- the file ---- */
 
 /* OpenSSH has no escape for a double quote, and % and $ begin its own substitutions. */
-static rl_code check_path(const char *path, struct rl_error *err)
+rl_code tsh_sshconfig_check_path(const char *path, struct rl_error *err)
 {
     for (const char *c = path; *c; c++)
         if (*c == '"' || *c == '\\' || *c == '%' || *c == '$' || *c == '\'' || *c == '`' ||
             (unsigned char)*c < ' ')
             return rl_fail(err, RL_E_INVAL,
-                           "OpenSSH can not be told of a path with the character \"%c\": %s", *c,
+                           "OpenSSH can not be told of a path with a quote, backslash, %% or $ in "
+                           "it: %s",
                            path);
     return RL_OK;
 }
@@ -66,7 +76,12 @@ static rl_code own_path(char out[PATH_MAX], struct rl_error *err)
     if (n <= 0)
         return rl_fail_errno(err, RL_E_INTERNAL, "where is this program?");
     out[n] = '\0';
-    return check_path(out, err);
+    /* A newer version was installed while this one runs: it has the name now. */
+    static const char gone[] = " (deleted)";
+    size_t suffix = sizeof gone - 1;
+    if ((size_t)n > suffix && strcmp(out + n - suffix, gone) == 0)
+        out[(size_t)n - suffix] = '\0';
+    return tsh_sshconfig_check_path(out, err);
 }
 
 /* The names of one profile, separated by `separator`. */
@@ -91,22 +106,30 @@ static rl_code put_names(const struct tsh_profile *profile, char separator, stru
     return rc;
 }
 
+/* A key of a kind that this version does not know is left out: nobody is believed for it. */
+static rl_code put_authority(const struct tsh_profile *profile, const ProtobufCBinaryData *blob,
+                             struct rl_buf *out, struct rl_error *err)
+{
+    EVP_PKEY *key = NULL;
+    if (rl_sshkey_public_parse(RL_SPAN(blob->data, blob->len), &key, NULL) != RL_OK)
+        return RL_OK;
+    EVP_PKEY_free(key);
+    char *line = rl_sshkey_line_format(RL_SPAN(blob->data, blob->len), NULL);
+    rl_buf_put_text(out, "@cert-authority ");
+    rl_code rc = put_names(profile, ',', out, err);
+    rl_buf_printf(out, " %s\n", line);
+    free(line);
+    return rc;
+}
+
 static rl_code put_known_hosts(const struct tsh_profile *profile, struct rl_error *err)
 {
     Pb__TrustBundle *trust = NULL;
     struct rl_buf out;
     rl_buf_init(&out, CONFIG_BYTES_MAX);
     rl_code rc = tsh_profile_trust(profile, &trust, err);
-    for (size_t i = 0; rc == RL_OK && i < trust->n_host_ssh_cas; i++) {
-        const ProtobufCBinaryData *key = &trust->host_ssh_cas[i];
-        struct rl_cursor c = rl_cursor_of(RL_SPAN(key->data, key->len));
-        struct rl_span type = rl_cursor_string(&c);
-        char *blob = rl_base64_encode(RL_SPAN(key->data, key->len));
-        rl_buf_put_text(&out, "@cert-authority ");
-        rc = put_names(profile, ',', &out, err);
-        rl_buf_printf(&out, " %.*s %s\n", (int)type.n, (const char *)type.p, blob);
-        free(blob);
-    }
+    for (size_t i = 0; rc == RL_OK && i < trust->n_host_ssh_cas; i++)
+        rc = put_authority(profile, &trust->host_ssh_cas[i], &out, err);
     if (rc == RL_OK && out.failed)
         rc = rl_fail(err, RL_E_EXHAUSTED, "too many nodes for one known_hosts");
     if (rc == RL_OK) {
@@ -125,7 +148,7 @@ static rl_code put_known_hosts(const struct tsh_profile *profile, struct rl_erro
 static rl_code put_profile(const struct tsh_profile *profile, const char *tsh, struct rl_buf *out,
                            struct rl_error *err)
 {
-    rl_code rc = check_path(profile->dir, err);
+    rl_code rc = tsh_sshconfig_check_path(profile->dir, err);
     if (rc == RL_OK)
         rc = put_known_hosts(profile, err);
     if (rc != RL_OK)
@@ -157,7 +180,7 @@ rl_code tsh_sshconfig_write(const char *home, struct rl_error *err)
     struct rl_buf out;
     rl_buf_init(&out, CONFIG_BYTES_MAX);
     rl_code rc = own_path(tsh, err);
-    if (rc == RL_OK && (rc = check_path(home, err)) == RL_OK)
+    if (rc == RL_OK && (rc = tsh_sshconfig_check_path(home, err)) == RL_OK)
         rc = tsh_profile_names(home, &names, err);
     rl_buf_put_text(&out, "# Written by tsh at each login; changes are lost. Its hosts are the "
                           "nodes that you may see.\n\n");

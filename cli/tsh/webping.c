@@ -5,6 +5,7 @@
 
 #include "bytes/buf.h"
 #include "dial/dial.h"
+#include "identity/identity.h"
 #include "names/names.h"
 #include "tls/tls.h"
 
@@ -32,15 +33,16 @@ static rl_code read_answer(SSL *ssl, struct rl_buf *out, struct rl_error *err)
     }
 }
 
-static rl_code take_pin(struct rl_buf *answer, char **pin, struct rl_error *err)
+rl_code tsh_webping_read(const char *answer, char **pin, struct rl_error *err)
 {
-    const char *text = rl_buf_text(answer);
-    const char *body = strstr(text, "\r\n\r\n");
-    if (strncmp(text, "HTTP/1.1 200 ", 13) != 0 || !body)
+    const char *body = strstr(answer, "\r\n\r\n");
+    if (strncmp(answer, "HTTP/1.1 200 ", 13) != 0 || !body)
         return rl_fail(err, RL_E_UNAVAILABLE, "this is no Remoteler proxy: GET /v1/ping failed");
     json_t *ping = json_loads(body + 4, 0, NULL);
     const char *value = json_string_value(json_object_get(ping, "ca_pin"));
-    rl_code rc = value ? RL_OK : rl_fail(err, RL_E_UNAVAILABLE, "the proxy's answer names no pin");
+    rl_code rc = value && rl_identity_pin_check(value, NULL) == RL_OK
+                     ? RL_OK
+                     : rl_fail(err, RL_E_UNAVAILABLE, "the proxy's answer names no pin");
     if (rc == RL_OK)
         *pin = rl_strdup(value);
     json_decref(ping);
@@ -83,11 +85,12 @@ static rl_code get(const char *proxy, bool insecure, char **pin, struct rl_error
         (rc = connect_blocking(proxy, &fd, err)) == RL_OK &&
         (rc = rl_tls_connect(tls, fd, &ssl, err)) == RL_OK &&
         (rc = rl_tls_handshake_blocking(ssl, TIMEOUT_MS, err)) == RL_OK) {
-        SSL_write(ssl, request, (int)strlen(request));
-        rc = read_answer(ssl, &answer, err);
+        rc = SSL_write(ssl, request, (int)strlen(request)) > 0
+                 ? read_answer(ssl, &answer, err)
+                 : rl_fail(err, RL_E_UNAVAILABLE, "the proxy closed the connection");
     }
     if (rc == RL_OK)
-        rc = take_pin(&answer, pin, err);
+        rc = tsh_webping_read(rl_buf_text(&answer), pin, err);
     SSL_free(ssl);
     if (fd >= 0)
         close(fd);

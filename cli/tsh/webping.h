@@ -11,5 +11,7 @@
 rl_code tsh_webping_pin(const char *proxy, char **pin, struct rl_error *err);
 /** The pin of whoever answers: to be shown, never to be believed. */
 rl_code tsh_webping_unverified_pin(const char *proxy, char **pin, struct rl_error *err);
+/** The pin in a whole HTTP answer, head and all. Errors: RL_E_UNAVAILABLE. Heap text. */
+rl_code tsh_webping_read(const char *answer, char **pin, struct rl_error *err);
 
 #endif

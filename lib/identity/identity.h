@@ -57,6 +57,8 @@ rl_code rl_trust_pem(const struct rl_trust *trust, enum rl_identity_kind kind, s
                      struct rl_error *err);
 /** sha256:<hex of the SPKI> of a certificate; heap text. */
 char *rl_identity_pin(X509 *ca);
+/** Is it written like one? Before a stranger's is shown to be copied. Errors: RL_E_INVAL. */
+rl_code rl_identity_pin_check(const char *pin, struct rl_error *err);
 
 /** Checks `chain` (leaf first, as the peer sent it) and says who it is. `purpose_server`: the peer
  * acted as TLS server (serverAuth is needed) or as client. `now_s` is the caller's idea of time.

@@ -6,8 +6,10 @@
 #include "identity/certificate.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define DER_BYTES_MAX 65536
+#define PIN_HEX_BYTES 64
 
 char *rl_identity_pin(X509 *ca)
 {
@@ -20,6 +22,15 @@ char *rl_identity_pin(X509 *ca)
     char *pin = rl_sprintf("sha256:%s", hex);
     free(hex);
     return pin;
+}
+
+rl_code rl_identity_pin_check(const char *pin, struct rl_error *err)
+{
+    static const char prefix[] = "sha256:";
+    const char *hex = strncmp(pin, prefix, strlen(prefix)) == 0 ? pin + strlen(prefix) : "";
+    if (strlen(hex) == PIN_HEX_BYTES && strspn(hex, "0123456789abcdef") == PIN_HEX_BYTES)
+        return RL_OK;
+    return rl_fail(err, RL_E_INVAL, "a pin is sha256: and %d digits of hex", PIN_HEX_BYTES);
 }
 
 static X509 *find_pinned(const char *pin, STACK_OF(X509) * chain)

@@ -26,11 +26,24 @@ static const char *environment_of(const struct rl_setting *row)
     return text && *text ? text : NULL;
 }
 
-static rl_code read_environment(struct reading *reading, struct rl_error *err)
+static bool is_given(const struct reading *reading, const struct flags *flags, const char *name)
+{
+    const struct rl_setting *row = rl_setting_find(reading->spec, name, strlen(name));
+    RL_ASSERT(row);
+    for (size_t i = 0; i < flags->count; i++)
+        if (flags->items[i].row == row)
+            return true;
+    return reading->source_of[row - reading->spec->rows] == SOURCE_FILE;
+}
+
+static rl_code read_environment(struct reading *reading, const struct flags *flags,
+                                struct rl_error *err)
 {
     for (size_t i = 0; i < reading->spec->count; i++) {
         const struct rl_setting *row = &reading->spec->rows[i];
         const char *text = environment_of(row);
+        if (row->environment_unless && is_given(reading, flags, row->environment_unless))
+            continue;
         if (text && rl_setting_assign(reading, row, SOURCE_ENVIRONMENT, text, err) != RL_OK)
             return rl_error_prefix(err, "%s", row->environment);
     }
@@ -88,7 +101,7 @@ static rl_code read_all(struct reading *reading, const struct flags *flags, stru
     read_defaults(reading);
     rl_code rc = read_file(reading, flags, err);
     if (rc == RL_OK)
-        rc = read_environment(reading, err);
+        rc = read_environment(reading, flags, err);
     if (rc == RL_OK)
         rc = assign_flags(reading, flags, err);
     if (rc == RL_OK)

@@ -29,12 +29,15 @@ struct rl_setting {
     const char *name; /* "--name", "name:" in the file; [a-z0-9-] */
     enum rl_setting_type type;
     size_t offset;
-    const char *fallback;    /* as text; NULL: absent */
-    int64_t min, max;        /* for numbers and durations; both 0: no bound but the type's */
-    const char *environment; /* NULL: not from the environment (secrets never are) */
-    const char *unit;        /* "s", "bytes"; NULL */
-    const char *help;        /* one line; NULL: not shown */
-    char letter;             /* "-l"; 0: none */
+    const char *fallback;           /* as text; NULL: absent */
+    int64_t min, max;               /* for numbers and durations; both 0: no bound but the type's */
+    const char *environment;        /* NULL: not from the environment (secrets never are) */
+    const char *environment_unless; /* the environment does not count when this setting is given by
+                                       a flag or the file */
+    const char *unit;               /* "s", "bytes"; NULL */
+    const char *help;               /* one line; NULL: not shown */
+    bool keeps_commas;              /* lists: a flag is one item, commas and all */
+    char letter;                    /* "-l"; 0: none */
     bool required;
 };
 

@@ -120,6 +120,14 @@ static void list_add(struct rl_text_list *list, const char *item, size_t n)
     items[list->count++] = rl_sprintf("%.*s", (int)n, item);
 }
 
+static rl_code list_take(struct rl_text_list *list, const char *text, struct rl_error *err)
+{
+    if (list->count == LIST_ITEMS_MAX)
+        return rl_fail(err, RL_E_INVAL, "there are more than %d items", LIST_ITEMS_MAX);
+    list_add(list, text, strlen(text));
+    return RL_OK;
+}
+
 static rl_code list_split(struct rl_text_list *list, const char *text, struct rl_error *err)
 {
     if (!*text)
@@ -169,7 +177,8 @@ rl_code rl_setting_assign(struct reading *reading, const struct rl_setting *row,
         assign_text(to, text);
         break;
     case RL_SETTING_LIST:
-        rc = list_split(list_of(reading, row, source), text, err);
+        rc = row->keeps_commas ? list_take(list_of(reading, row, source), text, err)
+                               : list_split(list_of(reading, row, source), text, err);
         break;
     case RL_SETTING_NUMBER:
         rc = assign_number(row, to, text, err);

@@ -1,6 +1,7 @@
 #include "table.h"
 
 #include <check.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -215,6 +216,81 @@ START_TEST(shows_help_whatever_else_is_missing)
 }
 END_TEST
 
+/* A table of its own: a list whose items have commas, and an environment that gives way. */
+struct special {
+    char *proxy, *auth_server, *file;
+    struct rl_text_list options;
+};
+static const struct rl_setting special_rows[] = {
+    {.name = "proxy",
+     .type = RL_SETTING_ADDRESS,
+     .offset = offsetof(struct special, proxy),
+     .environment = "RL_TEST_PROXY",
+     .environment_unless = "auth-server"},
+    {.name = "auth-server",
+     .type = RL_SETTING_ADDRESS,
+     .offset = offsetof(struct special, auth_server)},
+    {.name = "config", .type = RL_SETTING_FILE, .offset = offsetof(struct special, file)},
+    {.name = "option",
+     .type = RL_SETTING_LIST,
+     .offset = offsetof(struct special, options),
+     .keeps_commas = true,
+     .letter = 'o'},
+};
+static const struct rl_settings_spec special_spec = {.program = "tsh test",
+                                                     .rows = special_rows,
+                                                     .count = RL_COUNT(special_rows),
+                                                     .file_setting = "config"};
+
+static struct special read_special(const char *const *args)
+{
+    struct special got = {0};
+    char texts[8][128], *argv[8];
+    int argc = 1;
+    argv[0] = strcpy(texts[0], "test");
+    for (; *args; args++, argc++)
+        argv[argc] = strcpy(texts[argc], *args);
+    ck_assert_int_eq(rl_settings_read(&special_spec, argc, argv, &got, NULL, NULL), RL_OK);
+    return got;
+}
+#define SPECIAL(...) read_special((const char *const[]){__VA_ARGS__, NULL})
+
+START_TEST(a_list_may_keep_its_commas)
+{
+    struct special got = SPECIAL("-o", "Ciphers=a,b", "-oMACs=c,d", "--option=");
+    ck_assert_uint_eq(got.options.count, 3);
+    ck_assert_str_eq(got.options.items[0], "Ciphers=a,b");
+    ck_assert_str_eq(got.options.items[1], "MACs=c,d");
+    rl_settings_free(&special_spec, &got);
+}
+END_TEST
+
+START_TEST(the_environment_gives_way_to_what_excludes_it)
+{
+    char path[] = "/tmp/rl-settings-XXXXXX";
+    char flag[64];
+    int fd = mkstemp(path);
+    ck_assert_int_eq(write(fd, "auth-server: a:1\n", 17), 17);
+    close(fd);
+    snprintf(flag, sizeof flag, "--config=%s", path);
+    setenv("RL_TEST_PROXY", "p:1", 1);
+    struct special got = SPECIAL("-ox");
+    ck_assert_str_eq(got.proxy, "p:1");
+    rl_settings_free(&special_spec, &got);
+    got = SPECIAL("--auth-server=a:1");
+    ck_assert_ptr_null(got.proxy);
+    rl_settings_free(&special_spec, &got);
+    got = SPECIAL(flag);
+    ck_assert_ptr_null(got.proxy);
+    ck_assert_str_eq(got.auth_server, "a:1");
+    rl_settings_free(&special_spec, &got);
+    got = SPECIAL("--auth-server=a:1", "--proxy=q:1"); /* both by flags: the program's to refuse */
+    ck_assert_str_eq(got.proxy, "q:1");
+    rl_settings_free(&special_spec, &got);
+    unlink(path);
+}
+END_TEST
+
 int main(void)
 {
     TCase *t = tcase_create("settings");
@@ -230,6 +306,8 @@ int main(void)
     tcase_add_test(t, takes_the_environment_below_flags_and_nothing_from_an_empty_variable);
     tcase_add_test(t, misses_what_is_required);
     tcase_add_test(t, shows_help_whatever_else_is_missing);
+    tcase_add_test(t, a_list_may_keep_its_commas);
+    tcase_add_test(t, the_environment_gives_way_to_what_excludes_it);
     Suite *s = suite_create("settings");
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);

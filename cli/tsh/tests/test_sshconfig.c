@@ -1,0 +1,258 @@
+#include "home.h"
+#include "sshconfig.h"
+
+#include <limits.h>
+
+static struct rl_error err;
+
+#define DIR_OF(name) "/profiles/" name
+
+/* What the node list of auth names, whole or not. */
+struct listed {
+    const char *name, *id; /* NULL: no spec, no metadata */
+};
+
+static rl_code keep(const char *proxy, const struct listed *listed, size_t count)
+{
+    struct tsh_profile profile;
+    Pb__ListNodesResponse nodes = PB__LIST_NODES_RESPONSE__INIT;
+    ck_assert_int_eq(tsh_profile_open(proxy, &profile, &err), RL_OK);
+    nodes.n_nodes = count;
+    nodes.nodes = rl_alloc_array(count, sizeof *nodes.nodes);
+    for (size_t i = 0; i < count; i++) {
+        Pb__VisibleNode *visible = nodes.nodes[i] = rl_alloc(sizeof *visible);
+        pb__visible_node__init(visible);
+        if (!listed[i].name && !listed[i].id)
+            continue; /* not even a node */
+        visible->node = rl_alloc(sizeof *visible->node);
+        pb__node__init(visible->node);
+        if (listed[i].name) {
+            visible->node->spec = rl_alloc(sizeof *visible->node->spec);
+            pb__node_spec__init(visible->node->spec);
+            visible->node->spec->name = rl_strdup(listed[i].name);
+        }
+        if (listed[i].id) {
+            visible->node->metadata = rl_alloc(sizeof *visible->node->metadata);
+            pb__metadata__init(visible->node->metadata);
+            visible->node->metadata->name = rl_strdup(listed[i].id);
+        }
+    }
+    rl_code rc = tsh_sshconfig_keep_nodes(&profile, &nodes, &err);
+    for (size_t i = 0; i < count; i++)
+        pb__visible_node__free_unpacked(nodes.nodes[i], NULL);
+    free(nodes.nodes);
+    tsh_profile_fini(&profile);
+    return rc;
+}
+
+static char *written(const char *file)
+{
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s", home, file);
+    return read_text(path);
+}
+
+/* The block of one profile, as it has to be. */
+static char *block_of(const char *names, const char *cluster, const char *proxy, const char *name)
+{
+    char self[PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    ck_assert_int_gt(n, 0);
+    self[n] = '\0';
+    return rl_sprintf("Host %s*.%s \"!*'*\"\n"
+                      "    ProxyCommand '%s' proxy ssh --home='%s' --proxy=%s -- '%%n:%%p'\n"
+                      "    IdentityFile \"%s/profiles/%s/id\"\n"
+                      "    CertificateFile \"%s/profiles/%s/id-cert.pub\"\n"
+                      "    IdentitiesOnly yes\n"
+                      "    UserKnownHostsFile \"%s/profiles/%s/known_hosts\"\n"
+                      "    GlobalKnownHostsFile /dev/null\n"
+                      "    StrictHostKeyChecking yes\n"
+                      "    HostKeyAlgorithms ssh-ed25519-cert-v01@openssh.com\n"
+                      "    UpdateHostKeys no\n"
+                      "    CheckHostIP no\n\n",
+                      names, cluster, self, home, proxy, home, name, home, name, home, name);
+}
+
+static const char head[] = "# Written by tsh at each login; changes are lost. Its hosts are the "
+                           "nodes that you may see.\n\n";
+
+START_TEST(the_file_is_exactly_this)
+{
+    static const struct listed nodes[] = {{"node-a", UUID}, {"node-r1", NULL}};
+    char *ca = NULL;
+    log_in(PROXY, CLUSTER, FUTURE, &ca);
+    ck_assert_int_eq(keep(PROXY, nodes, RL_COUNT(nodes)), RL_OK);
+    ck_assert_int_eq(tsh_sshconfig_write(home, &err), RL_OK);
+    char *config = written("ssh_config");
+    char *block = block_of("node-a " UUID " node-r1 ", CLUSTER, PROXY, "root.example.com_443");
+    char *whole = rl_sprintf("%s%s", head, block);
+    ck_assert_str_eq(config, whole);
+    char *hosts = written("profiles/root.example.com_443/known_hosts");
+    char *line = rl_sprintf("@cert-authority node-a," UUID ",node-r1,*." CLUSTER " %s\n", ca);
+    ck_assert_str_eq(hosts, line);
+    free(config);
+    free(block);
+    free(whole);
+    free(hosts);
+    free(line);
+    free(ca);
+}
+END_TEST
+
+START_TEST(openssh_reads_it_as_it_is_meant)
+{
+    static const struct listed nodes[] = {{"node-a", UUID}};
+    char command[256];
+    if (system("command -v ssh >/dev/null 2>&1") != 0)
+        return;
+    log_in(PROXY, CLUSTER, FUTURE, NULL);
+    ck_assert_int_eq(keep(PROXY, nodes, RL_COUNT(nodes)), RL_OK);
+    ck_assert_int_eq(tsh_sshconfig_write(home, &err), RL_OK);
+    static const struct {
+        const char *host;
+        bool is_ours;
+    } cases[] = {
+        {"node-a", true},       {UUID, true},       {"anything." CLUSTER, true},
+        {"example.com", false}, {"node-ab", false}, {"\"x';id;'." CLUSTER "\"", false},
+        {"anode-a", false},
+    };
+    for (size_t i = 0; i < RL_COUNT(cases); i++) {
+        snprintf(command, sizeof command,
+                 "ssh -F %s/ssh_config -G %s 2>/dev/null | grep -qi '^proxycommand .*proxy ssh'",
+                 home, cases[i].host);
+        ck_assert_msg((system(command) == 0) == cases[i].is_ours, "%s", cases[i].host);
+    }
+}
+END_TEST
+
+START_TEST(odd_names_never_get_in)
+{
+    static const struct listed nodes[] = {
+        {"good", NULL},  {"two words", "not-a-uuid"}, {"a\nHost *", NULL}, {"*", "*"},
+        {"!good", NULL}, {"quo'te", "quo\"te"},       {"UPPER", NULL},     {"dot.ted", NULL},
+        {"", ""},        {"-oProxyCommand=x", NULL},  {"\xc3\xa9", NULL},  {NULL, UUID},
+        {NULL, NULL},
+    };
+    log_in(PROXY, CLUSTER, FUTURE, NULL);
+    ck_assert_int_eq(keep(PROXY, nodes, RL_COUNT(nodes)), RL_OK);
+    char *list = written("profiles/root.example.com_443/nodes");
+    ck_assert_str_eq(list, "good\n" UUID "\n");
+    free(list);
+}
+END_TEST
+
+START_TEST(a_list_that_was_tampered_with_is_checked_again)
+{
+    char path[160];
+    log_in(PROXY, CLUSTER, FUTURE, NULL);
+    snprintf(path, sizeof path, "%s/profiles/root.example.com_443/nodes", home);
+    write_text(path, "node-a\n* \nx'y\n\n    ProxyCommand touch /tmp/x\n" UUID);
+    ck_assert_int_eq(tsh_sshconfig_write(home, &err), RL_OK);
+    char *config = written("ssh_config");
+    ck_assert_ptr_nonnull(strstr(config, "\nHost node-a " UUID " *." CLUSTER " \"!*'*\"\n"));
+    ck_assert_ptr_null(strstr(config, "touch"));
+    free(config);
+}
+END_TEST
+
+START_TEST(a_key_that_is_none_makes_no_authority)
+{
+    static const char evil[] = "\0\0\0\x1ax\n@cert-authority * ssh-rsa\0\0\0\0";
+    struct tsh_profile profile;
+    Pb__TrustBundle trust = PB__TRUST_BUNDLE__INIT;
+    char cluster[] = CLUSTER;
+    char bytes[sizeof evil];
+    memcpy(bytes, evil, sizeof evil);
+    ProtobufCBinaryData ca = {sizeof evil - 1, (uint8_t *)bytes};
+    log_in(PROXY, CLUSTER, FUTURE, NULL);
+    ck_assert_int_eq(tsh_profile_open(PROXY, &profile, &err), RL_OK);
+    trust.cluster = cluster;
+    trust.n_host_ssh_cas = 1;
+    trust.host_ssh_cas = &ca;
+    ck_assert_int_eq(tsh_profile_save(&profile, profile.status, &trust, &err), RL_OK);
+    ck_assert_int_eq(tsh_sshconfig_write(home, &err), RL_OK);
+    char *hosts = written("profiles/root.example.com_443/known_hosts");
+    ck_assert_str_eq(hosts, "");
+    free(hosts);
+    tsh_profile_fini(&profile);
+}
+END_TEST
+
+START_TEST(several_logins_are_several_blocks_and_the_current_ones_is_first)
+{
+    static const struct listed nodes[] = {{"node-a", NULL}};
+    log_in(PROXY, CLUSTER, FUTURE, NULL);
+    log_in("a.example:8443", "a.example", FUTURE, NULL);
+    log_in(PROXY, CLUSTER, FUTURE, NULL);
+    ck_assert_int_eq(keep(PROXY, nodes, 1), RL_OK);
+    ck_assert_int_eq(keep("a.example:8443", nodes, 1), RL_OK);
+    ck_assert_int_eq(tsh_sshconfig_write(home, &err), RL_OK);
+    char *config = written("ssh_config");
+    char *first = block_of("node-a ", CLUSTER, PROXY, "root.example.com_443");
+    char *second = block_of("node-a ", "a.example", "a.example:8443", "a.example_8443");
+    char *whole = rl_sprintf("%s%s%s", head, first, second);
+    ck_assert_str_eq(config, whole);
+    free(config);
+    free(first);
+    free(second);
+    free(whole);
+}
+END_TEST
+
+START_TEST(who_logged_out_has_no_block)
+{
+    struct tsh_profile profile;
+    log_in(PROXY, CLUSTER, FUTURE, NULL);
+    ck_assert_int_eq(tsh_profile_open(PROXY, &profile, &err), RL_OK);
+    ck_assert_int_eq(tsh_profile_forget(&profile, &err), RL_OK);
+    ck_assert_int_eq(tsh_sshconfig_write(home, &err), RL_OK);
+    char *config = written("ssh_config");
+    ck_assert_str_eq(config, head);
+    free(config);
+    tsh_profile_fini(&profile);
+}
+END_TEST
+
+START_TEST(a_home_that_can_not_be_quoted_is_refused)
+{
+    static const char *const bad[] = {"a'b", "a\"b", "a%b", "a$b", "a`b", "a\\b", "a\nb"};
+    for (size_t i = 0; i < RL_COUNT(bad); i++)
+        ck_assert_int_eq(tsh_sshconfig_check_path(bad[i], &err), RL_E_INVAL);
+    ck_assert_int_eq(tsh_sshconfig_check_path("/home/some one/.tsh", &err), RL_OK);
+}
+END_TEST
+
+START_TEST(who_lists_anew_says_so_before)
+{
+    static const struct listed nodes[] = {{"node-a", NULL}};
+    struct tsh_profile profile;
+    char path[160];
+    log_in(PROXY, CLUSTER, FUTURE, NULL);
+    ck_assert_int_eq(tsh_profile_open(PROXY, &profile, &err), RL_OK);
+    ck_assert_int_eq(tsh_sshconfig_age_s(&profile), INT64_MAX);
+    tsh_sshconfig_claim(&profile);
+    ck_assert_int_eq(keep(PROXY, nodes, 1), RL_OK);
+    snprintf(path, sizeof path, "touch -d '1 hour ago' %s/nodes", profile.dir);
+    ck_assert_int_eq(system(path), 0);
+    ck_assert_int_ge(tsh_sshconfig_age_s(&profile), 3600);
+    tsh_sshconfig_claim(&profile);
+    ck_assert_int_lt(tsh_sshconfig_age_s(&profile), 60);
+    tsh_profile_fini(&profile);
+}
+END_TEST
+
+int main(void)
+{
+    TCase *t = tcase_create("sshconfig");
+    tcase_add_checked_fixture(t, home_make, home_remove);
+    tcase_add_test(t, the_file_is_exactly_this);
+    tcase_add_test(t, openssh_reads_it_as_it_is_meant);
+    tcase_add_test(t, odd_names_never_get_in);
+    tcase_add_test(t, a_list_that_was_tampered_with_is_checked_again);
+    tcase_add_test(t, a_key_that_is_none_makes_no_authority);
+    tcase_add_test(t, several_logins_are_several_blocks_and_the_current_ones_is_first);
+    tcase_add_test(t, who_logged_out_has_no_block);
+    tcase_add_test(t, a_home_that_can_not_be_quoted_is_refused);
+    tcase_add_test(t, who_lists_anew_says_so_before);
+    return run_suite(t, "sshconfig");
+}
