@@ -173,19 +173,18 @@ static void flow_step(struct flow *f, unsigned *seed)
     }
     done = recv(f->to->fd, bytes, 1 + (size_t)rand_r(seed) % sizeof bytes, 0);
     f->got_end = f->got_end || done == 0;
-    for (ssize_t i = 0; i < done; i++, f->read++) {
-        if (f->read < f->preface)
-            ck_assert_int_eq(bytes[i], "PREFACE"[f->read]);
-        else
-            ck_assert_uint_eq(bytes[i], pattern(f->read - f->preface, f->salt));
-    }
+    size_t wrong = 0; /* an assertion for each byte would be most of the test's time */
+    for (ssize_t i = 0; i < done; i++, f->read++)
+        wrong += bytes[i] != (f->read < f->preface ? (uint8_t) "PREFACE"[f->read]
+                                                   : pattern(f->read - f->preface, f->salt));
+    ck_assert_uint_eq(wrong, 0);
 }
 
 static void run_flows(unsigned seed)
 {
-    struct flow up = {.from = &dialler, .to = &answerer, .total = 150001, .salt = 3};
+    struct flow up = {.from = &dialler, .to = &answerer, .total = 400001, .salt = 3};
     struct flow down = {
-        .from = &answerer, .to = &dialler, .total = 120003, .salt = 5, .preface = 7};
+        .from = &answerer, .to = &dialler, .total = 300003, .salt = 5, .preface = 7};
     for (int i = 0; i < 1000000 && !(dialler.closed && answerer.closed); i++) {
         flow_step(&up, &seed);
         flow_step(&down, &seed);

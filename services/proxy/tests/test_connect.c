@@ -441,7 +441,7 @@ START_TEST(much_arrives_as_it_was_sent)
 {
     struct user u;
     user_go(&u, "node-a");
-    size_t total = 8u << 20, sent = 0, got = 0;
+    size_t total = 8u << 20, sent = 0, got = 0, wrong = 0;
     static uint8_t block[30000], back[30000];
     while (got < total) {
         size_t n = total - sent < sizeof block ? total - sent : sizeof block;
@@ -452,10 +452,11 @@ START_TEST(much_arrives_as_it_was_sent)
         sent += done > 0 ? (size_t)done : 0;
         ssize_t k = read(c->broker.fd, back, sizeof back);
         for (ssize_t i = 0; i < k; i++)
-            ck_assert_uint_eq(back[i], (uint8_t)((got + (size_t)i) * 31 >> 3));
+            wrong += back[i] != (uint8_t)((got + (size_t)i) * 31 >> 3);
         got += k > 0 ? (size_t)k : 0;
         rl_loop_turn(c->loop, 0);
     }
+    ck_assert_uint_eq(wrong, 0);
     user_free(&u);
 }
 END_TEST
