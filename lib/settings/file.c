@@ -76,17 +76,31 @@ static rl_code read_scalar(struct reader *reader, const struct rl_setting *row,
     return rc;
 }
 
+static rl_code append(struct reader *reader, const struct rl_setting *row, const char *item,
+                      struct rl_error *err)
+{
+    rl_code rc = rl_setting_append(reader->reading, row, SOURCE_FILE, item, err);
+    if (rc != RL_OK)
+        rl_error_prefix(err, "%s:%zu: %s", reader->path, line_of(reader), row->name);
+    return rc;
+}
+
 static rl_code read_sequence(struct reader *reader, const struct rl_setting *row,
                              struct rl_error *err)
 {
+    bool needs_one = row->type == RL_SETTING_ADDRESSES;
     for (;;) {
         rl_code rc = next(reader, err);
-        if (rc != RL_OK || reader->event.type == YAML_SEQUENCE_END_EVENT)
-            return rc;
-        rc = check_scalar(reader, "an item of a list is plain text", err);
         if (rc != RL_OK)
             return rc;
-        rl_setting_append(reader->reading, row, SOURCE_FILE, scalar(reader));
+        if (reader->event.type == YAML_SEQUENCE_END_EVENT)
+            return needs_one ? refuse(reader, "at least one address is needed", err) : RL_OK;
+        rc = check_scalar(reader, "an item of a list is plain text", err);
+        if (rc == RL_OK)
+            rc = append(reader, row, scalar(reader), err);
+        if (rc != RL_OK)
+            return rc;
+        needs_one = false;
     }
 }
 
@@ -105,7 +119,7 @@ static rl_code read_pairs(struct reader *reader, const struct rl_setting *row, s
             rc = check_scalar(reader, "a value is plain text", err);
         if (rc == RL_OK) {
             char *item = rl_sprintf("%s=%s", key, scalar(reader));
-            rl_setting_append(reader->reading, row, SOURCE_FILE, item);
+            rc = append(reader, row, item, err);
             free(item);
         }
         free(key);
@@ -123,10 +137,14 @@ static rl_code read_value(struct reader *reader, const struct rl_setting *row, s
         return read_scalar(reader, row, err);
     bool is_sequence = reader->event.type == YAML_SEQUENCE_START_EVENT;
     bool is_mapping = reader->event.type == YAML_MAPPING_START_EVENT;
-    if (row->type != RL_SETTING_LIST || (!is_sequence && !is_mapping))
+    bool takes_it = (row->type == RL_SETTING_LIST && (is_sequence || is_mapping)) ||
+                    (row->type == RL_SETTING_ADDRESSES && is_sequence);
+    if (!takes_it)
         return rl_fail(err, RL_E_INVAL, "%s:%zu: %s: takes one plain value", reader->path,
                        line_of(reader), row->name);
-    rl_setting_append(reader->reading, row, SOURCE_FILE, NULL);
+    rc = append(reader, row, NULL, err);
+    if (rc != RL_OK)
+        return rc;
     return is_sequence ? read_sequence(reader, row, err) : read_pairs(reader, row, err);
 }
 

@@ -20,6 +20,8 @@ const char *rl_setting_value_word(const struct rl_setting *row)
         return "TIME";
     case RL_SETTING_ADDRESS:
         return "HOST:PORT";
+    case RL_SETTING_ADDRESSES:
+        return "HOST:PORT,...";
     case RL_SETTING_FILE:
         return "FILE";
     case RL_SETTING_SWITCH:

@@ -32,9 +32,9 @@ const struct rl_setting *rl_setting_find(const struct rl_settings_spec *spec, co
  * Errors have no prefix yet: the caller knows where the text stood. */
 rl_code rl_setting_assign(struct reading *reading, const struct rl_setting *row, enum source source,
                           const char *text, struct rl_error *err);
-/* One item of a list, commas and all; with none, the list is empty. */
-void rl_setting_append(struct reading *reading, const struct rl_setting *row, enum source source,
-                       const char *item);
+/* One item of a list, commas and all; with none, the list is empty. Errors as above. */
+rl_code rl_setting_append(struct reading *reading, const struct rl_setting *row, enum source source,
+                          const char *item, struct rl_error *err);
 void rl_setting_clear(const struct rl_setting *row, void *target);
 
 /* flags.c */

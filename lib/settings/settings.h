@@ -17,6 +17,7 @@ enum rl_setting_type {
     RL_SETTING_SWITCH,   /* bool: --x, --x=yes|no|true|false, --no-x */
     RL_SETTING_ADDRESS,  /* char *, checked as HOST:PORT */
     RL_SETTING_FILE,     /* char *, a path; not opened here */
+    RL_SETTING_ADDRESSES /* struct rl_text_list, each checked as HOST:PORT; at least one */
 };
 
 struct rl_text_list {

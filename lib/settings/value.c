@@ -90,16 +90,22 @@ static void assign_text(char **to, const char *text)
     *to = rl_strdup(text);
 }
 
-static rl_code assign_address(char **to, const char *text, struct rl_error *err)
+static rl_code check_address(const char *text, struct rl_error *err)
 {
     char *host;
     uint16_t port;
     rl_code rc = rl_address_split(text, &host, &port, err);
-    if (rc != RL_OK)
-        return rc;
-    free(host);
-    assign_text(to, text);
-    return RL_OK;
+    if (rc == RL_OK)
+        free(host);
+    return rc;
+}
+
+static rl_code assign_address(char **to, const char *text, struct rl_error *err)
+{
+    rl_code rc = check_address(text, err);
+    if (rc == RL_OK)
+        assign_text(to, text);
+    return rc;
 }
 
 /* ---- lists ---- */
@@ -112,35 +118,38 @@ static void list_clear(struct rl_text_list *list)
     *list = (struct rl_text_list){0};
 }
 
-static void list_add(struct rl_text_list *list, const char *item, size_t n)
+/* Takes the item. */
+static rl_code list_add(struct rl_text_list *list, const struct rl_setting *row, char *item,
+                        struct rl_error *err)
 {
+    rl_code rc = RL_OK;
+    if (list->count == LIST_ITEMS_MAX)
+        rc = rl_fail(err, RL_E_INVAL, "there are more than %d items", LIST_ITEMS_MAX);
+    else if (row->type == RL_SETTING_ADDRESSES)
+        rc = check_address(item, err);
+    if (rc != RL_OK) {
+        free(item);
+        return rc;
+    }
     char **items = reallocarray(list->items, list->count + 1, sizeof *items);
     RL_ASSERT(items);
     list->items = items;
-    items[list->count++] = rl_sprintf("%.*s", (int)n, item);
-}
-
-static rl_code list_take(struct rl_text_list *list, const char *text, struct rl_error *err)
-{
-    if (list->count == LIST_ITEMS_MAX)
-        return rl_fail(err, RL_E_INVAL, "there are more than %d items", LIST_ITEMS_MAX);
-    list_add(list, text, strlen(text));
+    items[list->count++] = item;
     return RL_OK;
 }
 
-static rl_code list_split(struct rl_text_list *list, const char *text, struct rl_error *err)
+static rl_code list_split(struct rl_text_list *list, const struct rl_setting *row, const char *text,
+                          struct rl_error *err)
 {
     if (!*text)
-        return RL_OK;
+        return row->type == RL_SETTING_ADDRESSES ? check_address(text, err) : RL_OK;
     for (const char *at = text;;) {
         size_t n = strcspn(at, ",");
         if (n == 0)
             return rl_fail(err, RL_E_INVAL, "there is an empty item between the commas");
-        if (list->count == LIST_ITEMS_MAX)
-            return rl_fail(err, RL_E_INVAL, "there are more than %d items", LIST_ITEMS_MAX);
-        list_add(list, at, n);
-        if (!at[n])
-            return RL_OK;
+        rl_code rc = list_add(list, row, rl_sprintf("%.*s", (int)n, at), err);
+        if (rc != RL_OK || !at[n])
+            return rc;
         at += n + 1;
     }
 }
@@ -155,13 +164,12 @@ static struct rl_text_list *list_of(struct reading *reading, const struct rl_set
     return list;
 }
 
-void rl_setting_append(struct reading *reading, const struct rl_setting *row, enum source source,
-                       const char *item)
+rl_code rl_setting_append(struct reading *reading, const struct rl_setting *row, enum source source,
+                          const char *item, struct rl_error *err)
 {
     struct rl_text_list *list = list_of(reading, row, source);
     reading->source_of[row - reading->spec->rows] = source;
-    if (item)
-        list_add(list, item, strlen(item));
+    return item ? list_add(list, row, rl_strdup(item), err) : RL_OK;
 }
 
 /* ---- any row ---- */
@@ -177,9 +185,12 @@ rl_code rl_setting_assign(struct reading *reading, const struct rl_setting *row,
         assign_text(to, text);
         break;
     case RL_SETTING_LIST:
-        rc = row->keeps_commas ? list_take(list_of(reading, row, source), text, err)
-                               : list_split(list_of(reading, row, source), text, err);
+    case RL_SETTING_ADDRESSES: {
+        struct rl_text_list *list = list_of(reading, row, source);
+        rc = row->keeps_commas ? list_add(list, row, rl_strdup(text), err)
+                               : list_split(list, row, text, err);
         break;
+    }
     case RL_SETTING_NUMBER:
         rc = assign_number(row, to, text, err);
         break;
@@ -209,6 +220,7 @@ void rl_setting_clear(const struct rl_setting *row, void *target)
         *(char **)at = NULL;
         break;
     case RL_SETTING_LIST:
+    case RL_SETTING_ADDRESSES:
         list_clear(at);
         break;
     case RL_SETTING_NUMBER:

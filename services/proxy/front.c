@@ -31,11 +31,18 @@ struct knock {
     SSL *ssl;            /* in its handshake */
 };
 
-struct front {
-    struct proxy *proxy;
+struct listener {
+    struct listener *next;
+    struct front *front;
     int fd;
     struct rl_watch *watch;
     struct rl_timer *pause;
+};
+
+struct front {
+    struct proxy *proxy;
+    struct listener *listeners;
+    size_t listener_count;
     struct knock *knocks;
     size_t half_open;
 };
@@ -316,18 +323,18 @@ static void take_in(struct front *front, int fd, const struct sockaddr_storage *
 static void on_accept(void *context, int fd, unsigned events)
 {
     (void)events;
-    struct front *front = context;
+    struct listener *listener = context;
     for (int i = 0; i < ACCEPT_MAX; i++) {
         struct sockaddr_storage client = {0};
         socklen_t n = sizeof client;
         int taken = accept4(fd, (struct sockaddr *)&client, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (taken >= 0) {
-            take_in(front, taken, &client);
+            take_in(listener->front, taken, &client);
             continue;
         }
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-            rl_watch_change(front->watch, 0); /* it would be told in every turn */
-            rl_timer_arm(front->pause, ACCEPT_PAUSE_MS);
+            rl_watch_change(listener->watch, 0); /* it would be told in every turn */
+            rl_timer_arm(listener->pause, ACCEPT_PAUSE_MS);
         }
         if (errno != ECONNABORTED && errno != EINTR)
             return;
@@ -336,35 +343,63 @@ static void on_accept(void *context, int fd, unsigned events)
 
 static void on_pause_over(void *context)
 {
-    struct front *front = context;
-    if (front->watch)
-        rl_watch_change(front->watch, RL_LOOP_READ);
+    struct listener *listener = context;
+    rl_watch_change(listener->watch, RL_LOOP_READ);
+}
+
+/* ---- listening ---- */
+
+static struct front *front_of(struct proxy *proxy)
+{
+    if (!proxy->front) {
+        proxy->front = rl_alloc(sizeof *proxy->front);
+        proxy->front->proxy = proxy;
+    }
+    return proxy->front;
+}
+
+static void free_listener(struct listener *listener)
+{
+    rl_watch_stop(&listener->watch);
+    rl_timer_free(&listener->pause);
+    close(listener->fd);
+    free(listener);
 }
 
 rl_code front_open(struct proxy *proxy, const char *address, uint16_t *port, struct rl_error *err)
 {
+    struct front *front = front_of(proxy);
     int fd = -1;
+    if (front->listener_count == PROXY_LISTENERS_MAX)
+        return rl_fail(err, RL_E_INVAL, "the proxy listens on at most %d addresses",
+                       PROXY_LISTENERS_MAX);
     rl_code rc = rl_listen(address, &fd, port, err);
     if (rc != RL_OK)
         return rc;
-    struct front *front = rl_alloc(sizeof *front);
-    front->proxy = proxy;
-    front->fd = fd;
-    front->pause = rl_timer_create(proxy->config.loop, on_pause_over, front);
-    proxy->front = front;
-    return rl_watch_start(proxy->config.loop, fd, RL_LOOP_READ, on_accept, front, &front->watch,
-                          err);
+    struct listener *listener = rl_alloc(sizeof *listener);
+    listener->front = front;
+    listener->fd = fd;
+    listener->pause = rl_timer_create(proxy->config.loop, on_pause_over, listener);
+    rc = rl_watch_start(proxy->config.loop, fd, RL_LOOP_READ, on_accept, listener, &listener->watch,
+                        err);
+    if (rc != RL_OK) {
+        free_listener(listener);
+        return rc;
+    }
+    listener->next = front->listeners;
+    front->listeners = listener;
+    front->listener_count++;
+    return RL_OK;
 }
 
 void front_stop(struct proxy *proxy)
 {
     struct front *front = proxy->front;
-    if (!front || front->fd < 0)
-        return;
-    rl_watch_stop(&front->watch);
-    rl_timer_disarm(front->pause);
-    close(front->fd);
-    front->fd = -1;
+    while (front && front->listeners) {
+        struct listener *listener = front->listeners;
+        front->listeners = listener->next;
+        free_listener(listener);
+    }
 }
 
 void front_close(struct proxy *proxy)
@@ -375,7 +410,6 @@ void front_close(struct proxy *proxy)
     front_stop(proxy);
     while (front->knocks)
         close_knock(front->knocks);
-    rl_timer_free(&front->pause);
     free(front);
     proxy->front = NULL;
 }

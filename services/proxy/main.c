@@ -124,7 +124,7 @@ static rl_code make_proxy(struct program *p, struct rl_error *err)
         .loop = p->loop,
         .cluster = rl_member_cluster(p->member),
         .id = rl_member_id(p->member),
-        .public_address = s->public_address ? s->public_address : s->listen,
+        .public_address = s->public_address ? s->public_address : s->listen.items[0],
         .auth_proxied_address = s->auth_proxied_address,
         .balancers = &s->balancers,
         .connections_max = (size_t)s->connections_max,
@@ -133,11 +133,13 @@ static rl_code make_proxy(struct program *p, struct rl_error *err)
         .health = rl_member_health(p->member),
     };
     rl_code rc = proxy_create(&config, &identity, &p->proxy, err);
-    uint16_t port = 0;
-    if (rc == RL_OK)
-        rc = proxy_listen(p->proxy, s->listen, &port, err);
-    if (rc == RL_OK)
-        rl_log_info("listening", RL_TEXT("address", s->listen), RL_NUMBER("port", port));
+    for (size_t i = 0; rc == RL_OK && i < s->listen.count; i++) {
+        uint16_t port = 0;
+        rc = proxy_listen(p->proxy, s->listen.items[i], &port, err);
+        if (rc == RL_OK)
+            rl_log_info("listening", RL_TEXT("address", s->listen.items[i]),
+                        RL_NUMBER("port", port));
+    }
     return rc;
 }
 

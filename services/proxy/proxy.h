@@ -19,6 +19,7 @@
 #define PROXY_REQUEST_BYTES_MAX 8192
 #define PROXY_BROKERS_MAX 64 /* that are asked for one node */
 #define PROXY_BALANCERS_MAX 64
+#define PROXY_LISTENERS_MAX 16
 
 struct proxy_config {
     struct rl_loop *loop;
@@ -43,6 +44,7 @@ struct proxy_identity {
 struct proxy;
 rl_code proxy_create(const struct proxy_config *config, const struct proxy_identity *identity,
                      struct proxy **out, struct rl_error *err);
+/** Once for each address. */
 rl_code proxy_listen(struct proxy *proxy, const char *address, uint16_t *port,
                      struct rl_error *err);
 rl_code proxy_renewed(struct proxy *proxy, const struct proxy_identity *identity,

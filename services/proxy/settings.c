@@ -3,10 +3,10 @@
 static const struct rl_setting rows[] = {
     RL_MEMBER_ROWS(struct proxy_settings, member, "proxy", "127.0.0.1:3024"),
     {.name = "listen",
-     .type = RL_SETTING_ADDRESS,
+     .type = RL_SETTING_ADDRESSES,
      .offset = offsetof(struct proxy_settings, listen),
      .fallback = "0.0.0.0:443",
-     .help = "the one public port"},
+     .help = "the one public port, on one address or several"},
     {.name = "public-address",
      .type = RL_SETTING_ADDRESS,
      .offset = offsetof(struct proxy_settings, public_address),

@@ -6,7 +6,7 @@
 
 struct proxy_settings {
     struct rl_member_settings member;
-    char *listen;
+    struct rl_text_list listen;
     char *public_address;
     struct rl_text_list balancers;
     char *auth_proxied_address;

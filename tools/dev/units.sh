@@ -89,7 +89,7 @@ start_broker() {
 
 start_proxy() {
     local listen="$RL_LOOPBACK:$PORT_proxy"
-    netns_exists "$NETNS_ROUTER" && listen=0.0.0.0:$PORT_proxy
+    netns_exists "$NETNS_ROUTER" && listen+=,$NET_HOST:$PORT_proxy
     member_flags proxy
     spawn proxy "$(bin_dir)/remoteler-proxy" "${MEMBER_FLAGS[@]}" \
         --listen="$listen" --public-address="$RL_LOOPBACK:$PORT_proxy" \

@@ -11,6 +11,7 @@ struct config {
     char *name;
     char *file;
     struct rl_text_list labels;
+    struct rl_text_list listen;
     int64_t port;
     uint64_t ttl_s;
     bool verbose;
@@ -44,6 +45,11 @@ static const struct rl_setting rows[] = {
      .environment = "RL_TEST_LABELS",
      .help = "Labels of the node",
      .letter = 'L'},
+    {.name = "listen",
+     .type = RL_SETTING_ADDRESSES,
+     .offset = AT(listen),
+     .fallback = "0.0.0.0:443",
+     .help = "Where it listens"},
     {.name = "port",
      .type = RL_SETTING_NUMBER,
      .offset = AT(port),

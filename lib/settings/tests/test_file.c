@@ -68,6 +68,10 @@ START_TEST(reads_values_lists_and_pairs)
     rl_settings_free(&spec, &config);
     ck_assert_int_eq(read_text("labels: []\n"), RL_OK);
     ck_assert_uint_eq(config.labels.count, 0);
+    rl_settings_free(&spec, &config);
+    ck_assert_int_eq(read_text("listen: ['a:1', '[::1]:2']\n"), RL_OK);
+    ck_assert_uint_eq(config.listen.count, 2);
+    ck_assert_str_eq(config.listen.items[1], "[::1]:2");
 }
 END_TEST
 
@@ -108,6 +112,9 @@ START_TEST(names_the_line_of_what_is_wrong)
     check_refused("config: x\n", ":1: there is no setting \"config\"");
     check_refused("nodename: [a]\n", ":1: nodename: takes one plain value");
     check_refused("labels: [[a]]\n", ":1: an item of a list is plain text");
+    check_refused("listen: [a:1, b]\n", ":1: listen: \"b\" is not HOST:PORT");
+    check_refused("listen: []\n", ":1: at least one address is needed");
+    check_refused("listen: {a: 1}\n", ":1: listen: takes one plain value");
     check_refused("labels: {a: [b]}\n", ":1: a value is plain text");
     check_refused("labels: &x [a]\nport: *x\n", ":2: port: takes one plain value");
     check_refused("- a\n", ":1: settings are written `name: value`");

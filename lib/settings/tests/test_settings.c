@@ -98,6 +98,22 @@ START_TEST(gathers_lists_from_commas_and_repetition)
 }
 END_TEST
 
+START_TEST(checks_each_address_of_a_list)
+{
+    ck_assert_int_eq(READ("-v"), RL_OK);
+    ck_assert_uint_eq(config.listen.count, 1);
+    ck_assert_int_eq(READ("--listen=127.0.0.1:1,[::1]:2", "--listen", "host:3"), RL_OK);
+    ck_assert_uint_eq(config.listen.count, 3);
+    ck_assert_str_eq(config.listen.items[1], "[::1]:2");
+    ck_assert_str_eq(config.listen.items[2], "host:3");
+    ck_assert_int_eq(READ("--listen=127.0.0.1:1,127.0.0.2"), RL_E_INVAL);
+    ck_assert_str_eq(err.message, "--listen: \"127.0.0.2\" is not HOST:PORT: there is no port");
+    ck_assert_int_eq(READ("--listen=a:1,,b:2"), RL_E_INVAL);
+    ck_assert_int_eq(READ("--listen="), RL_E_INVAL);
+    ck_assert_str_eq(err.message, "--listen: \"\" is not HOST:PORT: there is no port");
+}
+END_TEST
+
 START_TEST(sorts_positionals_from_flags)
 {
     ck_assert_int_eq(READ("one", "--port", "5", "-", "-v"), RL_OK);
@@ -299,6 +315,7 @@ int main(void)
     tcase_add_test(t, takes_flags_in_every_form);
     tcase_add_test(t, a_flag_given_twice_counts_as_the_last_says);
     tcase_add_test(t, gathers_lists_from_commas_and_repetition);
+    tcase_add_test(t, checks_each_address_of_a_list);
     tcase_add_test(t, sorts_positionals_from_flags);
     tcase_add_test(t, leaves_the_rest_to_another_program);
     tcase_add_test(t, refuses_one_argument_too_many);

@@ -29,11 +29,12 @@ START_TEST(help_shows_every_row_with_its_default_and_variable)
     rl_settings_print_help(&spec, to);
     fclose(to);
     check_has("Tests the table\n\nUsage: tsh test [flags] [NODE]\n\nFlags:\n");
-    check_has("  -p, --proxy=HOST:PORT  The proxy to go through [RL_TEST_PROXY]\n");
-    check_has("      --ttl=TIME         How long it lasts (default 12h) [RL_TEST_TTL]\n");
-    check_has("  -v, --verbose          Say more\n");
-    check_has("      --recording        Record sessions (on; off with --no-recording)\n");
-    check_has("  -h, --help             Show this\n");
+    check_has("  -p, --proxy=HOST:PORT       The proxy to go through [RL_TEST_PROXY]\n");
+    check_has("      --ttl=TIME              How long it lasts (default 12h) [RL_TEST_TTL]\n");
+    check_has("      --listen=HOST:PORT,...  Where it listens (default 0.0.0.0:443)\n");
+    check_has("  -v, --verbose               Say more\n");
+    check_has("      --recording             Record sessions (on; off with --no-recording)\n");
+    check_has("  -h, --help                  Show this\n");
     check_has("\nExample:\n  tsh test node-a\n");
     for (char *line = strtok(shown, "\n"); line; line = strtok(NULL, "\n"))
         ck_assert_msg(strlen(line) <= 80, "too long: %s", line);

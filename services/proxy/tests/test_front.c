@@ -117,6 +117,26 @@ START_TEST(the_web_chooses_http_1_1_or_nothing)
 }
 END_TEST
 
+START_TEST(every_address_that_it_listens_on_is_served)
+{
+    uint16_t other = 0;
+    struct rl_error err;
+    ck_assert_int_eq(proxy_listen(c->proxy, "127.0.0.1:0", &other, NULL), RL_OK);
+    ck_assert_uint_ne(other, c->port);
+    const uint16_t ports[] = {c->port, other};
+    for (size_t i = 0; i < RL_COUNT(ports); i++) {
+        snprintf(command, sizeof command,
+                 "curl -sk --max-time 10 https://127.0.0.1:%u/v1/ping 2>&1", ports[i]);
+        run(c, command, out, sizeof out);
+        ck_assert_msg(strstr(out, "\"cluster\":\"main\""), "%s", out);
+    }
+    for (size_t i = 2; i < PROXY_LISTENERS_MAX; i++)
+        ck_assert_int_eq(proxy_listen(c->proxy, "127.0.0.1:0", NULL, NULL), RL_OK);
+    ck_assert_int_eq(proxy_listen(c->proxy, "127.0.0.1:0", NULL, &err), RL_E_INVAL);
+    ck_assert(strstr(err.message, "at most 16"));
+}
+END_TEST
+
 START_TEST(what_is_not_tls_is_told_so_and_closed)
 {
     int fd = connect_to(c->port);
@@ -259,6 +279,7 @@ int main(void)
     tcase_add_loop_test(tests, names_that_lead_nowhere_are_refused_with_an_alert, 0, 3);
     tcase_add_test(tests, connecting_needs_a_certificate);
     tcase_add_test(tests, the_web_chooses_http_1_1_or_nothing);
+    tcase_add_test(tests, every_address_that_it_listens_on_is_served);
     tcase_add_test(tests, what_is_not_tls_is_told_so_and_closed);
     tcase_add_test(tests, half_open_connections_are_bounded);
     tcase_add_test(tests, a_proxy_header_from_who_is_no_balancer_is_refused);
