@@ -101,7 +101,7 @@ static rl_code get(struct tctl_client *client, const void *settings,
         rc = print_json(found, err);
     else if (rc == RL_OK &&
              (rc = rl_resources_to_yaml(found->resources, found->n_resources, &text, err)) == RL_OK)
-        fwrite(text.p, 1, text.n, stdout);
+        fputs(rl_buf_text(&text), stdout);
     if (found)
         pb__get_resources_response__free_unpacked(found, NULL);
     rl_buf_fini(&text);
