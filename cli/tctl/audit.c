@@ -56,9 +56,9 @@ static json_t *resource_json(const Pb__Event *e)
 {
     if (!e->resource_kind[0])
         return json_null();
-    return json_pack("{s:s, s:o, s:o}", "kind", e->resource_kind, "id",
-                     tctl_text_or_null(e->resource_id), "name",
-                     tctl_text_or_null(e->resource_name));
+    return json_pack("{s:o, s:o, s:o}", "kind", rl_json_text(e->resource_kind), "id",
+                     rl_json_text_or_null(e->resource_id), "name",
+                     rl_json_text_or_null(e->resource_name));
 }
 
 static json_t *details_json(const Pb__Event *e)
@@ -67,21 +67,23 @@ static json_t *details_json(const Pb__Event *e)
     return json_is_object(details) ? details : (json_decref(details), json_object());
 }
 
-static json_t *event_json(const Pb__Event *e)
+json_t *tctl_event_json(const Pb__Event *e)
 {
     json_t *object =
-        json_pack("{s:s, s:o, s:s, s:s, s:i, s:s, s:o, s:o, s:s}", "uid", e->uid, "time",
-                  tctl_time_or_null(e->time_ns), "type", e->type, "code", e->code, "version",
-                  (int)e->version, "outcome", e->outcome, "reason", tctl_text_or_null(e->reason),
-                  "user", tctl_text_or_null(e->user), "cluster", e->cluster);
+        json_pack("{s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:o}", "uid", rl_json_text(e->uid),
+                  "time", rl_json_time_or_null(e->time_ns), "type", rl_json_text(e->type), "code",
+                  rl_json_text(e->code), "version", (json_int_t)e->version, "outcome",
+                  rl_json_text(e->outcome), "reason", rl_json_text_or_null(e->reason), "user",
+                  rl_json_text_or_null(e->user), "cluster", rl_json_text(e->cluster));
     json_t *rest = json_pack(
         "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "session_id",
-        tctl_text_or_null(e->session_id), "root_session_id", tctl_text_or_null(e->root_session_id),
-        "resource", resource_json(e), "login", tctl_text_or_null(e->login), "client_addr",
-        tctl_text_or_null(e->client_address), "peer_addr", tctl_text_or_null(e->peer_address),
-        "command", tctl_text_or_null(e->command), "exit_code",
+        rl_json_text_or_null(e->session_id), "root_session_id",
+        rl_json_text_or_null(e->root_session_id), "resource", resource_json(e), "login",
+        rl_json_text_or_null(e->login), "client_addr", rl_json_text_or_null(e->client_address),
+        "peer_addr", rl_json_text_or_null(e->peer_address), "command",
+        rl_json_text_or_null(e->command), "exit_code",
         e->has_exit_code ? json_integer(e->exit_code) : json_null(), "signal",
-        tctl_text_or_null(e->signal), "bytes_in",
+        rl_json_text_or_null(e->signal), "bytes_in",
         e->has_bytes ? json_integer((json_int_t)e->bytes_in) : json_null(), "bytes_out",
         e->has_bytes ? json_integer((json_int_t)e->bytes_out) : json_null(), "details",
         details_json(e));
@@ -94,6 +96,7 @@ static json_t *event_json(const Pb__Event *e)
 
 struct search {
     json_t *events;
+    size_t limit;
     bool follow, more_matched, is_over;
     rl_code code;
     char message[RL_ERROR_MESSAGE_BYTES];
@@ -106,14 +109,16 @@ static void on_message(struct rl_rpc_call *call, const ProtobufCMessage *message
     const Pb__SearchResponse *part = (const Pb__SearchResponse *)message;
     search->more_matched = search->more_matched || part->more_matched;
     for (size_t i = 0; i < part->n_events; i++) {
-        json_t *event = event_json(part->events[i]);
+        json_t *event = tctl_event_json(part->events[i]);
         if (search->follow) {
             json_dumpf(event, stdout, JSON_COMPACT);
             fputc('\n', stdout);
             fflush(stdout);
             json_decref(event);
-        } else {
+        } else if (json_array_size(search->events) < search->limit) {
             json_array_append_new(search->events, event);
+        } else { /* it was asked for less */
+            json_decref(event);
         }
     }
 }
@@ -179,13 +184,22 @@ static const struct rl_column columns[] = {
     {"REASON", "reason"},
 };
 
+static rl_code check(const void *settings, struct rl_error *err)
+{
+    const struct audit_settings *s = settings;
+    Pb__SearchRequest request = PB__SEARCH_REQUEST__INIT;
+    enum rl_format format;
+    rl_code rc = tctl_format(s->format, &format, err);
+    return rc == RL_OK ? fill_times(s, &request, err) : rc;
+}
+
 static rl_code work(struct tctl_client *client, const void *settings,
                     const struct rl_positionals *rest, struct rl_error *err)
 {
     (void)rest;
     const struct audit_settings *s = settings;
     enum rl_format format;
-    struct search search = {.events = json_array(), .follow = s->follow};
+    struct search search = {.events = json_array(), .limit = (size_t)s->limit, .follow = s->follow};
     rl_code rc = tctl_format(s->format, &format, err);
     if (rc == RL_OK)
         rc = search_events(client, s, &search, err);
@@ -193,8 +207,8 @@ static rl_code work(struct tctl_client *client, const void *settings,
         rc = rl_output_table(stdout, format, search.events, columns, RL_COUNT(columns),
                              "No events.", err);
     if (rc == RL_OK && search.more_matched)
-        fprintf(stderr, "tctl: more matched; these are the newest %lld (--limit)\n",
-                (long long)s->limit);
+        rl_output_say("tctl: more matched; these are the newest %lld (--limit)",
+                      (long long)s->limit);
     json_decref(search.events);
     return rc;
 }
@@ -217,9 +231,9 @@ static const struct rl_settings_spec ls_spec = {
 };
 
 static const struct tctl_command search_command = {
-    .spec = &search_spec, .bytes = sizeof(struct audit_settings), .work = work};
+    .spec = &search_spec, .bytes = sizeof(struct audit_settings), .check = check, .work = work};
 static const struct tctl_command ls_command = {
-    .spec = &ls_spec, .bytes = sizeof(struct audit_settings), .work = work};
+    .spec = &ls_spec, .bytes = sizeof(struct audit_settings), .check = check, .work = work};
 static const struct tctl_subcommand audit_commands[] = {
     {"search", &search_command, "events by time, type, user, session"},
     {"ls", &ls_command, "the same"},

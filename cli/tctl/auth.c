@@ -60,21 +60,27 @@ static rl_code print_pem(const ProtobufCBinaryData *certificates, size_t count,
     return rc;
 }
 
+static rl_code check(const void *settings, struct rl_error *err)
+{
+    const struct auth_settings *s = settings;
+    if (strcmp(s->type, "host") != 0 && strcmp(s->type, "user") != 0)
+        return rl_fail(err, RL_E_INVAL, "--type is user or host, not %s", s->type);
+    if (strcmp(s->format, "openssh") != 0 && strcmp(s->format, "pem") != 0)
+        return rl_fail(err, RL_E_INVAL, "--format is openssh or pem, not %s", s->format);
+    return RL_OK;
+}
+
 static rl_code print(const Pb__TrustBundle *trust, const struct auth_settings *s,
                      struct rl_error *err)
 {
     bool is_host = strcmp(s->type, "host") == 0;
-    if (!is_host && strcmp(s->type, "user") != 0)
-        return rl_fail(err, RL_E_INVAL, "--type is user or host, not %s", s->type);
     if (strcmp(s->format, "openssh") == 0)
         return is_host ? print_openssh(trust->host_ssh_cas, trust->n_host_ssh_cas, true,
                                        trust->cluster, err)
                        : print_openssh(trust->user_ssh_cas, trust->n_user_ssh_cas, false,
                                        trust->cluster, err);
-    if (strcmp(s->format, "pem") == 0)
-        return is_host ? print_pem(trust->host_cas, trust->n_host_cas, err)
-                       : print_pem(trust->user_cas, trust->n_user_cas, err);
-    return rl_fail(err, RL_E_INVAL, "--format is openssh or pem, not %s", s->format);
+    return is_host ? print_pem(trust->host_cas, trust->n_host_cas, err)
+                   : print_pem(trust->user_cas, trust->n_user_cas, err);
 }
 
 static rl_code export_authorities(struct tctl_client *client, const void *settings,
@@ -101,8 +107,10 @@ static const struct rl_settings_spec export_spec = {
     .count = RL_COUNT(export_rows),
 };
 
-static const struct tctl_command export_command = {
-    .spec = &export_spec, .bytes = sizeof(struct auth_settings), .work = export_authorities};
+static const struct tctl_command export_command = {.spec = &export_spec,
+                                                   .bytes = sizeof(struct auth_settings),
+                                                   .check = check,
+                                                   .work = export_authorities};
 static const struct tctl_subcommand auth_commands[] = {
     {"export", &export_command, "the public half of an authority"},
 };

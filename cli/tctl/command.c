@@ -1,5 +1,4 @@
 /* command: what every command does before and after its own work. */
-#include "clock/clock.h"
 #include "tctl.h"
 
 #include <stdio.h>
@@ -8,16 +7,12 @@
 
 int tctl_fail(const struct rl_error *err)
 {
-    fprintf(stderr, "tctl: %s\n", err->message);
-    return rl_exit_of(err->code);
+    return rl_output_fail("tctl", err);
 }
 
 int tctl_usage(rl_code code, const struct rl_error *err)
 {
-    if (code == RL_E_CANCELLED)
-        return RL_EXIT_DONE;
-    fprintf(stderr, "tctl: %s\n", err->message);
-    return RL_EXIT_USAGE;
+    return rl_output_usage("tctl", code, err);
 }
 
 int tctl_run(const struct tctl_command *command, int argc, char **argv)
@@ -30,6 +25,8 @@ int tctl_run(const struct tctl_command *command, int argc, char **argv)
     if (rc == RL_OK && rest.count < command->positional_min)
         rc = rl_fail(&err, RL_E_INVAL, "%s; see %s --help", command->missing,
                      command->spec->program);
+    if (rc == RL_OK && command->check)
+        rc = command->check(settings, &err);
     int code = rc == RL_OK ? RL_EXIT_DONE : tctl_usage(rc, &err);
     if (rc == RL_OK) {
         rc = tctl_open(&client, &err);
@@ -59,45 +56,6 @@ int tctl_run_group(const struct tctl_group *group, int argc, char **argv)
         fprintf(to, "  %-8s %s\n", commands[i].name, commands[i].help);
     fprintf(to, "\nexample: %s\n", commands[0].command->spec->example);
     return is_help ? RL_EXIT_DONE : RL_EXIT_USAGE;
-}
-
-json_t *tctl_text_or_null(const char *text)
-{
-    return text && text[0] ? json_string(text) : json_null();
-}
-
-json_t *tctl_time_or_null(int64_t time_ns)
-{
-    char text[RL_CLOCK_TEXT_BYTES];
-    if (!time_ns)
-        return json_null();
-    rl_clock_format(time_ns, text);
-    return json_string(text);
-}
-
-json_t *tctl_texts(char *const *items, size_t count)
-{
-    json_t *array = json_array();
-    for (size_t i = 0; i < count; i++)
-        json_array_append_new(array, json_string(items[i]));
-    return array;
-}
-
-json_t *tctl_labels(Pb__Label *const *labels, size_t count)
-{
-    json_t *object = json_object();
-    for (size_t i = 0; i < count; i++)
-        json_object_set_new(object, labels[i]->key, json_string(labels[i]->value));
-    return object;
-}
-
-json_t *tctl_traits(Pb__Trait *const *traits, size_t count)
-{
-    json_t *object = json_object();
-    for (size_t i = 0; i < count; i++)
-        json_object_set_new(object, traits[i]->key,
-                            tctl_texts(traits[i]->values, traits[i]->n_values));
-    return object;
 }
 
 rl_code tctl_format(const char *name, enum rl_format *out, struct rl_error *err)

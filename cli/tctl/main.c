@@ -66,7 +66,7 @@ static int run(int argc, char **argv)
         if (strcmp(argv[0], commands[i].name) == 0)
             return commands[i].group ? tctl_run_group(commands[i].group, argc, argv)
                                      : tctl_run(commands[i].command, argc, argv);
-    fprintf(stderr, "tctl: no such command: %s\n", argv[0]);
+    rl_output_say("tctl: no such command: %s", argv[0]);
     return usage(stderr);
 }
 

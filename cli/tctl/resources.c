@@ -1,14 +1,11 @@
 /* resources: get, create, edit, rm: every kind by the same four commands. */
+#include "edit.h"
 #include "file/file.h"
-#include "resource/resource.h"
 #include "tctl.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 struct resource_settings {
@@ -86,6 +83,16 @@ static rl_code print_json(const Pb__GetResourcesResponse *found, struct rl_error
     return rc;
 }
 
+static rl_code check_get(const void *settings, struct rl_error *err)
+{
+    enum rl_format format;
+    rl_code rc =
+        rl_format_parse(((const struct resource_settings *)settings)->format, &format, err);
+    if (rc == RL_OK && format == RL_FORMAT_TEXT)
+        rc = rl_fail(err, RL_E_INVAL, "documents are yaml or json");
+    return rc;
+}
+
 static rl_code get(struct tctl_client *client, const void *settings,
                    const struct rl_positionals *rest, struct rl_error *err)
 {
@@ -123,9 +130,9 @@ static rl_code put(struct tctl_client *client, Pb__Resource *resource, bool repl
                                rl_resource_name(resource));
     const Pb__PutResourceResponse *done = (const Pb__PutResourceResponse *)reply;
     for (size_t i = 0; i < done->n_warnings; i++)
-        fprintf(stderr, "tctl: warning: %s\n", done->warnings[i]);
-    fprintf(stderr, "%s/%s is %s.\n", rl_resource_kind(resource), rl_resource_name(resource),
-            done->created ? "created" : "updated");
+        rl_output_say("tctl: warning: %s", done->warnings[i]);
+    rl_output_say("%s/%s is %s.", rl_resource_kind(resource), rl_resource_name(resource),
+                  done->created ? "created" : "updated");
     protobuf_c_message_free_unpacked(reply, NULL);
     return RL_OK;
 }
@@ -159,53 +166,21 @@ static rl_code create(struct tctl_client *client, const void *settings,
 
 /* ---- edit ---- */
 
-static rl_code run_editor(const char *path, struct rl_error *err)
-{
-    const char *editor = getenv("VISUAL");
-    if (!editor || !editor[0])
-        editor = getenv("EDITOR");
-    if (!editor || !editor[0])
-        editor = "vi";
-    /* EDITOR is a shell's word list by convention ("code -w"); the path is ours and has no quote.
-     */
-    char *line = rl_sprintf("%s '%s'", editor, path);
-    pid_t pid = fork();
-    if (pid == 0) {
-        execl("/bin/sh", "sh", "-c", line, (char *)NULL);
-        _exit(127);
-    }
-    int status = -1;
-    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-    }
-    free(line);
-    if (status != 0)
-        return rl_fail(err, RL_E_CANCELLED, "the editor %s ended with an error; nothing is changed",
-                       editor);
-    return RL_OK;
-}
-
 static rl_code edit_text(struct tctl_client *client, struct rl_span before, struct rl_error *err)
 {
-    char path[] = "/tmp/tctl-edit-XXXXXX.yaml";
+    char *path = NULL;
     struct rl_buf after;
     rl_buf_init(&after, RL_RESOURCE_BYTES_MAX);
-    int fd = mkostemps(path, 5, O_CLOEXEC);
-    if (fd < 0)
-        return rl_fail_errno(err, RL_E_UNAVAILABLE, "a temporary file");
-    rl_code rc = write(fd, before.p, before.n) == (ssize_t)before.n
-                     ? RL_OK
-                     : rl_fail_errno(err, RL_E_UNAVAILABLE, "writing %s", path);
-    close(fd);
-    if (rc == RL_OK && (rc = run_editor(path, err)) == RL_OK)
-        rc = rl_file_read_input(path, &after, err);
+    rl_code rc = tctl_edit_copy(before, &after, &path, err);
     if (rc == RL_OK && rl_span_equal(before, rl_buf_span(&after)))
-        fputs("Nothing is changed.\n", stderr);
+        rl_output_say("Nothing is changed.");
     else if (rc == RL_OK)
         rc = put_text(client, rl_buf_span(&after), true, err);
-    if (rc == RL_OK)
+    if (path && rc == RL_OK)
         unlink(path);
-    else if (rc != RL_E_CANCELLED)
-        fprintf(stderr, "tctl: what you wrote is in %s\n", path);
+    else if (path)
+        rl_output_say("tctl: what you wrote is in %s", path);
+    free(path);
     rl_buf_fini(&after);
     return rc;
 }
@@ -231,8 +206,8 @@ static rl_code edit(struct tctl_client *client, const void *settings,
 
 /* ---- rm ---- */
 
-static rl_code delete (struct tctl_client *client, const void *settings,
-                       const struct rl_positionals *rest, struct rl_error *err)
+static rl_code delete_one(struct tctl_client *client, const void *settings,
+                          const struct rl_positionals *rest, struct rl_error *err)
 {
     (void)settings;
     char *kind = NULL, *name = NULL;
@@ -247,7 +222,7 @@ static rl_code delete (struct tctl_client *client, const void *settings,
         rc = tctl_call(client, "DeleteResource", &request.base, &reply, err);
     }
     if (rc == RL_OK) {
-        fprintf(stderr, "%s/%s is removed.\n", kind, name);
+        rl_output_say("%s/%s is removed.", kind, name);
         protobuf_c_message_free_unpacked(reply, NULL);
     }
     free(kind);
@@ -255,7 +230,7 @@ static rl_code delete (struct tctl_client *client, const void *settings,
     return rc;
 }
 
-#define COMMAND(variable, verb, what, how, shown, table, absent, its_work)                         \
+#define COMMAND(variable, verb, what, how, shown, table, absent, its_check, its_work)              \
     static const struct rl_settings_spec variable##_spec = {                                       \
         .program = "tctl " verb,                                                                   \
         .summary = what,                                                                           \
@@ -270,14 +245,15 @@ static rl_code delete (struct tctl_client *client, const void *settings,
         .bytes = sizeof(struct resource_settings),                                                 \
         .positional_min = 1,                                                                       \
         .missing = absent,                                                                         \
+        .check = its_check,                                                                        \
         .work = its_work,                                                                          \
     }
 COMMAND(tctl_get, "get", "documents as tctl create -f reads them",
         "KIND[/NAME] [--format=yaml|json]", "tctl get role/access", get_rows, "of which kind?",
-        get);
+        check_get, get);
 COMMAND(tctl_create, "create", "make what a file says", "[-f] FILE|-", "tctl create -f role.yaml",
-        create_rows, "from which file?", create);
+        create_rows, "from which file?", NULL, create);
 COMMAND(tctl_edit, "edit", "change one in your editor", "KIND/NAME", "tctl edit role/access",
-        create_rows, "which one?", edit);
+        create_rows, "which one?", NULL, edit);
 COMMAND(tctl_rm, "rm", "remove one", "KIND/NAME", "tctl rm role/old", create_rows, "which one?",
-        delete);
+        NULL, delete_one);

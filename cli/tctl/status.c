@@ -22,16 +22,18 @@ static json_t *status_json(const Pb__StatusResponse *status)
     json_t *services = json_array();
     for (size_t i = 0; i < status->n_services; i++) {
         const Pb__ServiceInfo *s = status->services[i];
-        json_array_append_new(services,
-                              json_pack("{s:s, s:s, s:o, s:s, s:s, s:o}", "kind", s->kind, "id",
-                                        s->id, "addr", tctl_text_or_null(s->address), "status",
-                                        s->status, "version", s->version, "last_seen",
-                                        tctl_time_or_null(s->last_seen_ns)));
+        json_array_append_new(services, json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "kind",
+                                                  rl_json_text(s->kind), "id", rl_json_text(s->id),
+                                                  "addr", rl_json_text_or_null(s->address),
+                                                  "status", rl_json_text(s->status), "version",
+                                                  rl_json_text(s->version), "last_seen",
+                                                  rl_json_time_or_null(s->last_seen_ns)));
     }
-    return json_pack("{s:s, s:s, s:s, s:o, s:i, s:i}", "cluster", status->cluster, "version",
-                     status->version, "ca_pin", status->ca_pin, "services", services,
-                     "agents_online", (int)status->agents_online, "agents_total",
-                     (int)status->agents_total);
+    return json_pack("{s:o, s:o, s:o, s:o, s:I, s:I}", "cluster", rl_json_text(status->cluster),
+                     "version", rl_json_text(status->version), "ca_pin",
+                     rl_json_text(status->ca_pin), "services", services, "agents_online",
+                     (json_int_t)status->agents_online, "agents_total",
+                     (json_int_t)status->agents_total);
 }
 
 static const struct rl_column status_columns[] = {
@@ -43,6 +45,12 @@ static const struct rl_column service_columns[] = {
     {"SERVICE", "kind"},  {"ID", "id"},           {"ADDRESS", "addr"},
     {"STATUS", "status"}, {"VERSION", "version"},
 };
+
+static rl_code check_format(const void *settings, struct rl_error *err)
+{
+    enum rl_format format;
+    return tctl_format(((const struct show_settings *)settings)->format, &format, err);
+}
 
 static rl_code show_status(struct tctl_client *client, const void *settings,
                            const struct rl_positionals *rest, struct rl_error *err)
@@ -78,8 +86,10 @@ static const struct rl_settings_spec status_spec = {
     .count = RL_COUNT(rows),
 };
 
-const struct tctl_command tctl_status = {
-    .spec = &status_spec, .bytes = sizeof(struct show_settings), .work = show_status};
+const struct tctl_command tctl_status = {.spec = &status_spec,
+                                         .bytes = sizeof(struct show_settings),
+                                         .check = check_format,
+                                         .work = show_status};
 
 /* ---- nodes ls ---- */
 
@@ -91,12 +101,13 @@ static const struct rl_column node_columns[] = {
 static json_t *node_json(const Pb__Node *node, const char *cluster)
 {
     const Pb__NodeSpec *spec = node->spec;
-    return json_pack("{s:s, s:o, s:s, s:s, s:s, s:s, s:o, s:o, s:[], s:s}", "id",
-                     node->metadata->name, "name", tctl_text_or_null(spec->name), "hostname",
-                     spec->hostname, "cluster", cluster, "mode", spec->mode, "status", spec->status,
-                     "last_seen", tctl_time_or_null(spec->last_seen_ns), "labels",
-                     tctl_labels(node->metadata->labels, node->metadata->n_labels), "logins",
-                     "version", spec->version);
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:[], s:o}", "id",
+                     rl_json_text(node->metadata->name), "name", rl_json_text_or_null(spec->name),
+                     "hostname", rl_json_text(spec->hostname), "cluster", rl_json_text(cluster),
+                     "mode", rl_json_text(spec->mode), "status", rl_json_text(spec->status),
+                     "last_seen", rl_json_time_or_null(spec->last_seen_ns), "labels",
+                     rl_labels_to_json(node->metadata->labels, node->metadata->n_labels), "logins",
+                     "version", rl_json_text(spec->version));
 }
 
 static rl_code list_nodes(struct tctl_client *client, const void *settings,
@@ -138,8 +149,10 @@ static const struct rl_settings_spec nodes_spec = {
     .count = RL_COUNT(rows),
 };
 
-static const struct tctl_command nodes_ls = {
-    .spec = &nodes_spec, .bytes = sizeof(struct show_settings), .work = list_nodes};
+static const struct tctl_command nodes_ls = {.spec = &nodes_spec,
+                                             .bytes = sizeof(struct show_settings),
+                                             .check = check_format,
+                                             .work = list_nodes};
 static const struct tctl_subcommand nodes_commands[] = {{"ls", &nodes_ls, "every node"}};
 const struct tctl_group tctl_nodes = {"nodes", nodes_commands, RL_COUNT(nodes_commands)};
 
@@ -167,13 +180,14 @@ static rl_code list_inventory(struct tctl_client *client, const void *settings,
     json_t *array = json_array();
     for (size_t i = 0; i < list->n_items; i++) {
         const Pb__InventoryItem *item = list->items[i];
-        json_array_append_new(array,
-                              json_pack("{s:s, s:o, s:s, s:s, s:s, s:o, s:o, s:o}", "id", item->id,
-                                        "name", tctl_text_or_null(item->name), "kind", item->kind,
-                                        "version", item->version, "status", item->status,
-                                        "last_seen", tctl_time_or_null(item->last_seen_ns),
-                                        "peer_addr", tctl_text_or_null(item->peer_address),
-                                        "broker", tctl_text_or_null(item->broker)));
+        json_array_append_new(
+            array,
+            json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "id", rl_json_text(item->id),
+                      "name", rl_json_text_or_null(item->name), "kind", rl_json_text(item->kind),
+                      "version", rl_json_text(item->version), "status", rl_json_text(item->status),
+                      "last_seen", rl_json_time_or_null(item->last_seen_ns), "peer_addr",
+                      rl_json_text_or_null(item->peer_address), "broker",
+                      rl_json_text_or_null(item->broker)));
     }
     rc = rl_output_table(stdout, format, array, inventory_columns, RL_COUNT(inventory_columns),
                          "Nothing has joined yet.", err);
@@ -191,8 +205,10 @@ static const struct rl_settings_spec inventory_spec = {
     .count = RL_COUNT(rows),
 };
 
-static const struct tctl_command inventory_ls = {
-    .spec = &inventory_spec, .bytes = sizeof(struct show_settings), .work = list_inventory};
+static const struct tctl_command inventory_ls = {.spec = &inventory_spec,
+                                                 .bytes = sizeof(struct show_settings),
+                                                 .check = check_format,
+                                                 .work = list_inventory};
 static const struct tctl_subcommand inventory_commands[] = {
     {"ls", &inventory_ls, "every agent and service"}};
 const struct tctl_group tctl_inventory = {"inventory", inventory_commands,

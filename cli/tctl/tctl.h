@@ -6,8 +6,10 @@
 #define TCTL_H
 
 #include "output/output.h"
+#include "output/value.h"
 #include "remoteler/v1/audit.pb-c.h"
 #include "remoteler/v1/auth.pb-c.h"
+#include "resource/resource.h"
 #include "rpc/rpc.h"
 #include "settings/settings.h"
 
@@ -44,6 +46,8 @@ struct tctl_command {
     size_t bytes;
     size_t positional_min;
     const char *missing; /* what is missing when there are fewer */
+    /* What the table can not say of wrong usage; NULL: nothing. Before anything is sent. */
+    rl_code (*check)(const void *settings, struct rl_error *err);
     rl_code (*work)(struct tctl_client *client, const void *settings,
                     const struct rl_positionals *rest, struct rl_error *err);
 };
@@ -69,12 +73,14 @@ extern const struct tctl_group tctl_users, tctl_tokens, tctl_nodes, tctl_invento
 /** argv[0] is the group's own name. */
 int tctl_run_group(const struct tctl_group *group, int argc, char **argv);
 
-/* ---- values that several commands show ---- */
-json_t *tctl_text_or_null(const char *text);
-json_t *tctl_time_or_null(int64_t time_ns);
-json_t *tctl_texts(char *const *items, size_t count);
-json_t *tctl_labels(Pb__Label *const *labels, size_t count);
-json_t *tctl_traits(Pb__Trait *const *traits, size_t count);
+/** NULL is text. Errors: RL_E_INVAL. */
 rl_code tctl_format(const char *name, enum rl_format *out, struct rl_error *err);
+
+/* ---- what is shown: new references; NULL for an answer that lacks what it must have ---- */
+json_t *tctl_user_json(const Pb__User *user);
+json_t *tctl_token_json(const Pb__Token *token);
+json_t *tctl_event_json(const Pb__Event *event);
+/** What to run on the machine that joins, quoted for a shell; heap text, to be wiped. */
+char *tctl_join_command(const Pb__AddTokenResponse *added);
 
 #endif

@@ -1,11 +1,13 @@
 #include "bytes/secret.h"
 #include "clock/clock.h"
-#include "resource/resource.h"
+#include "names/names.h"
 #include "tctl.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define COMMAND_BYTES_MAX 16384
 
 struct token_settings {
     struct rl_text_list types, names, labels;
@@ -52,18 +54,6 @@ static const struct rl_setting add_rows[] = {
 };
 static const struct rl_setting show_rows[] = {ROW_FORMAT};
 
-static rl_code parse_labels(const struct rl_text_list *list, Pb__Label ***labels, size_t *count,
-                            struct rl_error *err)
-{
-    struct rl_buf text;
-    rl_buf_init(&text, 65536);
-    for (size_t i = 0; i < list->count; i++)
-        rl_buf_printf(&text, "%s%s", i ? "," : "", list->items[i]);
-    rl_code rc = text.n ? rl_labels_parse(rl_buf_text(&text), labels, count, err) : RL_OK;
-    rl_buf_fini(&text);
-    return rc;
-}
-
 static bool is_for_agents(const Pb__TokenSpec *spec)
 {
     for (size_t i = 0; i < spec->n_types; i++)
@@ -73,25 +63,70 @@ static bool is_for_agents(const Pb__TokenSpec *spec)
     return false;
 }
 
-/* The secret goes in by stdin: on a command line it would show in ps. Heap text. */
-static char *command_for(const Pb__AddTokenResponse *token)
+/* As a shell takes it for one word, whatever auth said it is (CVE-2022-36633). */
+static void put_word(struct rl_buf *out, const char *text)
 {
-    if (is_for_agents(token->token->spec))
-        return rl_sprintf(
-            "printf %%s %s | remoteler start --proxy=%s --ca-pin=%s --token=-", token->secret,
-            token->public_address[0] ? token->public_address : "HOST:PORT", token->ca_pin);
-    return rl_sprintf("remoteler-%s run --join-token-file=FILE --ca-pin=%s",
-                      token->token->spec->types[0], token->ca_pin);
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+                                "._:@/+=,-";
+    char *word = rl_name_printable(text);
+    if (word[0] && word[strspn(word, plain)] == '\0') {
+        rl_buf_put_text(out, word);
+    } else {
+        rl_buf_put_u8(out, '\'');
+        for (const char *c = word; *c; c++)
+            rl_buf_put_text(out, *c == '\'' ? "'\\''" : (const char[]){*c, '\0'});
+        rl_buf_put_u8(out, '\'');
+    }
+    rl_wipe_text(&word);
 }
 
-static json_t *token_json(const Pb__Token *token)
+/* The secret goes in by stdin: on a command line it would show in ps. */
+char *tctl_join_command(const Pb__AddTokenResponse *added)
 {
+    const Pb__TokenSpec *spec = added->token->spec;
+    struct rl_buf line;
+    rl_buf_init(&line, COMMAND_BYTES_MAX);
+    if (is_for_agents(spec)) {
+        rl_buf_put_text(&line, "printf %s ");
+        put_word(&line, added->secret);
+        rl_buf_put_text(&line, " | remoteler start --proxy=");
+        put_word(&line, added->public_address[0] ? added->public_address : "HOST:PORT");
+        rl_buf_put_text(&line, " --ca-pin=");
+        put_word(&line, added->ca_pin);
+        rl_buf_put_text(&line, " --token=-");
+    } else {
+        rl_buf_put_text(&line, "remoteler-");
+        put_word(&line, spec->n_types ? spec->types[0] : "SERVICE");
+        rl_buf_put_text(&line, " run --join-token-file=FILE --ca-pin=");
+        put_word(&line, added->ca_pin);
+    }
+    char *text = rl_strdup(line.failed ? "" : rl_buf_text(&line));
+    rl_buf_fini(&line);
+    return text;
+}
+
+json_t *tctl_token_json(const Pb__Token *token)
+{
+    if (!token || !token->metadata || !token->spec)
+        return NULL;
     const Pb__TokenSpec *spec = token->spec;
-    return json_pack(
-        "{s:s, s:o, s:o, s:o, s:o, s:i}", "id", token->metadata->name, "types",
-        tctl_texts(spec->types, spec->n_types), "names", tctl_texts(spec->names, spec->n_names),
-        "labels", tctl_labels(spec->labels, spec->n_labels), "expires",
-        tctl_time_or_null(token->metadata->expires_ns), "uses_left", (int)spec->uses_left);
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:I}", "id", rl_json_text(token->metadata->name),
+                     "types", rl_json_texts(spec->types, spec->n_types), "names",
+                     rl_json_texts(spec->names, spec->n_names), "labels",
+                     rl_labels_to_json(spec->labels, spec->n_labels), "expires",
+                     rl_json_time_or_null(token->metadata->expires_ns), "uses_left",
+                     (json_int_t)spec->uses_left);
+}
+
+static rl_code print_new(const Pb__AddTokenResponse *added, const char *command)
+{
+    char until[RL_CLOCK_TEXT_BYTES];
+    rl_clock_format(added->token->metadata->expires_ns, until);
+    char *secret = rl_name_printable(added->secret);
+    printf("Token: %s\nGood until %s, %u time(s). On the machine that joins:\n\n    %s\n", secret,
+           until, added->token->spec->uses_left, command);
+    rl_wipe_text(&secret);
+    return RL_OK;
 }
 
 static rl_code show_new(const Pb__AddTokenResponse *added, const char *format_name,
@@ -101,23 +136,35 @@ static rl_code show_new(const Pb__AddTokenResponse *added, const char *format_na
     rl_code rc = tctl_format(format_name, &format, err);
     if (rc != RL_OK)
         return rc;
-    char *command = command_for(added);
+    json_t *object = tctl_token_json(added->token);
+    if (!object)
+        return rl_fail(err, RL_E_INTERNAL, "auth's answer is not complete");
+    char *command = tctl_join_command(added);
     if (format == RL_FORMAT_TEXT) {
-        char until[RL_CLOCK_TEXT_BYTES];
-        rl_clock_format(added->token->metadata->expires_ns, until);
-        printf("Token: %s\nGood until %s, %u time(s). On the machine that joins:\n\n    %s\n",
-               added->secret, until, added->token->spec->uses_left, command);
+        rc = print_new(added, command);
     } else {
-        json_t *object = token_json(added->token);
-        json_object_set_new(object, "token", json_string(added->secret));
-        json_object_set_new(object, "ca_pin", json_string(added->ca_pin));
-        json_object_set_new(object, "command", json_string(command));
+        rl_json_put(object, "token", rl_json_text(added->secret));
+        rl_json_put(object, "ca_pin", rl_json_text(added->ca_pin));
+        rl_json_put(object, "command", rl_json_text(command));
         rc = rl_output_value(stdout, format, object, err);
-        json_decref(object);
     }
-    rl_wipe(command, strlen(command));
-    free(command);
+    json_decref(object);
+    rl_wipe_text(&command);
     return rc;
+}
+
+static rl_code check_format(const void *settings, struct rl_error *err)
+{
+    enum rl_format format;
+    return tctl_format(((const struct token_settings *)settings)->format, &format, err);
+}
+
+static rl_code check_add(const void *settings, struct rl_error *err)
+{
+    const struct token_settings *s = settings;
+    if (s->types.count == 0)
+        return rl_fail(err, RL_E_INVAL, "what may join with it? say --type=node");
+    return check_format(settings, err);
 }
 
 static rl_code add_token(struct tctl_client *client, const void *settings,
@@ -129,9 +176,7 @@ static rl_code add_token(struct tctl_client *client, const void *settings,
     size_t count = 0;
     ProtobufCMessage *reply = NULL;
     Pb__AddTokenRequest request = PB__ADD_TOKEN_REQUEST__INIT;
-    rl_code rc = parse_labels(&s->labels, &labels, &count, err);
-    if (rc == RL_OK && s->types.count == 0)
-        rc = rl_fail(err, RL_E_INVAL, "what may join with it? say --type=node");
+    rl_code rc = rl_labels_parse_list(s->labels.items, s->labels.count, &labels, &count, err);
     if (rc == RL_OK) {
         request.n_types = s->types.count;
         request.types = s->types.items;
@@ -147,9 +192,7 @@ static rl_code add_token(struct tctl_client *client, const void *settings,
         rc = show_new((const Pb__AddTokenResponse *)reply, s->format, err);
         protobuf_c_message_free_unpacked(reply, NULL);
     }
-    for (size_t i = 0; i < count; i++)
-        pb__label__free_unpacked(labels[i], NULL);
-    free(labels);
+    rl_labels_free(&labels, count);
     return rc;
 }
 
@@ -178,7 +221,7 @@ static rl_code list_tokens(struct tctl_client *client, const void *settings,
     json_t *array = json_array();
     for (size_t i = 0; i < found->n_resources; i++)
         if (found->resources[i]->kind_case == PB__RESOURCE__KIND_TOKEN)
-            json_array_append_new(array, token_json(found->resources[i]->token));
+            json_array_append_new(array, tctl_token_json(found->resources[i]->token));
     rc = rl_output_table(stdout, format, array, columns, RL_COUNT(columns), "No tokens.", err);
     json_decref(array);
     protobuf_c_message_free_unpacked(reply, NULL);
@@ -226,10 +269,14 @@ static const struct rl_settings_spec rm_spec = {
     .positional_max = 1,
 };
 
-static const struct tctl_command add_command = {
-    .spec = &add_spec, .bytes = sizeof(struct token_settings), .work = add_token};
-static const struct tctl_command ls_command = {
-    .spec = &ls_spec, .bytes = sizeof(struct token_settings), .work = list_tokens};
+static const struct tctl_command add_command = {.spec = &add_spec,
+                                                .bytes = sizeof(struct token_settings),
+                                                .check = check_add,
+                                                .work = add_token};
+static const struct tctl_command ls_command = {.spec = &ls_spec,
+                                               .bytes = sizeof(struct token_settings),
+                                               .check = check_format,
+                                               .work = list_tokens};
 static const struct tctl_command rm_command = {.spec = &rm_spec,
                                                .bytes = sizeof(struct token_settings),
                                                .positional_min = 1,

@@ -1,11 +1,12 @@
+#include "bytes/secret.h"
 #include "clock/clock.h"
+#include "names/names.h"
 #include "tctl.h"
+#include "traits.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define TRAITS_MAX 64
 
 struct user_settings {
     struct rl_text_list roles, logins, traits;
@@ -48,82 +49,28 @@ static const struct rl_setting update_rows[] = {
 };
 static const struct rl_setting show_rows[] = {ROW_FORMAT};
 
-/* ---- traits ---- */
-
-/* The trait of that key in the list, made if it is not there. */
-static Pb__Trait *trait_of(Pb__Trait **traits, size_t *count, const char *key, struct rl_error *err)
-{
-    for (size_t i = 0; i < *count; i++)
-        if (strcmp(traits[i]->key, key) == 0)
-            return traits[i];
-    if (*count == TRAITS_MAX) {
-        rl_fail(err, RL_E_INVAL, "too many traits; at most %d", TRAITS_MAX);
-        return NULL;
-    }
-    Pb__Trait *trait = rl_alloc(sizeof *trait);
-    pb__trait__init(trait);
-    trait->key = rl_strdup(key);
-    return traits[(*count)++] = trait;
-}
-
-static void add_value(Pb__Trait *trait, const char *value)
-{
-    char **values = rl_alloc_array(trait->n_values + 1, sizeof *values);
-    for (size_t i = 0; i < trait->n_values; i++)
-        values[i] = trait->values[i];
-    values[trait->n_values++] = rl_strdup(value);
-    free(trait->values);
-    trait->values = values;
-}
-
-static rl_code read_traits(const struct user_settings *s, Pb__Trait **traits, size_t *count,
-                           struct rl_error *err)
-{
-    for (size_t i = 0; i < s->logins.count; i++) {
-        Pb__Trait *trait = trait_of(traits, count, "logins", err);
-        if (!trait)
-            return RL_E_INVAL;
-        add_value(trait, s->logins.items[i]);
-    }
-    for (size_t i = 0; i < s->traits.count; i++) {
-        const char *equals = strchr(s->traits.items[i], '=');
-        if (!equals || equals == s->traits.items[i])
-            return rl_fail(err, RL_E_INVAL, "--traits: \"%s\" is not k=v", s->traits.items[i]);
-        char *key = rl_sprintf("%.*s", (int)(equals - s->traits.items[i]), s->traits.items[i]);
-        Pb__Trait *trait = trait_of(traits, count, key, err);
-        free(key);
-        if (!trait)
-            return RL_E_INVAL;
-        add_value(trait, equals + 1);
-    }
-    return RL_OK;
-}
-
-static void free_traits(Pb__Trait **traits, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        pb__trait__free_unpacked(traits[i], NULL);
-}
-
 /* ---- shown ---- */
 
 static json_t *logins_of(const Pb__UserSpec *spec)
 {
     for (size_t i = 0; i < spec->n_traits; i++)
         if (strcmp(spec->traits[i]->key, "logins") == 0)
-            return tctl_texts(spec->traits[i]->values, spec->traits[i]->n_values);
+            return rl_json_texts(spec->traits[i]->values, spec->traits[i]->n_values);
     return json_array();
 }
 
-static json_t *user_json(const Pb__User *user)
+json_t *tctl_user_json(const Pb__User *user)
 {
+    if (!user || !user->metadata || !user->spec)
+        return NULL;
     const Pb__UserSpec *spec = user->spec;
-    return json_pack("{s:s, s:o, s:o, s:o, s:s, s:o, s:o}", "name", user->metadata->name, "roles",
-                     tctl_texts(spec->roles, spec->n_roles), "logins", logins_of(spec), "traits",
-                     tctl_traits(spec->traits, spec->n_traits), "status",
-                     user->status ? user->status->state : "active", "locked_until",
-                     tctl_time_or_null(user->status ? user->status->locked_until_ns : 0), "created",
-                     tctl_time_or_null(user->metadata->created_ns));
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "name",
+                     rl_json_text(user->metadata->name), "roles",
+                     rl_json_texts(spec->roles, spec->n_roles), "logins", logins_of(spec), "traits",
+                     rl_traits_to_json(spec->traits, spec->n_traits), "status",
+                     rl_json_text(user->status ? user->status->state : "active"), "locked_until",
+                     rl_json_time_or_null(user->status ? user->status->locked_until_ns : 0),
+                     "created", rl_json_time_or_null(user->metadata->created_ns));
 }
 
 static const struct rl_column user_columns[] = {
@@ -135,57 +82,96 @@ static const struct rl_column user_columns[] = {
     {"CREATED", "created"},
 };
 
+static rl_code incomplete(struct rl_error *err)
+{
+    return rl_fail(err, RL_E_INTERNAL, "auth's answer is not complete");
+}
+
+/* The line is pasted into a shell: the URL is quoted, and has no quote of its own. */
+static rl_code print_invitation(const Pb__InvitationIssued *issued, struct rl_error *err)
+{
+    char until[RL_CLOCK_TEXT_BYTES];
+    if (strchr(issued->invite_url, '\''))
+        return incomplete(err);
+    rl_clock_format(issued->expires_ns, until);
+    char *name = rl_name_printable(issued->user->metadata->name);
+    char *url = rl_name_printable(issued->invite_url);
+    printf("%s is invited until %s. To be run by that person:\n\n    tsh signup '%s'\n", name,
+           until, url);
+    free(name);
+    rl_wipe_text(&url);
+    return RL_OK;
+}
+
 static rl_code show_invitation(const Pb__InvitationIssued *issued, const char *format_name,
                                struct rl_error *err)
 {
     enum rl_format format;
     rl_code rc = tctl_format(format_name, &format, err);
-    if (rc != RL_OK)
-        return rc;
-    if (format == RL_FORMAT_TEXT) {
-        char until[RL_CLOCK_TEXT_BYTES];
-        rl_clock_format(issued->expires_ns, until);
-        printf("%s is invited until %s. To be run by that person:\n\n    tsh signup '%s'\n",
-               issued->user->metadata->name, until, issued->invite_url);
-        return RL_OK;
+    json_t *object = tctl_user_json(issued->user);
+    if (rc == RL_OK && !object)
+        rc = incomplete(err);
+    else if (rc == RL_OK && format == RL_FORMAT_TEXT)
+        rc = print_invitation(issued, err);
+    else if (rc == RL_OK) {
+        json_object_del(object, "status");
+        json_object_del(object, "locked_until");
+        json_object_del(object, "created");
+        rl_json_put(object, "invite_url", rl_json_text(issued->invite_url));
+        rl_json_put(object, "invite_token", rl_json_text(issued->invite_token));
+        rl_json_put(object, "expires", rl_json_time_or_null(issued->expires_ns));
+        rc = rl_output_value(stdout, format, object, err);
     }
-    const Pb__UserSpec *spec = issued->user->spec;
-    json_t *object = json_pack(
-        "{s:s, s:o, s:o, s:o, s:s, s:s, s:o}", "name", issued->user->metadata->name, "roles",
-        tctl_texts(spec->roles, spec->n_roles), "logins", logins_of(spec), "traits",
-        tctl_traits(spec->traits, spec->n_traits), "invite_url", issued->invite_url, "invite_token",
-        issued->invite_token, "expires", tctl_time_or_null(issued->expires_ns));
-    rc = rl_output_value(stdout, format, object, err);
     json_decref(object);
     return rc;
 }
 
 /* ---- the commands ---- */
 
+static rl_code check_format(const void *settings, struct rl_error *err)
+{
+    enum rl_format format;
+    return tctl_format(((const struct user_settings *)settings)->format, &format, err);
+}
+
+static rl_code check_add(const void *settings, struct rl_error *err)
+{
+    const struct user_settings *s = settings;
+    if (s->roles.count == 0)
+        return rl_fail(err, RL_E_INVAL, "which roles? say --roles=A,B");
+    return check_format(settings, err);
+}
+
+static rl_code check_update(const void *settings, struct rl_error *err)
+{
+    const struct user_settings *s = settings;
+    if (!s->roles.count && !s->logins.count && !s->traits.count && !s->unlock)
+        return rl_fail(err, RL_E_INVAL,
+                       "nothing to change: say --roles, --logins, --traits or --unlock");
+    return check_format(settings, err);
+}
+
 static rl_code add_user(struct tctl_client *client, const void *settings,
                         const struct rl_positionals *rest, struct rl_error *err)
 {
     const struct user_settings *s = settings;
-    Pb__Trait *traits[TRAITS_MAX];
-    size_t count = 0;
+    struct tctl_traits traits = {0};
     ProtobufCMessage *reply = NULL;
     Pb__AddUserRequest request = PB__ADD_USER_REQUEST__INIT;
-    rl_code rc = read_traits(s, traits, &count, err);
-    if (rc == RL_OK && s->roles.count == 0)
-        rc = rl_fail(err, RL_E_INVAL, "which roles? say --roles=A,B");
+    rl_code rc = tctl_traits_parse(&s->logins, &s->traits, &traits, err);
     if (rc == RL_OK) {
         request.name = rest->items[0];
         request.n_roles = s->roles.count;
         request.roles = s->roles.items;
-        request.n_traits = count;
-        request.traits = traits;
+        request.n_traits = traits.count;
+        request.traits = traits.items;
         rc = tctl_call(client, "AddUser", &request.base, &reply, err);
     }
     if (rc == RL_OK) {
         rc = show_invitation((const Pb__InvitationIssued *)reply, s->format, err);
         protobuf_c_message_free_unpacked(reply, NULL);
     }
-    free_traits(traits, count);
+    tctl_traits_fini(&traits);
     return rc;
 }
 
@@ -210,7 +196,9 @@ static rl_code show_user(const Pb__User *user, const char *format_name, struct r
     rl_code rc = tctl_format(format_name, &format, err);
     if (rc != RL_OK)
         return rc;
-    json_t *object = user_json(user);
+    json_t *object = tctl_user_json(user);
+    if (!object)
+        return incomplete(err);
     rc = rl_output_object(stdout, format, object, user_columns, RL_COUNT(user_columns), err);
     json_decref(object);
     return rc;
@@ -220,22 +208,17 @@ static rl_code update_user(struct tctl_client *client, const void *settings,
                            const struct rl_positionals *rest, struct rl_error *err)
 {
     const struct user_settings *s = settings;
-    Pb__Trait *traits[TRAITS_MAX];
-    size_t count = 0;
+    struct tctl_traits traits = {0};
     ProtobufCMessage *reply = NULL;
     Pb__UpdateUserRequest request = PB__UPDATE_USER_REQUEST__INIT;
-    rl_code rc = read_traits(s, traits, &count, err);
-    if (rc == RL_OK && !s->roles.count && !count && !s->unlock)
-        rc = rl_fail(err, RL_E_INVAL,
-                     "nothing to change: say --roles, --logins, --traits or "
-                     "--unlock");
+    rl_code rc = tctl_traits_parse(&s->logins, &s->traits, &traits, err);
     if (rc == RL_OK) {
         request.name = rest->items[0];
         request.set_roles = s->roles.count > 0;
         request.n_roles = s->roles.count;
         request.roles = s->roles.items;
-        request.n_set_traits = count;
-        request.set_traits = traits;
+        request.n_set_traits = traits.count;
+        request.set_traits = traits.items;
         request.unlock = s->unlock;
         rc = tctl_call(client, "UpdateUser", &request.base, &reply, err);
     }
@@ -243,7 +226,7 @@ static rl_code update_user(struct tctl_client *client, const void *settings,
         rc = show_user((const Pb__User *)reply, s->format, err);
         protobuf_c_message_free_unpacked(reply, NULL);
     }
-    free_traits(traits, count);
+    tctl_traits_fini(&traits);
     return rc;
 }
 
@@ -267,7 +250,7 @@ static rl_code list_users(struct tctl_client *client, const void *settings,
     json_t *array = json_array();
     for (size_t i = 0; i < found->n_resources; i++)
         if (found->resources[i]->kind_case == PB__RESOURCE__KIND_USER)
-            json_array_append_new(array, user_json(found->resources[i]->user));
+            json_array_append_new(array, tctl_user_json(found->resources[i]->user));
     rc = rl_output_table(stdout, format, array, user_columns, RL_COUNT(user_columns), "No users.",
                          err);
     json_decref(array);
@@ -286,7 +269,7 @@ static rl_code remove_user(struct tctl_client *client, const void *settings,
     request.name = rest->items[0];
     rl_code rc = tctl_call(client, "DeleteResource", &request.base, &reply, err);
     if (rc == RL_OK) {
-        fprintf(stderr, "%s is removed; certificates that it holds are void.\n", rest->items[0]);
+        rl_output_say("%s is removed; certificates that it holds are void.", rest->items[0]);
         protobuf_c_message_free_unpacked(reply, NULL);
     }
     return rc;
@@ -311,19 +294,20 @@ SPEC(reset_spec, "reset", "void a user's password, codes and certificates, and i
      "NAME", "tctl users reset alice", show_rows);
 SPEC(rm_spec, "rm", "remove a user", "NAME", "tctl users rm alice", show_rows);
 
-#define COMMAND(variable, its_spec, least, its_work)                                               \
+#define COMMAND(variable, its_spec, least, its_check, its_work)                                    \
     static const struct tctl_command variable = {                                                  \
         .spec = &(its_spec),                                                                       \
         .bytes = sizeof(struct user_settings),                                                     \
         .positional_min = least,                                                                   \
         .missing = "which user?",                                                                  \
+        .check = its_check,                                                                        \
         .work = its_work,                                                                          \
     }
-COMMAND(add_command, add_spec, 1, add_user);
-COMMAND(ls_command, ls_spec, 0, list_users);
-COMMAND(update_command, update_spec, 1, update_user);
-COMMAND(reset_command, reset_spec, 1, reset_user);
-COMMAND(rm_command, rm_spec, 1, remove_user);
+COMMAND(add_command, add_spec, 1, check_add, add_user);
+COMMAND(ls_command, ls_spec, 0, check_format, list_users);
+COMMAND(update_command, update_spec, 1, check_update, update_user);
+COMMAND(reset_command, reset_spec, 1, check_format, reset_user);
+COMMAND(rm_command, rm_spec, 1, check_format, remove_user);
 
 static const struct tctl_subcommand users_commands[] = {
     {"add", &add_command, "invite a user"},
