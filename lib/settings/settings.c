@@ -130,7 +130,7 @@ static rl_code show(const struct rl_settings_spec *spec, const char *form, struc
 rl_code rl_settings_read(const struct rl_settings_spec *spec, int argc, char **argv, void *target,
                          struct rl_positionals *positionals, struct rl_error *err)
 {
-    struct rl_error own; /* prefixes are put before a message: there has to be one */
+    struct rl_error own = {RL_OK, ""}; /* prefixes need a message to be put before */
     struct rl_error *to = err ? err : &own;
     struct flags flags = {0};
     struct reading reading = {.spec = spec, .target = target};
