@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What the programs' own completion offers in this bash; zsh and fish, where they are, at least read it.
 # usage: completion-test.sh BIN_DIR
-set -euo pipefail
+set -uo pipefail # no -e: outside of a completion compopt fails
 PATH=$1:$PATH
 bad=0
 
@@ -19,8 +19,8 @@ offers() { # EXPECTED WORD ...: the words that a TAB after the last WORD would o
 
 for program in tsh tctl remoteler; do
     # shellcheck disable=SC1090
-    . <("$program" completion bash)
-    complete -p "$program" >/dev/null
+    . <("$program" completion bash) || bad=1
+    complete -p "$program" >/dev/null || bad=1
     if command -v zsh >/dev/null; then zsh -n <("$program" completion zsh) || bad=1; fi
     if command -v fish >/dev/null; then "$program" completion fish | fish --no-execute || bad=1; fi
 done
