@@ -83,6 +83,6 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < RL_COUNT(commands); i++)
         if (strcmp(argv[1], commands[i].name) == 0)
             return commands[i].run(argc - 1, argv + 1);
-    fprintf(stderr, "tsh: no such command: %s\n", argv[1]);
+    rl_output_say("tsh: no such command: %s", argv[1]);
     return usage(stderr);
 }
