@@ -144,6 +144,13 @@ static rl_code handshake(struct tsh_connection *c, struct rl_error *err)
     return RL_OK;
 }
 
+void tsh_connection_set_sizes(struct tsh_connection *connection)
+{
+    SSL_set_read_ahead(connection->ssl, 1);
+    SSL_set_default_read_buffer_len(connection->ssl, RELAY_BYTES);
+    SSL_set_max_send_fragment(connection->ssl, TSH_RECORD_BYTES);
+}
+
 rl_code tsh_connect(const struct tsh_profile *profile, const char *kind,
                     const struct tsh_target *target, struct tsh_connection *out,
                     struct rl_error *err)
@@ -153,8 +160,11 @@ rl_code tsh_connect(const struct tsh_profile *profile, const char *kind,
     if (rc == RL_OK &&
         (rc = rl_dial_blocking(tsh_profile_text(profile, "proxy"), CONNECT_MS, &c.fd, err)) ==
             RL_OK &&
-        (rc = rl_tls_connect(c.tls, c.fd, &c.ssl, err)) == RL_OK &&
-        (rc = handshake(&c, err)) == RL_OK &&
+        (rc = rl_tls_connect(c.tls, c.fd, &c.ssl, err)) == RL_OK) {
+        tsh_connection_set_sizes(&c);
+        rc = handshake(&c, err);
+    }
+    if (rc == RL_OK &&
         (rc = ask(&c, tsh_profile_text(profile, "cluster"), kind, target, err)) == RL_OK)
         rc = hear(&c, err);
     if (rc == RL_OK)
@@ -180,6 +190,8 @@ struct relay {
     int in, out;
     bool in_open, net_open; /* still to be read */
     bool net_wants_write;   /* TLS must write before it can go on */
+    bool net_has_more;      /* OpenSSL holds bytes that poll() does not see */
+    bool in_ready, net_ready;
     uint8_t up[RELAY_BYTES], down[RELAY_BYTES];
     size_t up_n, up_at, down_n, down_at;
 };
@@ -219,16 +231,19 @@ static bool write_net(struct relay *r)
     return true;
 }
 
-/* False when the connection broke. */
+/* All records that one system call brought. False when the connection broke. */
 static bool read_net(struct relay *r)
 {
-    ERR_clear_error();
-    int n = SSL_read(r->c->ssl, r->down, sizeof r->down);
-    if (n > 0) {
-        r->down_n = (size_t)n;
-        r->down_at = 0;
+    int n;
+    r->down_at = 0;
+    do {
+        ERR_clear_error();
+        n = SSL_read(r->c->ssl, r->down + r->down_n, (int)(sizeof r->down - r->down_n));
+        r->net_has_more = n > 0 && SSL_has_pending(r->c->ssl);
+        r->down_n += n > 0 ? (size_t)n : 0;
+    } while (r->net_has_more && r->down_n < sizeof r->down);
+    if (n > 0)
         return true;
-    }
     int why = SSL_get_error(r->c->ssl, n);
     if (why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE)
         return true;
@@ -250,7 +265,7 @@ static bool write_out(struct relay *r)
     return true;
 }
 
-static void wait_for_any(const struct relay *r)
+static void wait_for_any(struct relay *r)
 {
     bool reads_net = r->net_open && r->down_n == 0;
     struct pollfd p[3] = {
@@ -260,14 +275,22 @@ static void wait_for_any(const struct relay *r)
     };
     if (!p[2].events)
         p[2].fd = -1;
-    poll(p, 3, reads_net && SSL_pending(r->c->ssl) ? 0 : -1);
+    bool has_more = reads_net && r->net_has_more;
+    bool is_known = poll(p, 3, has_more ? 0 : -1) >= 0;
+    r->in_ready = is_known && p[0].revents;
+    r->net_ready = reads_net && (has_more || (is_known && p[2].revents & ~POLLOUT));
 }
 
 rl_code tsh_connection_relay(struct tsh_connection *connection, int in, int out,
                              struct rl_error *err)
 {
     struct relay *r = rl_alloc(sizeof *r);
-    *r = (struct relay){.c = connection, .in = in, .out = out, .in_open = true, .net_open = true};
+    *r = (struct relay){.c = connection,
+                        .in = in,
+                        .out = out,
+                        .in_open = true,
+                        .net_open = true,
+                        .net_has_more = true};
     rl_code rc = RL_OK;
     /* Both may be a terminal that the shell goes on using. */
     int in_flags = fcntl(in, F_GETFL), out_flags = fcntl(out, F_GETFL);
@@ -275,9 +298,9 @@ rl_code tsh_connection_relay(struct tsh_connection *connection, int in, int out,
     fcntl(out, F_SETFL, out_flags | O_NONBLOCK);
     while (rc == RL_OK && (r->net_open || r->down_n)) {
         wait_for_any(r);
-        if (r->in_open && r->up_n == 0)
+        if (r->in_ready)
             read_in(r);
-        if (!write_net(r) || (r->net_open && r->down_n == 0 && !read_net(r)))
+        if (!write_net(r) || (r->net_ready && !read_net(r)))
             rc = rl_fail(err, RL_E_UNAVAILABLE, "the connection to the proxy broke");
         if (!write_out(r))
             break; /* whoever read our output is gone */
