@@ -7,6 +7,7 @@
 #ifndef RL_RPC_H2_H
 #define RL_RPC_H2_H
 
+#include "rpc/h2/window.h"
 #include "rpc/transport.h"
 
 #include <nghttp2/nghttp2.h>
@@ -86,6 +87,8 @@ struct rl_h2_connection {
     bool is_awaiting_pong, has_settled;
     uint64_t least_rtt_us; /* 0: none yet */
     struct rl_h2_round round;
+    struct rl_h2_alone alone;
+    bool is_wide; /* for the only busy stream: RL_H2_ALONE_FACTOR times window_bytes */
     uint32_t window_bytes, borrowed; /* now; of it from the process's budget */
     bool is_leaving, is_leaving_for_good, is_finishing;
     char *leave_reason;

@@ -1,13 +1,31 @@
 /* round: measures what arrives in a round trip, from a PING to its answer, and grows the windows by
- * it: the connection's, and that of the stream which brought most.
+ * it: the connection's, and that of the stream which brought most. The connection's is also wider
+ * while only one stream is busy.
  */
 #include "rpc/h2/h2.h"
-
-#include "rpc/h2/window.h"
 
 /* Between rounds; doubled by each that changed nothing, so that a steady flow costs few PINGs. */
 #define REST_FIRST_MS 10
 #define REST_MAX_MS 200
+
+static void set_connection_window(struct rl_h2_connection *c)
+{
+    uint64_t size = c->window_bytes, most = c->config->stream_window_bytes;
+    if (c->is_wide && size < most) /* more than its own window one stream can not use */
+        size = size * RL_H2_ALONE_FACTOR < most ? size * RL_H2_ALONE_FACTOR : most;
+    nghttp2_session_set_local_window_size(c->session, NGHTTP2_FLAG_NONE, 0, (int32_t)size);
+}
+
+static void look_who_is_busy(struct rl_h2_connection *c, const struct rl_h2_stream *stream,
+                             size_t n)
+{
+    bool is_wide = rl_h2_alone(&c->alone, stream ? stream->id : 0, n, c->window_bytes,
+                               rl_loop_now_ms(c->config->loop));
+    if (is_wide == c->is_wide)
+        return;
+    c->is_wide = is_wide;
+    set_connection_window(c);
+}
 
 /* A few small messages are not worth a PING. */
 static bool is_worth_a_round(struct rl_h2_connection *c, size_t n)
@@ -32,6 +50,7 @@ static void begin(struct rl_h2_connection *c)
 void rl_h2_round_count(struct rl_h2_connection *c, struct rl_h2_stream *stream, size_t n)
 {
     struct rl_h2_round *round = &c->round;
+    look_who_is_busy(c, stream, n);
     if (!round->is_running) {
         if (is_worth_a_round(c, n))
             begin(c);
@@ -75,8 +94,7 @@ static void grow_connection(struct rl_h2_connection *c, uint64_t rtt_us)
     c->borrowed += granted;
     c->window_bytes += granted;
     c->round.rest_ms = 0;
-    nghttp2_session_set_local_window_size(c->session, NGHTTP2_FLAG_NONE, 0,
-                                          (int32_t)c->window_bytes);
+    set_connection_window(c);
 }
 
 void rl_h2_round_end(struct rl_h2_connection *c, uint64_t ping_us, uint64_t rtt_us)

@@ -22,6 +22,19 @@ uint32_t rl_h2_window_after_round(uint32_t size, uint32_t max, uint64_t received
     return wanted < max ? (uint32_t)wanted : max;
 }
 
+bool rl_h2_alone(struct rl_h2_alone *alone, int32_t stream, size_t n, uint64_t much,
+                 uint64_t now_ms)
+{
+    if (alone->stream != stream) {
+        alone->stream = stream;
+        alone->other_ms = alone->last_ms;
+        alone->bytes = 0;
+    }
+    alone->last_ms = now_ms;
+    alone->bytes += n;
+    return alone->bytes >= much && (!alone->other_ms || now_ms - alone->other_ms >= RL_H2_ALONE_MS);
+}
+
 uint32_t rl_h2_window_borrow(uint32_t wanted)
 {
     uint32_t before = atomic_load(&borrowed_bytes), granted;

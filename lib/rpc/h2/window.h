@@ -6,6 +6,8 @@
 #ifndef RL_RPC_H2_WINDOW_H
 #define RL_RPC_H2_WINDOW_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define RL_H2_CONNECTION_WINDOW_BYTES_MAX (16u << 20)
@@ -16,6 +18,22 @@
  * `rtt_us` of this round, `least_rtt_us` of all so far. */
 uint32_t rl_h2_window_after_round(uint32_t size, uint32_t max, uint64_t received, uint64_t rtt_us,
                                   uint64_t least_rtt_us);
+
+/* One busy stream: nobody's bytes wait behind its own, and a larger window spares the hops on the
+ * way half of their work. */
+#define RL_H2_ALONE_MS 1000
+#define RL_H2_ALONE_FACTOR 4
+
+struct rl_h2_alone {
+    int32_t stream;             /* whose bytes came last */
+    uint64_t last_ms, other_ms; /* when; and when another's came before: 0, never */
+    uint64_t bytes;             /* of this stream, since another's */
+};
+
+/** `n` bytes came on a stream. Has it brought `much` while no other brought any for RL_H2_ALONE_MS?
+ */
+bool rl_h2_alone(struct rl_h2_alone *alone, int32_t stream, size_t n, uint64_t much,
+                 uint64_t now_ms);
 
 /** Takes up to `wanted` bytes from the process's budget; how many there were. Any thread. */
 uint32_t rl_h2_window_borrow(uint32_t wanted);

@@ -83,6 +83,46 @@ START_TEST(the_budget_is_the_whole_processes)
 }
 END_TEST
 
+#define MUCH 1000
+static struct rl_h2_alone alone;
+static bool comes(int32_t stream, size_t n, uint64_t now_ms)
+{
+    return rl_h2_alone(&alone, stream, n, MUCH, now_ms);
+}
+
+START_TEST(a_stream_is_alone_when_it_brought_much_and_no_other_anything)
+{
+    alone = (struct rl_h2_alone){0};
+    ck_assert(!comes(1, MUCH - 1, 5000));
+    ck_assert(comes(1, 1, 5000));
+    ck_assert(comes(1, 1, 900000));
+}
+END_TEST
+
+START_TEST(a_byte_of_another_ends_it_for_a_second)
+{
+    alone = (struct rl_h2_alone){0};
+    ck_assert(comes(1, MUCH, 5000));
+    ck_assert(!comes(3, 1, 6000));
+    ck_assert(!comes(1, MUCH, 6000));
+    ck_assert(!comes(1, 1, 6000 + RL_H2_ALONE_MS - 1));
+    ck_assert(comes(1, 1, 6000 + RL_H2_ALONE_MS));
+    /* two that take turns are never alone */
+    comes(3, 1, 10000);
+    for (uint64_t i = 1; i < 100; i++)
+        ck_assert(!comes(i % 2 ? 1 : 3, MUCH, 10000 + i * (RL_H2_ALONE_MS - 1)));
+}
+END_TEST
+
+START_TEST(what_another_brought_long_ago_does_not_matter)
+{
+    alone = (struct rl_h2_alone){0};
+    ck_assert(!comes(1, 1, 5000));
+    ck_assert(comes(3, MUCH, 5000 + RL_H2_ALONE_MS));
+    ck_assert(!comes(5, MUCH - 1, 5000 + 2 * RL_H2_ALONE_MS));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("rpc window");
@@ -94,6 +134,9 @@ int main(void)
     tcase_add_test(c, knows_nothing_before_a_round_was_measured);
     tcase_add_test(c, settles_at_what_the_path_holds);
     tcase_add_test(c, the_budget_is_the_whole_processes);
+    tcase_add_test(c, a_stream_is_alone_when_it_brought_much_and_no_other_anything);
+    tcase_add_test(c, a_byte_of_another_ends_it_for_a_second);
+    tcase_add_test(c, what_another_brought_long_ago_does_not_matter);
     suite_add_tcase(suite, c);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
