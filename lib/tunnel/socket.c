@@ -86,9 +86,11 @@ rl_code rl_socket_create(struct rl_loop *loop, int fd, SSL *ssl, rl_socket_ready
         free(s);
         return rc;
     }
-    if (ssl)
+    if (ssl) {
+        SSL_set_read_ahead(ssl, 1); /* a record by one system call instead of two */
         SSL_set_mode(ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                               SSL_MODE_RELEASE_BUFFERS);
+    }
     *out = s;
     return RL_OK;
 }

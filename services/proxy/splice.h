@@ -6,7 +6,7 @@
 
 #include "tunnel/socket.h"
 
-#define SPLICE_BUFFER_BYTES 32768 /* in each direction, while there is something in it */
+#define SPLICE_BUFFER_BYTES 65536 /* in each direction, while there is something in it */
 #define SPLICE_HALF_MS 60000      /* without progress, when one direction has ended */
 
 struct splice;

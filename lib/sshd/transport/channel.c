@@ -10,6 +10,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* Of data in one SSH packet: with all that SSH puts around it, it fills two of the tunnel's frames
+ * and does not spill into a third of a few bytes, which would cost each hop as much as a full one.
+ */
+#define PACKET_BYTES 32256u
+
 struct channel *rl_channel_create(struct transport *t)
 {
     for (size_t i = 0; i < CHANNELS_MAX; i++) {
@@ -75,15 +80,20 @@ static void flush_to_client(struct channel *c, int which)
     struct part *p = &c->to_client[which];
     if (p->n == 0)
         return;
-    int n = which == ERR ? ssh_channel_write_stderr(c->ssh, p->bytes + p->at, (uint32_t)p->n)
-                         : ssh_channel_write(c->ssh, p->bytes + p->at, (uint32_t)p->n);
-    if (n < 0) {
-        p->n = 0; /* the channel is closed */
-        return;
-    }
-    p->at += (size_t)n;
-    p->n -= (size_t)n;
-    c->bytes_out += (uint64_t)n;
+    int n;
+    do {
+        const uint8_t *from = p->bytes + p->at;
+        uint32_t most = p->n < PACKET_BYTES ? (uint32_t)p->n : PACKET_BYTES;
+        n = which == ERR ? ssh_channel_write_stderr(c->ssh, from, most)
+                         : ssh_channel_write(c->ssh, from, most);
+        if (n < 0) {
+            p->n = 0; /* the channel is closed */
+            return;
+        }
+        p->at += (size_t)n;
+        p->n -= (size_t)n;
+        c->bytes_out += (uint64_t)n;
+    } while (n > 0 && p->n > 0);
 }
 
 void rl_channel_pump_out(struct channel *c, int which)
@@ -91,7 +101,7 @@ void rl_channel_pump_out(struct channel *c, int which)
     struct part *p = &c->to_client[which];
     if (c->sources[which] < 0 || p->n)
         return;
-    ssize_t n = read(c->sources[which], p->bytes, sizeof p->bytes);
+    ssize_t n = read(c->sources[which], p->bytes, 2 * PACKET_BYTES);
     if (n > 0) {
         p->at = 0;
         p->n = (size_t)n;
