@@ -43,6 +43,8 @@ static rl_code listen_for_proxies(struct direct *direct, struct rl_error *err)
         .loop = direct->agent->loop,
         .authorize = authorize,
         .authorize_context = direct,
+        .now_s = agent_now_s,
+        .now_context = direct->agent,
     };
     rl_code rc = rl_rpc_server_create_h2(&config, &direct->server, err);
     if (rc != RL_OK)

@@ -279,7 +279,12 @@ rl_code agent_open_audit(struct agent *agent, const char *address, bool through_
     if (rc != RL_OK)
         return rc;
     const struct rl_rpc_channel_config channel = {
-        .loop = agent->loop, .address = address, .tls = agent->audit_tls};
+        .loop = agent->loop,
+        .address = address,
+        .tls = agent->audit_tls,
+        .now_s = agent_now_s,
+        .now_context = agent,
+    };
     rc = rl_rpc_channel_create_h2(&channel, &agent->audit_channel, err);
     if (rc == RL_OK && !agent->events)
         agent->events = rl_event_sender_create(agent->loop, agent->audit_channel);

@@ -280,6 +280,8 @@ rl_code uplink_create(struct agent *agent, struct uplink **out, struct rl_error 
             .down = on_down,
             .context = uplink,
             .stay_connected = true,
+            .now_s = agent_now_s,
+            .now_context = agent,
         };
         rc = rl_rpc_channel_create_h2(&config, &uplink->channel, err);
     }

@@ -31,6 +31,7 @@ struct auth_double {
     EVP_PKEY *host_ssh_ca, *other_key;
     struct rl_buf der[4], ssh_ca_blob;
     ProtobufCBinaryData cas[3], ssh_ca;
+    Pb__CaKey *policy_key; /* NULL: none; borrowed */
     struct rl_trust *trust;
     struct rl_tls_server *tls;
     struct rl_rpc_server *server;
@@ -66,6 +67,8 @@ static inline void double_bundle(struct auth_double *d, Pb__TrustBundle *bundle)
     bundle->n_host_ssh_cas = 1;
     bundle->host_ssh_cas = &d->ssh_ca;
     bundle->ca_pin = d->pin;
+    bundle->n_policy_keys = d->policy_key ? 1 : 0;
+    bundle->policy_keys = &d->policy_key;
 }
 
 static inline X509 *double_issue(struct auth_double *d, const char *kind, struct rl_span spki)
