@@ -15,7 +15,8 @@ void rl_end_wake(struct rl_tunnel_end *end)
 
 bool rl_end_is_complete(const struct rl_tunnel_end *end)
 {
-    return end->eof_sent && end->eof_received && end->queue.n == 0;
+    bool is_settled = !end->is_resumable || end->acked == end->taken;
+    return end->eof_sent && end->eof_received && end->queue.n == 0 && is_settled;
 }
 
 static void free_end(struct rl_tunnel_end *end)
@@ -24,7 +25,9 @@ static void free_end(struct rl_tunnel_end *end)
     rl_frame_reader_free(&end->reader);
     rl_socket_close(&end->socket);
     rl_queue_fini(&end->queue);
+    rl_ring_fini(&end->ring);
     rl_buf_fini(&end->out);
+    free(end->session_id);
     free(end->message);
     free(end);
 }
@@ -41,8 +44,9 @@ static void report(struct rl_tunnel_end *end)
         .code = end->code,
         .message = end->message ? end->message : "",
         .by_far_end = end->by_far_end,
-        .bytes_from_socket = end->sent,
+        .bytes_from_socket = end->taken,
         .bytes_to_socket = end->delivered,
+        .resumes = end->resumes,
     };
     end->config.closed(end->config.context, &summary);
 }
@@ -51,7 +55,8 @@ void rl_end_leave(struct rl_tunnel_end *end)
 {
     if (--end->busy > 0)
         return;
-    bool is_done = end->stream_closed && (end->code != RL_OK || rl_end_is_complete(end));
+    bool is_done =
+        end->stream_closed && !end->is_parked && (end->code != RL_OK || rl_end_is_complete(end));
     if (!is_done || end->is_closed)
         return;
     report(end);
@@ -66,10 +71,11 @@ void rl_end_fail(struct rl_tunnel_end *end, bool tell, rl_code code, const char 
     end->code = code;
     end->message = rl_strdup(message ? message : "");
     rl_socket_abort(&end->socket);
-    size_t waiting = end->queue.n - end->preface_left;
+    size_t waiting = end->queue.n - end->preface_left - end->carried;
     rl_queue_fini(&end->queue);
-    end->preface_left = 0;
-    end->ack_due = end->eof_due = false;
+    rl_ring_fini(&end->ring);
+    end->preface_left = end->carried = 0;
+    end->ack_due = end->is_parked = false;
     if (!end->stream)
         return;
     if (waiting)
@@ -90,6 +96,10 @@ static void on_timer(void *context)
     if (end->code != RL_OK) { /* the reset found no way out */
         if (end->stream)
             end->config.transport->cancel(end->stream);
+    } else if (end->is_parked) {
+        rl_end_give_up(end, RL_E_DEADLINE, "the far end was out of reach for too long");
+    } else if (end->is_resuming) { /* this stream leads nowhere: it is parked again */
+        end->config.transport->cancel(end->stream);
     } else if (!end->is_open && !end->first_seen) {
         rl_end_fail(end, true, RL_E_DEADLINE,
                     end->config.role == RL_TUNNEL_DIALS ? "the far end did not answer in time"
@@ -109,6 +119,7 @@ rl_code rl_tunnel_end_create(const struct rl_tunnel_end_config *config, const Pb
     static const struct rl_frame_reader_ops reader_ops = {.data = rl_end_on_data,
                                                           .control = rl_end_on_control};
     RL_ASSERT((first == NULL) == (config->role == RL_TUNNEL_ANSWERS));
+    RL_ASSERT(!config->resume.session_id || config->role != RL_TUNNEL_ANSWERS);
     struct rl_tunnel_end *end = rl_alloc(sizeof *end);
     *end = (struct rl_tunnel_end){.config = *config};
     if (!end->config.window_bytes)
@@ -116,7 +127,9 @@ rl_code rl_tunnel_end_create(const struct rl_tunnel_end_config *config, const Pb
     if (!end->config.open_timeout_ms)
         end->config.open_timeout_ms = RL_TUNNEL_JOIN_MS;
     rl_buf_init(&end->out, RL_TUNNEL_PREFIX_BYTES + RL_TUNNEL_CONTROL_BYTES_MAX);
-    rl_queue_init(&end->queue, end->config.window_bytes + RL_TUNNEL_PREFACE_BYTES_MAX);
+    rl_queue_init(&end->queue,
+                  end->config.window_bytes + RL_TUNNEL_PREFACE_BYTES_MAX + RL_QUEUE_BLOCK_BYTES);
+    rl_end_resume_init(end);
     if (first) {
         rl_code rc = rl_frame_write(first, &end->out, err);
         if (rc != RL_OK) {
@@ -132,23 +145,26 @@ rl_code rl_tunnel_end_create(const struct rl_tunnel_end_config *config, const Pb
 
 void rl_tunnel_end_start(struct rl_tunnel_end *end, void *stream)
 {
-    RL_ASSERT(!end->is_started);
+    RL_ASSERT(!end->is_started || end->is_parked);
     end->is_started = true;
     end->stream = stream;
-    if (end->config.role != RL_TUNNEL_CARRIES)
+    if (end->is_parked)
+        rl_end_restart(end);
+    else if (end->config.role != RL_TUNNEL_CARRIES)
         rl_timer_arm(end->timer, end->config.open_timeout_ms);
     rl_end_wake(end);
 }
 
-static void queue_opened(struct rl_tunnel_end *end, rl_code code, const char *message)
+void rl_end_put_opened(struct rl_tunnel_end *end, rl_code code, const char *message)
 {
     Pb__Opened opened = PB__OPENED__INIT;
     opened.code = (uint32_t)code;
+    opened.features = end->is_resumable ? RL_TUNNEL_FEATURE_RESUME : 0;
     char *copy = rl_strdup(message);
     opened.message = copy;
     Pb__Frame frame = PB__FRAME__INIT;
     frame.opened = &opened;
-    /* Only the first frame can lie there, and that is short: there is room. */
+    /* Only the first frame can lie there, and it leaves room. */
     if (rl_frame_write(&frame, &end->out, NULL) != RL_OK)
         rl_end_fail(end, false, RL_E_INTERNAL, "no room for an answer");
     free(copy);
@@ -179,8 +195,9 @@ void rl_tunnel_end_attach(struct rl_tunnel_end *end, struct rl_socket **socket,
         rl_socket_set_ready(end->socket, on_socket, end);
         if (end->config.role != RL_TUNNEL_DIALS) {
             end->is_open = true;
+            end->is_resumable = end->session_id != NULL;
             rl_timer_disarm(end->timer);
-            queue_opened(end, RL_OK, "");
+            rl_end_put_opened(end, RL_OK, "");
         }
         RL_ASSERT(end->queue.n == 0); /* a peer's data before `opened` and attach is refused */
         RL_ASSERT(rl_queue_put(&end->queue, preface));
@@ -196,7 +213,7 @@ void rl_tunnel_end_refuse(struct rl_tunnel_end *end, rl_code code, const char *m
     RL_ASSERT(end->config.role != RL_TUNNEL_DIALS && !end->is_attached && code != RL_OK);
     rl_end_enter(end);
     if (end->code == RL_OK) {
-        queue_opened(end, code, message);
+        rl_end_put_opened(end, code, message);
         rl_end_fail(end, true, code, message);
         end->reset_due = false; /* `opened` says it */
         end->reset_sent = true;
@@ -217,7 +234,7 @@ void rl_tunnel_end_abort(struct rl_tunnel_end *end, rl_code code, const char *me
 void rl_tunnel_end_count(const struct rl_tunnel_end *end, uint64_t *from_socket,
                          uint64_t *to_socket)
 {
-    *from_socket = end->sent;
+    *from_socket = end->taken;
     *to_socket = end->delivered;
 }
 
@@ -227,7 +244,13 @@ void rl_tunnel_end_closed(struct rl_tunnel_end *end, rl_code code, const char *m
     end->stream = NULL;
     end->stream_closed = true;
     rl_timer_disarm(end->timer);
-    if (code != RL_OK)
+    if (end->code != RL_OK)
+        ; /* it knows why */
+    else if (rl_end_may_park(end, code))
+        rl_end_park(end, code, message);
+    else if (end->is_resuming)
+        rl_end_give_up(end, code, message);
+    else if (code != RL_OK)
         rl_end_fail(end, false, code, message);
     else if (!end->eof_sent || !end->eof_received)
         rl_end_fail(end, false, RL_E_UNAVAILABLE, "the tunnel ended before both sides were done");

@@ -1,4 +1,4 @@
-/* What end.c (its life), send.c and receive.c share. */
+/* What end.c (its life), send.c, receive.c and resume.c share. */
 #ifndef RL_TUNNEL_END_INTERNAL_H
 #define RL_TUNNEL_END_INTERNAL_H
 
@@ -10,24 +10,37 @@ struct rl_tunnel_end {
     void *stream;             /* NULL before start and after the stream closed */
     struct rl_socket *socket; /* NULL before attach and when it is done with */
     struct rl_frame_reader *reader;
-    struct rl_timer *timer; /* opening, acks, lingering: one at a time */
+    struct rl_timer *timer; /* opening, acks, lingering, being parked: one at a time */
     unsigned busy;          /* depth of entry points: freed when it is 0 */
 
     /* to the stream */
     struct rl_buf out; /* a frame that is on its way, or a part of it */
-    uint64_t sent;     /* payload bytes, of this direction */
+    uint64_t taken;    /* payload bytes that the socket gave */
+    uint64_t sent;     /* of them, on this stream or known to have arrived */
     uint64_t acked;    /* of them, by the far end */
-    bool reset_due, ack_due, eof_due;
-    bool eof_sent, reset_sent, end_told;
+    bool reset_due, ack_due;
+    bool socket_ended, eof_sent, reset_sent, end_told;
 
     /* to the socket */
     struct rl_queue queue; /* what the socket has not taken: preface, then payload */
-    size_t preface_left;   /* bytes of the queue that did not come from the stream */
+    size_t preface_left;   /* bytes at its front that did not come from the far end; behind them, */
+    size_t carried;        /* those that came by a stream that is gone */
     uint64_t received;     /* payload bytes */
     uint64_t delivered;    /* of them, taken by the socket */
     uint64_t ack_sent;
     bool eof_received, socket_finished;
     size_t owed; /* of the bytes of this data callback: to be consumed when delivered */
+
+    /* resume.c */
+    char *session_id;    /* NULL: it was not offered */
+    struct rl_ring ring; /* acked..taken */
+    bool is_resumable;   /* both agreed */
+    bool is_parked;      /* no stream */
+    bool is_resuming;    /* a stream, and the far end has not said yet what it has */
+    bool nothing_left;   /* all was done but the good end of the stream */
+    bool waits_for_room; /* the ring is full */
+    uint64_t give_up_at_ms;
+    unsigned resumes;
 
     bool is_started, is_open, is_attached, first_seen, stream_closed, is_closed;
     rl_code code; /* why it failed; RL_OK: it did not */
@@ -43,6 +56,18 @@ void rl_end_fail(struct rl_tunnel_end *end, bool tell, rl_code code, const char 
 void rl_end_wake(struct rl_tunnel_end *end);
 /** Both directions are done, as far as this end can see. */
 bool rl_end_is_complete(const struct rl_tunnel_end *end);
+void rl_end_put_opened(struct rl_tunnel_end *end, rl_code code, const char *message);
+/* resume.c */
+void rl_end_resume_init(struct rl_tunnel_end *end);
+bool rl_end_may_park(const struct rl_tunnel_end *end, rl_code code);
+void rl_end_park(struct rl_tunnel_end *end, rl_code code, const char *message);
+/** Parked, or an attempt has failed for good: it ends, well when nothing was left to say. */
+void rl_end_give_up(struct rl_tunnel_end *end, rl_code code, const char *message);
+void rl_end_restart(struct rl_tunnel_end *end);
+rl_code rl_end_on_resume(struct rl_tunnel_end *end, const Pb__Resume *resume, struct rl_error *err);
+/** The next bytes for the stream: again what the far end did not get, else what the socket has; as
+ * rl_socket_read(). */
+ssize_t rl_end_next_bytes(struct rl_tunnel_end *end, uint8_t *to, size_t room);
 /* receive.c */
 rl_code rl_end_on_data(void *context, uint64_t offset, const uint8_t *bytes, size_t n,
                        struct rl_error *err);

@@ -81,6 +81,22 @@ void rl_queue_drop(struct rl_queue *queue, size_t n)
     }
 }
 
+size_t rl_queue_drop_behind_front(struct rl_queue *queue)
+{
+    size_t dropped = 0;
+    if (!queue->first)
+        return 0;
+    for (struct rl_queue_block *block = queue->first->next, *next; block; block = next) {
+        next = block->next;
+        dropped += block->end - block->start;
+        free(block);
+    }
+    queue->first->next = NULL;
+    queue->last = queue->first;
+    queue->n -= dropped;
+    return dropped;
+}
+
 size_t rl_queue_take(struct rl_queue *queue, uint8_t *to, size_t room)
 {
     size_t taken = 0;

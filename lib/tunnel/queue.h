@@ -24,6 +24,8 @@ bool rl_queue_put(struct rl_queue *queue, struct rl_span bytes);
  * returned twice with nothing dropped in between starts at the same byte and is no shorter. */
 struct rl_span rl_queue_front(const struct rl_queue *queue);
 void rl_queue_drop(struct rl_queue *queue, size_t n); /* n <= queue->n */
+/** Forgets all but the piece that rl_queue_front() shows; returns how many bytes went. */
+size_t rl_queue_drop_behind_front(struct rl_queue *queue);
 /** Moves up to `room` bytes out of it, of one large piece or of several small ones; returns how
  * many: 0 only when it is empty. */
 size_t rl_queue_take(struct rl_queue *queue, uint8_t *to, size_t room);

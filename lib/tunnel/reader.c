@@ -35,6 +35,13 @@ struct rl_frame_reader *rl_frame_reader_create(const struct rl_frame_reader_ops 
     return reader;
 }
 
+void rl_frame_reader_restart(struct rl_frame_reader *reader)
+{
+    rl_buf_clear(&reader->gathered);
+    reader->prefix_n = reader->left = 0;
+    reader->state = IN_PREFIX;
+}
+
 void rl_frame_reader_free(struct rl_frame_reader **reader)
 {
     if (!reader || !*reader)

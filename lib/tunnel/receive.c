@@ -21,10 +21,11 @@ static void delivered(struct rl_tunnel_end *end, size_t n)
 /* Both the far end and the queue have ended: so does the socket's writing side. */
 static void finish_socket(struct rl_tunnel_end *end)
 {
-    if (!end->eof_received || end->queue.n || end->socket_finished || !end->socket)
+    if (!end->eof_received || end->queue.n || !end->socket)
         return;
+    if (!end->socket_finished)
+        rl_socket_finish(end->socket);
     end->socket_finished = true;
-    rl_socket_finish(end->socket);
     rl_end_wake(end); /* this end may be complete now */
 }
 
@@ -46,11 +47,13 @@ void rl_end_flush(struct rl_tunnel_end *end)
         size_t preface = (size_t)n < end->preface_left ? (size_t)n : end->preface_left;
         end->preface_left -= preface;
         size_t payload = (size_t)n - preface;
-        if (payload && end->stream)
-            end->config.transport->consume(end->stream, payload);
+        size_t carried = payload < end->carried ? payload : end->carried;
+        end->carried -= carried;
+        if (payload > carried && end->stream)
+            end->config.transport->consume(end->stream, payload - carried);
         if (payload)
             delivered(end, payload);
-        if (end->stream_closed)
+        if (end->stream_closed && !end->is_parked)
             rl_timer_arm(end->timer, RL_TUNNEL_LINGER_MS);
     }
     finish_socket(end);
@@ -82,11 +85,13 @@ rl_code rl_end_on_data(void *context, uint64_t offset, const uint8_t *bytes, siz
     if (written)
         delivered(end, written);
     size_t rest = n - written;
-    if (end->queue.n - end->preface_left + rest > end->config.window_bytes)
+    if (end->queue.n - end->preface_left - end->carried + rest > end->config.window_bytes)
         return rl_fail(err, RL_E_EXHAUSTED, "data beyond the window of %zu bytes",
                        end->config.window_bytes);
     RL_ASSERT(rl_queue_put(&end->queue, RL_SPAN(bytes + written, rest)));
     end->owed += rest;
+    if (written && rest)
+        rl_end_flush(end); /* until the socket has said that it is to be waited for */
     return RL_OK;
 }
 
@@ -114,6 +119,11 @@ static rl_code on_ack(struct rl_tunnel_end *end, const Pb__Frame *frame, struct 
                        (unsigned long long)frame->ack, (unsigned long long)end->acked,
                        (unsigned long long)end->sent);
     end->acked = frame->ack;
+    if (end->is_resumable)
+        rl_ring_drop(&end->ring, end->acked);
+    if (end->waits_for_room || end->eof_sent)
+        rl_end_wake(end);
+    end->waits_for_room = false;
     return RL_OK;
 }
 
@@ -130,6 +140,7 @@ static void on_opened(struct rl_tunnel_end *end, const Pb__Opened *opened)
     rl_timer_disarm(end->timer);
     rl_code code = rl_code_from_number((long)opened->code);
     end->is_open = code == RL_OK;
+    end->is_resumable = end->session_id && (opened->features & RL_TUNNEL_FEATURE_RESUME);
     end->config.opened(end->config.context, code, opened->message);
     if (code != RL_OK) {
         end->by_far_end = true;
@@ -150,12 +161,31 @@ static unsigned count_parts(const Pb__Frame *f)
     return count;
 }
 
+/* Of a stream that takes the place of one that was lost. */
+static rl_code on_first_again(struct rl_tunnel_end *end, const Pb__Frame *frame,
+                              struct rl_error *err)
+{
+    if (frame->resume && end->first_seen)
+        return rl_end_on_resume(end, frame->resume, err);
+    if (!frame->opened || end->first_seen)
+        return rl_fail(err, RL_E_INVAL, "a frame that may not come before the tunnel goes on");
+    rl_code code = rl_code_from_number((long)frame->opened->code);
+    if (code != RL_OK)
+        return rl_fail(err, code, "%s", frame->opened->message);
+    if (!(frame->opened->features & RL_TUNNEL_FEATURE_RESUME))
+        return rl_fail(err, RL_E_UNIMPLEMENTED, "the far end began anew");
+    end->first_seen = true;
+    return RL_OK;
+}
+
 static rl_code on_first(struct rl_tunnel_end *end, const Pb__Frame *frame, struct rl_error *err)
 {
     if (frame->reset) {
         on_reset(end, frame->reset);
         return RL_OK;
     }
+    if (end->is_resuming)
+        return on_first_again(end, frame, err);
     if (end->config.role == RL_TUNNEL_DIALS && frame->opened) {
         on_opened(end, frame->opened);
         return RL_OK;
@@ -176,7 +206,7 @@ rl_code rl_end_on_control(void *context, const Pb__Frame *frame, struct rl_error
         return RL_OK;
     if (count_parts(frame) != 1 || (frame->offset && !frame->eof))
         return rl_fail(err, RL_E_INVAL, "a frame that says nothing, or more than one thing");
-    if (frame->resume)
+    if (frame->resume && !end->session_id)
         return rl_fail(err, RL_E_UNIMPLEMENTED, "resuming was not agreed on");
     if (!end->is_open)
         return on_first(end, frame, err);
@@ -209,7 +239,9 @@ void rl_tunnel_end_data(struct rl_tunnel_end *end, const uint8_t *bytes, size_t 
 void rl_tunnel_end_half_closed(struct rl_tunnel_end *end)
 {
     rl_end_enter(end);
-    if (!end->eof_received)
+    if (!end->eof_received && end->is_resumable && end->code == RL_OK && end->stream)
+        end->config.transport->cancel(end->stream); /* some hop gave up: it is parked */
+    else if (!end->eof_received)
         rl_end_fail(end, true, RL_E_UNAVAILABLE, "the tunnel ended before the far end was done");
     rl_end_leave(end);
 }

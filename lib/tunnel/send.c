@@ -53,7 +53,6 @@ static void put_eof(struct rl_tunnel_end *end)
     frame.offset = end->sent;
     frame.eof = true;
     put_frame(end, &frame);
-    end->eof_due = false;
     end->eof_sent = true;
 }
 
@@ -63,6 +62,7 @@ static ptrdiff_t no_data(struct rl_tunnel_end *end, ssize_t n, uint8_t *to, size
     if (n == RL_SOCKET_WAIT)
         return RL_TUNNEL_DEFER;
     if (n == 0) {
+        end->socket_ended = true;
         put_eof(end);
         return take_out(end, to, room);
     }
@@ -77,7 +77,7 @@ static ptrdiff_t produce_sliver(struct rl_tunnel_end *end, uint8_t *to, size_t r
 {
     uint8_t frame[RL_TUNNEL_DATA_HEADER_BYTES_MAX + SLIVER_READ_BYTES];
     size_t header = rl_frame_data_header_bytes(end->sent);
-    ssize_t n = rl_socket_read(end->socket, frame + header, SLIVER_READ_BYTES);
+    ssize_t n = rl_end_next_bytes(end, frame + header, SLIVER_READ_BYTES);
     if (n <= 0)
         return no_data(end, n, to, room);
     rl_frame_data_header_write(frame, end->sent, (size_t)n);
@@ -94,7 +94,7 @@ static ptrdiff_t produce_data(struct rl_tunnel_end *end, uint8_t *to, size_t roo
     size_t most = room - header;
     if (most > RL_TUNNEL_DATA_BYTES_MAX)
         most = RL_TUNNEL_DATA_BYTES_MAX;
-    ssize_t n = rl_socket_read(end->socket, to + header, most);
+    ssize_t n = rl_end_next_bytes(end, to + header, most);
     if (n <= 0)
         return no_data(end, n, to, room);
     rl_frame_data_header_write(to, end->sent, (size_t)n);
@@ -106,7 +106,7 @@ static ptrdiff_t produce(struct rl_tunnel_end *end, uint8_t *to, size_t room)
 {
     if (!end->out.n && end->reset_due)
         put_reset(end);
-    if (!end->out.n && end->ack_due)
+    if (!end->out.n && end->ack_due && end->is_open)
         put_ack(end);
     if (end->out.n)
         return take_out(end, to, room);

@@ -50,6 +50,8 @@ rl_code rl_frame_reader_feed_one(struct rl_frame_reader *reader, struct rl_span 
                                  size_t *taken, struct rl_error *err);
 /** True between frames: where a relay may begin. */
 bool rl_frame_reader_is_between(const struct rl_frame_reader *reader);
+/** Another stream begins: what was read of an unfinished frame is forgotten. Not in a callback. */
+void rl_frame_reader_restart(struct rl_frame_reader *reader);
 void rl_frame_reader_free(struct rl_frame_reader **reader);
 
 /* ---- tickets ---- */

@@ -91,6 +91,24 @@ START_TEST(large_pieces_keep_their_edges_and_small_ones_go_together)
 }
 END_TEST
 
+START_TEST(forgets_what_is_behind_its_front)
+{
+    struct rl_queue q;
+    uint8_t raw[3 * RL_QUEUE_BLOCK_BYTES] = {1};
+    rl_queue_init(&q, sizeof raw);
+    ck_assert_uint_eq(rl_queue_drop_behind_front(&q), 0);
+    ck_assert(rl_queue_put(&q, RL_SPAN(raw, sizeof raw)));
+    rl_queue_drop(&q, 5);
+    ck_assert_uint_eq(rl_queue_drop_behind_front(&q), 2 * RL_QUEUE_BLOCK_BYTES);
+    ck_assert_uint_eq(q.n, RL_QUEUE_BLOCK_BYTES - 5);
+    ck_assert_uint_eq(rl_queue_front(&q).n, q.n);
+    ck_assert(rl_queue_put(&q, RL_SPAN(raw, 7)));
+    rl_queue_drop(&q, RL_QUEUE_BLOCK_BYTES - 5);
+    ck_assert_uint_eq(rl_queue_front(&q).n, 7);
+    rl_queue_fini(&q);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tests = tcase_create("queue");
@@ -98,6 +116,7 @@ int main(void)
     tcase_add_test(tests, gives_back_every_byte_in_order);
     tcase_add_test(tests, keeps_the_front_where_it_is_until_it_is_dropped);
     tcase_add_test(tests, large_pieces_keep_their_edges_and_small_ones_go_together);
+    tcase_add_test(tests, forgets_what_is_behind_its_front);
     Suite *suite = suite_create("queue");
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
