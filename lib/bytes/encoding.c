@@ -111,9 +111,9 @@ rl_code rl_base32_decode(const char *text, struct rl_buf *out, struct rl_error *
     for (const char *c = text; *c; c++)
         if (*c != ' ')
             rl_buf_put_u8(&clean, (uint8_t)(*c >= 'a' && *c <= 'z' ? *c - 'a' + 'A' : *c));
-    rl_code rc = clean.failed ? rl_fail(err, RL_E_INVAL, "base32 text is too long")
-                              : decode(rl_buf_text(&clean), clean.n, base32_digits, 5, "base32",
-                                       out, err);
+    rl_code rc = clean.failed
+                     ? rl_fail(err, RL_E_INVAL, "base32 text is too long")
+                     : decode(rl_buf_text(&clean), clean.n, base32_digits, 5, "base32", out, err);
     rl_buf_fini(&clean);
     return rc;
 }

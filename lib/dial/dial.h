@@ -8,9 +8,10 @@
 #include "loop/loop.h"
 
 struct rl_dial;
-/** On success `fd` is connected, non-blocking, close-on-exec, TCP_NODELAY, and the callee's. Else fd
- * is -1, `code` RL_E_UNAVAILABLE (refused, unreachable, no such name) or RL_E_DEADLINE (silence),
- * and `message` says which address said what. Called once, never from inside rl_dial_start. */
+/** On success `fd` is connected, non-blocking, close-on-exec, TCP_NODELAY, and the callee's. Else
+ * fd is -1, `code` RL_E_UNAVAILABLE (refused, unreachable, no such name) or RL_E_DEADLINE
+ * (silence), and `message` says which address said what. Called once, never from inside
+ * rl_dial_start. */
 typedef void (*rl_dial_fn)(void *context, int fd, rl_code code, const char *message);
 
 rl_code rl_dial_start(struct rl_loop *loop, const char *address, uint32_t timeout_ms, rl_dial_fn fn,
@@ -19,7 +20,8 @@ rl_code rl_dial_start(struct rl_loop *loop, const char *address, uint32_t timeou
 void rl_dial_cancel(struct rl_dial **dial);
 /** The same, waiting: for command lines. */
 rl_code rl_dial_blocking(const char *address, uint32_t timeout_ms, int *fd, struct rl_error *err);
-/** A listening socket on HOST:PORT (port 0: a free one, told in *port); SO_REUSEADDR, no REUSEPORT. */
+/** A listening socket on HOST:PORT (port 0: a free one, told in *port); SO_REUSEADDR, no REUSEPORT.
+ */
 rl_code rl_listen(const char *address, int *fd, uint16_t *port, struct rl_error *err);
 
 #endif

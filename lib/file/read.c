@@ -13,7 +13,7 @@
 rl_code rl_file_read_fd(int fd, const char *path, struct rl_buf *out, struct rl_error *err)
 {
     for (;;) {
-        uint8_t beyond;
+        uint8_t beyond = 0;
         size_t room = out->max - out->n;
         size_t step = room < STEP_BYTES ? room : STEP_BYTES;
         uint8_t *to = step ? rl_buf_reserve(out, step) : &beyond;

@@ -74,7 +74,10 @@ static bool is_same_value(const struct entry *a, const struct entry *b)
 static void fill_difference(Pb__PolicyUpdate *update, const struct rl_policy *policy,
                             const struct rl_policy *held)
 {
-    size_t held_count = held ? held->count : 0;
+    static const struct rl_policy nothing = {0};
+    if (!held)
+        held = &nothing;
+    size_t held_count = held->count;
     update->set = rl_alloc_array(policy->count, sizeof *update->set);
     update->removed = rl_alloc_array(held_count, sizeof *update->removed);
     for (size_t i = 0, j = 0; i < policy->count || j < held_count;) {

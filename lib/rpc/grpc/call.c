@@ -6,6 +6,7 @@
 
 #include <grpc/byte_buffer_reader.h>
 #include <stdlib.h>
+#include <string.h>
 
 static void pump(struct rl_grpc_call *c);
 
@@ -253,7 +254,9 @@ static void receive_next(struct rl_grpc_call *c)
         !rl_rpc_call_wants(&c->call) || rl_grpc_queue_is_closed(c->queue))
         return;
     c->is_receiving = true;
-    grpc_op op = {.op = GRPC_OP_RECV_MESSAGE};
+    grpc_op op;
+    memset(&op, 0, sizeof op);
+    op.op = GRPC_OP_RECV_MESSAGE;
     op.data.recv_message.recv_message = &c->incoming;
     start(c, &op, 1, &c->received);
 }
