@@ -44,8 +44,7 @@ void rl_buf_fini(struct rl_buf *b);
 bool rl_buf_put(struct rl_buf *b, const void *p, size_t n);
 bool rl_buf_put_span(struct rl_buf *b, struct rl_span s);
 bool rl_buf_put_text(struct rl_buf *b, const char *text);
-bool rl_buf_printf(struct rl_buf *b, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+bool rl_buf_printf(struct rl_buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 bool rl_buf_put_u8(struct rl_buf *b, uint8_t v);
 bool rl_buf_put_u16(struct rl_buf *b, uint16_t v); /* all big-endian */
 bool rl_buf_put_u32(struct rl_buf *b, uint32_t v);

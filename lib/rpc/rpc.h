@@ -62,8 +62,8 @@ rl_code rl_rpc_send(struct rl_rpc_call *call, const ProtobufCMessage *message,
                     struct rl_error *err);
 void rl_rpc_pause(struct rl_rpc_call *call);
 void rl_rpc_resume(struct rl_rpc_call *call);
-/** Client: no more messages from here. Server: ends the call with a status after what is queued, and
- * hears no more of it but `closed`. */
+/** Client: no more messages from here. Server: ends the call with a status after what is queued,
+ * and hears no more of it but `closed`. */
 void rl_rpc_end(struct rl_rpc_call *call, rl_code code, const char *message);
 /** Ends it at once, either side; `closed` still comes, later. */
 void rl_rpc_cancel(struct rl_rpc_call *call);
@@ -121,12 +121,12 @@ struct rl_rpc_server;
 /** Over nghttp2. */
 rl_code rl_rpc_server_create_h2(const struct rl_rpc_server_config *config,
                                 struct rl_rpc_server **out, struct rl_error *err);
-/** Over gRPC core (rpc/grpc/; services only: never in a process that forks). It owns its connections
- * and says little of them. So: one address for each server; `connected` and `disconnected` are never
- * called and connections_max is not held; a connection has its number from its first call on, and may
- * get another one after a long pause; rl_rpc_server_disconnect() ends the calls of a connection. Its
- * TLS can not be given a lowest version (1.51): both ends are ours. No connection ends when its
- * certificate does: every call is held against the time instead. */
+/** Over gRPC core (rpc/grpc/; services only: never in a process that forks). It owns its
+ * connections and says little of them. So: one address for each server; `connected` and
+ * `disconnected` are never called and connections_max is not held; a connection has its number from
+ * its first call on, and may get another one after a long pause; rl_rpc_server_disconnect() ends
+ * the calls of a connection. Its TLS can not be given a lowest version (1.51): both ends are ours.
+ * No connection ends when its certificate does: every call is held against the time instead. */
 rl_code rl_rpc_server_create_grpc(const struct rl_rpc_server_config *config,
                                   struct rl_rpc_server **out, struct rl_error *err);
 /** Every method of the descriptor must have its handler, and no other: checked by assertion.
@@ -150,11 +150,11 @@ void rl_rpc_server_drain(struct rl_rpc_server *server, uint32_t grace_ms,
                          void (*drained)(void *context), void *context);
 /** Closes everything at once; every open call gets `closed`. On the loop's thread. */
 void rl_rpc_server_free(struct rl_rpc_server **server);
-/** h2: from now on the listeners behind the proxy believe the headers of this trust's proxies: after
- * a rotation of authorities. On the loop's thread. */
+/** h2: from now on the listeners behind the proxy believe the headers of this trust's proxies:
+ * after a rotation of authorities. On the loop's thread. */
 void rl_rpc_server_trust_proxies(struct rl_rpc_server *server, struct rl_trust *trust);
-/** gRPC core: new handshakes use these from now on; running connections keep theirs, but who calls on
- * them is checked again by `trust`. (h2: rl_tls_server_reload.) After listening. */
+/** gRPC core: new handshakes use these from now on; running connections keep theirs, but who calls
+ * on them is checked again by `trust`. (h2: rl_tls_server_reload.) After listening. */
 rl_code rl_rpc_server_reload_grpc(struct rl_rpc_server *server, struct rl_tls_identity *identity,
                                   struct rl_trust *trust, struct rl_error *err);
 /** Ends the connections of a caller (an agent by its UUID) with GOAWAY; how many. */
@@ -190,9 +190,9 @@ struct rl_rpc_channel;
 rl_code rl_rpc_channel_create_h2(const struct rl_rpc_channel_config *config,
                                  struct rl_rpc_channel **out, struct rl_error *err);
 /** Over gRPC core: the same restrictions. The server's certificate has to carry the DNS name
- * PEER_SERVICE.CLUSTER.remoteler.internal, whatever address it is reached by. A call with a deadline
- * waits that long for a connection; one without fails when the first attempt does. There is no PING
- * to be asked for: rl_rpc_channel_probe() only cuts a back-off short. */
+ * PEER_SERVICE.CLUSTER.remoteler.internal, whatever address it is reached by. A call with a
+ * deadline waits that long for a connection; one without fails when the first attempt does. There
+ * is no PING to be asked for: rl_rpc_channel_probe() only cuts a back-off short. */
 rl_code rl_rpc_channel_create_grpc(const struct rl_rpc_channel_config *config,
                                    struct rl_rpc_channel **out, struct rl_error *err);
 /** Connects now, if it is not. */
