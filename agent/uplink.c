@@ -13,14 +13,15 @@
 
 #define RETRY_MS_MIN 200
 #define RETRY_MS_MAX 30000
+#define COME_BACK_MS_MAX 300000
 #define PROBE_MS 3000
 
 struct uplink {
     struct agent *agent;
     struct rl_tls_client *tls;
     struct rl_rpc_channel *channel;
-    struct rl_rpc_call *call; /* Attach or Follow; NULL: not now */
-    struct rl_timer *retry;
+    struct rl_rpc_call *call;      /* Attach or Follow; NULL: not now */
+    struct rl_timer *retry, *move; /* begin again; on another connection */
     uint32_t retry_ms;
     uint64_t epoch;
     struct carry_waiting *waiting;
@@ -135,6 +136,26 @@ static void on_statement(struct uplink *uplink, const Pb__SignedStatement *state
         rl_log_warn("a statement was not believed", RL_TEXT("reason", err.message));
 }
 
+/* The next connection is made before this one is cut; its live connections end on it. */
+static void move(void *context)
+{
+    struct uplink *uplink = context;
+    rl_rpc_channel_renew(uplink->channel, NULL);
+}
+
+/* Full: not before it says, and spread out: a thousand others were told the same. */
+static void on_drain(struct uplink *uplink, const Pb__Drain *drain)
+{
+    uint32_t random, wait_ms = drain->come_back_ms;
+    if (wait_ms > COME_BACK_MS_MAX)
+        wait_ms = COME_BACK_MS_MAX;
+    rl_random(&random, sizeof random);
+    rl_log_info("the broker asks us to move", RL_TEXT("reason", drain->reason),
+                RL_NUMBER("in_ms", wait_ms));
+    rl_timer_arm(uplink->move, wait_ms + random % (wait_ms / 4 + 1));
+    rl_rpc_end(uplink->call, RL_OK, NULL);
+}
+
 static void on_message(struct rl_rpc_call *call, const ProtobufCMessage *message, void *context)
 {
     (void)call;
@@ -157,12 +178,7 @@ static void on_message(struct rl_rpc_call *call, const ProtobufCMessage *message
         on_statement(uplink, said->statement);
         break;
     case PB__BROKER_MESSAGE__BODY_DRAIN:
-        /* The broker goes away: the next connection is made before this one is cut. */
-        uplink->retry_ms =
-            said->drain->come_back_ms > RETRY_MS_MIN ? said->drain->come_back_ms : RETRY_MS_MIN;
-        rl_log_info("the broker asks us to move", RL_TEXT("reason", said->drain->reason));
-        rl_rpc_channel_renew(uplink->channel, NULL);
-        rl_rpc_end(uplink->call, RL_OK, NULL);
+        on_drain(uplink, said->drain);
         break;
     default:
         break; /* a newer broker's */
@@ -196,7 +212,7 @@ static void on_closed(struct rl_rpc_call *call, rl_code code, const char *messag
     if (was_attached || is_up)
         rl_log_warn("detached", RL_TEXT("code", rl_code_name(code)), RL_TEXT("reason", message));
     /* Without a connection the channel's own back-off decides when; `up` begins anew. */
-    if (is_up)
+    if (is_up && !rl_timer_is_armed(uplink->move))
         retry_later(uplink);
 }
 
@@ -229,6 +245,7 @@ static void on_up(void *context, const struct rl_rpc_peer *peer)
     (void)peer;
     struct uplink *uplink = context;
     uplink->retry_ms = RETRY_MS_MIN;
+    rl_timer_disarm(uplink->move);
     begin(uplink);
 }
 
@@ -270,6 +287,7 @@ rl_code uplink_create(struct agent *agent, struct uplink **out, struct rl_error 
     uplink->retry_ms = RETRY_MS_MIN;
     uplink->since_ns = agent_now_ns(agent);
     uplink->retry = rl_timer_create(agent->loop, begin, uplink);
+    uplink->move = rl_timer_create(agent->loop, move, uplink);
     rl_code rc = make_tls(uplink, err);
     if (rc == RL_OK) {
         const struct rl_rpc_channel_config config = {
@@ -301,6 +319,7 @@ void uplink_free(struct uplink **uplink)
     rl_rpc_channel_free(&(*uplink)->channel);
     carry_drop(&(*uplink)->waiting);
     rl_timer_free(&(*uplink)->retry);
+    rl_timer_free(&(*uplink)->move);
     rl_tls_client_unref(&(*uplink)->tls);
     free(*uplink);
     *uplink = NULL;

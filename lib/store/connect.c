@@ -73,19 +73,32 @@ static void pause_for(uint64_t most_ms)
     nanosleep(&pause, NULL);
 }
 
+/* Until when it is worth to wait, as far as this store knows. */
+static uint64_t patience_ends_ms(struct rl_store *store, uint64_t now_ms, uint64_t deadline_ms)
+{
+    uint64_t since_ms = 0;
+    if (atomic_compare_exchange_strong(&store->away_since_ms, &since_ms, now_ms))
+        since_ms = now_ms;
+    uint64_t ends_ms = since_ms + store->wait_ms;
+    return ends_ms < deadline_ms ? ends_ms : deadline_ms;
+}
+
 rl_code rl_db_connect(struct rl_db *db, uint64_t deadline_ms, struct rl_error *err)
 {
     uint64_t pause_ms = FIRST_PAUSE_MS;
     while (!db->pg) {
         rl_code rc = rl_store_connect_pg(db->store, &db->pg, err);
-        uint64_t now_ms = rl_clock_boot_ms();
-        if (rc != RL_OK && now_ms >= deadline_ms)
-            return rc;
-        if (rc != RL_OK) {
-            uint64_t left_ms = deadline_ms - now_ms;
-            pause_for(pause_ms < left_ms ? pause_ms : left_ms);
-            pause_ms = pause_ms * 2 < PAUSE_MAX_MS ? pause_ms * 2 : PAUSE_MAX_MS;
+        if (rc == RL_OK) {
+            atomic_store(&db->store->away_since_ms, 0);
+            return RL_OK;
         }
+        uint64_t now_ms = rl_clock_boot_ms();
+        uint64_t ends_ms = patience_ends_ms(db->store, now_ms, deadline_ms);
+        if (now_ms >= ends_ms)
+            return rc;
+        uint64_t left_ms = ends_ms - now_ms;
+        pause_for(pause_ms < left_ms ? pause_ms : left_ms);
+        pause_ms = pause_ms * 2 < PAUSE_MAX_MS ? pause_ms * 2 : PAUSE_MAX_MS;
     }
     return RL_OK;
 }

@@ -6,6 +6,7 @@
 
 #include <libpq-fe.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 /* PostgreSQL cuts names at 63 bytes. */
 #define CONSTRAINT_BYTES 64
@@ -27,6 +28,7 @@ struct rl_db {
 struct rl_store {
     char *conninfo, *schema, *application;
     uint64_t wait_ms, statement_ms;
+    _Atomic uint64_t away_since_ms; /* the first connection that was not made since one was; 0 */
     pthread_mutex_t lock;
     pthread_cond_t has_idle;
     struct rl_db *dbs;
@@ -36,7 +38,8 @@ struct rl_store {
 
 /* connect.c */
 rl_code rl_store_connect_pg(struct rl_store *store, PGconn **out, struct rl_error *err);
-/* Connects unless it is, trying again until deadline_ms of CLOCK_BOOTTIME. */
+/* Connects unless it is, trying again until deadline_ms of CLOCK_BOOTTIME; once only when the
+ * database has been away for longer than a restart takes: then nobody gains by waiting. */
 rl_code rl_db_connect(struct rl_db *db, uint64_t deadline_ms, struct rl_error *err);
 void rl_db_disconnect(struct rl_db *db);
 

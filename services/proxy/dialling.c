@@ -266,13 +266,18 @@ static int64_t place_age_max_s(const struct proxy *proxy)
     return age_s && age_s < INT64_MAX ? (int64_t)age_s : PLACES_AGE_S;
 }
 
-/* Auth can not be asked: what it said last to this user about this target still helps. */
+static Pb__ResolveTargetResponse *known_place(const struct user_connection *u)
+{
+    struct place_key key = place_of(u);
+    return places_get(u->proxy->places, &key, proxy_now_ns(u->proxy) / NS_PER_S,
+                      place_age_max_s(u->proxy));
+}
+
+/* Auth did not answer: what it said last to this user about this target still helps. */
 static void remember(struct user_connection *u, const char *why)
 {
     char message[RL_ERROR_MESSAGE_BYTES];
-    struct place_key key = place_of(u);
-    u->where = places_get(u->proxy->places, &key, proxy_now_ns(u->proxy) / NS_PER_S,
-                          place_age_max_s(u->proxy));
+    u->where = known_place(u);
     if (u->where) {
         found(u);
         return;
@@ -303,12 +308,8 @@ static void on_resolved(void *context, rl_code code, const char *message,
     }
 }
 
-void dialling_start(struct user_connection *u)
+static void resolve(struct user_connection *u, uint32_t deadline_ms)
 {
-    if (!rl_control_is_up(u->proxy->control)) {
-        remember(u, "the line to it is down");
-        return;
-    }
     Pb__Caller caller = PB__CALLER__INIT;
     caller.user = u->identity->name;
     caller.cluster = u->identity->cluster;
@@ -322,5 +323,18 @@ void dialling_start(struct user_connection *u)
     request.target = u->request->target;
     u->state = USER_RESOLVING;
     rl_rpc_unary(rl_control_channel(u->proxy->control), &pb__control__descriptor, "ResolveTarget",
-                 &request.base, PROXY_RESOLVE_MS, on_resolved, u, &u->resolving);
+                 &request.base, deadline_ms, on_resolved, u, &u->resolving);
+}
+
+void dialling_start(struct user_connection *u)
+{
+    Pb__ResolveTargetResponse *known = known_place(u);
+    if (known && !rl_control_is_up(u->proxy->control)) { /* nobody waits for who is not there */
+        u->where = known;
+        found(u);
+        return;
+    }
+    resolve(u, known ? PROXY_RESOLVE_KNOWN_MS : PROXY_RESOLVE_MS);
+    if (known)
+        pb__resolve_target_response__free_unpacked(known, NULL);
 }

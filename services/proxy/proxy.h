@@ -15,6 +15,7 @@
 #define PROXY_PEEK_MS 10000    /* from accept to the end of the handshake */
 #define PROXY_REQUEST_MS 10000 /* for a ConnectRequest */
 #define PROXY_RESOLVE_MS 5000
+#define PROXY_RESOLVE_KNOWN_MS 1000 /* when what auth said before would do */
 #define PROXY_UPSTREAM_MS 5000 /* to reach auth, a broker, audit */
 #define PROXY_REQUEST_BYTES_MAX 8192
 #define PROXY_BROKERS_MAX 64 /* that are asked for one node */

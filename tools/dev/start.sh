@@ -7,8 +7,9 @@ rl_dev_start() {
     load_ports
     netns_names
     local name
-    for name in "$@"; do
-        check_process_name "$name"
-        start_process "$name"
+    for name in "$@"; do check_process_name "$name"; done
+    # What another needs first: a broker is ready when auth has answered it.
+    for name in $RL_PROCESSES; do
+        case " $* " in *" $name "*) start_process "$name" ;; esac
     done
 }

@@ -1,6 +1,8 @@
 #include "store/store.h"
 #include "testpg.h"
 
+#include "clock/clock.h"
+
 #include <check.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -327,6 +329,29 @@ START_TEST(says_within_its_time_that_the_database_is_away)
 }
 END_TEST
 
+static uint64_t failing_ping_ms(struct rl_store *asked)
+{
+    uint64_t start_ms = rl_clock_boot_ms();
+    ck_assert_int_eq(rl_store_ping(asked, &err), RL_E_UNAVAILABLE);
+    return rl_clock_boot_ms() - start_ms;
+}
+
+START_TEST(waits_for_a_database_that_is_away_once_and_not_in_every_call)
+{
+    struct rl_store *patient = open_store("demo", 1, 2000);
+    ck_assert_int_eq(rl_store_ping(patient, NULL), RL_OK);
+    for (int outage = 0; outage < 2; outage++) {
+        rl_testpg_stop(pg);
+        ck_assert_uint_ge(failing_ping_ms(patient), 1900);
+        ck_assert_uint_lt(failing_ping_ms(patient), 1000);
+        ck_assert_uint_lt(failing_ping_ms(patient), 1000);
+        rl_testpg_start(pg);
+        ck_assert_int_eq(rl_store_ping(patient, NULL), RL_OK);
+    }
+    rl_store_close(&patient);
+}
+END_TEST
+
 /* ---- the pool ---- */
 
 static struct rl_store *small;
@@ -428,6 +453,7 @@ int main(void)
     tcase_add_test(t, runs_again_what_a_restart_broke_off);
     tcase_add_test(t, does_not_guess_what_became_of_a_commit);
     tcase_add_test(t, says_within_its_time_that_the_database_is_away);
+    tcase_add_test(t, waits_for_a_database_that_is_away_once_and_not_in_every_call);
     tcase_add_test(t, says_when_every_connection_is_busy);
     tcase_add_test(t, more_threads_than_connections_take_turns);
     tcase_add_test(t, checks_its_options);
