@@ -126,6 +126,77 @@ def test_a_proxy_header_counts_from_nobody_who_is_not_a_proxy(c):
                 assert strangers.read_to_the_end(s)[:1] != b"\x16", (sni, header)
 
 
+def test_http_that_is_none_or_means_two_things_gets_no_page(c):
+    host, _ = strangers.address_of(c.env["REMOTELER_PROXY"])
+    for request in (
+        b"GET / HTTP/1.1\r\nHost: other.test\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"GET https://other.test/ HTTP/1.1\r\nHost: other.test\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: " + host.encode() + b"\r\nX: " + b"a" * 100_000 + b"\r\n\r\n",
+        b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: " + host.encode() + b"\r\n\r\n",
+        b"GET /\0/v1/ping HTTP/1.1\r\nHost: " + host.encode() + b"\r\n\r\n",
+        b"\0" * 2000 + b"\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ):
+        with strangers.context(alpn=["http/1.1"]).wrap_socket(strangers.dial(c), server_hostname="localhost") as s:
+            s.settimeout(1)
+            try:
+                s.sendall(request)
+                answer = s.recv(65536)
+            except OSError:
+                answer = b""
+            assert not answer.startswith(b"HTTP/1.1 200"), (request[:60], answer[:200])
+    assert proxy_answers(c)
+
+
+def test_a_header_without_end_ends_the_connection_and_takes_no_memory(c):
+    """A flood of CONTINUATION, from one who has shown no certificate."""
+    pid = c.process("auth")["pid"]
+    before = resident_kib(pid)
+    frame = lambda kind, flags, stream, body: len(body).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + body
+    field = b"\x00\x03a-b\x7f\x81\x7e" + b"x" * 255  # a literal, not to be remembered
+    how = strangers.context(alpn=["h2"])
+    sent = 0
+    with how.wrap_socket(strangers.dial(c), server_hostname="auth.dev.remoteler.internal") as s:
+        s.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, b"") + frame(1, 0, 1, field))
+        try:
+            while sent < 64 << 20:
+                s.sendall(frame(9, 0, 1, field * 60))
+                sent += 60 * len(field)
+        except OSError:
+            pass
+    assert sent < 64 << 20, "the server took 64 MiB of one header"
+    assert resident_kib(pid) < before + 16384, (before, resident_kib(pid))
+
+
+def resident_kib(pid):
+    status = open(f"/proc/{pid}/status").read().split()
+    return int(status[status.index("VmRSS:") + 1])
+
+
+def test_a_request_with_a_changed_byte_reaches_no_node_and_harms_nobody(c):
+    alice = strangers.user_of(c, c.home)
+    code, message = strangers.connect_request(alice, c, b"node-r1")
+    assert code == OK, message
+    before = pids(c)
+    for target in (b"\xff\xfe", b"a\0b", b"x" * 4000, b"'; DROP TABLE instances; --", b"site=\x1b[2J", b"%s%n", b"../../x"):
+        code, message = strangers.connect_request(alice, c, target)
+        assert code not in (OK, 2, 13, 14), (target, code, message)
+    body = b"\x12\x03ssh\x1a\x07node-r1"
+    how = strangers.context(alice, ["remoteler-connect"])
+    for at in range(-4, len(body)):
+        raw = bytearray(len(body).to_bytes(4, "big") + body)
+        raw[at + 4] ^= 0x81
+        with how.wrap_socket(strangers.dial(c), server_hostname=PROXY) as s:
+            s.sendall(raw)
+            s.settimeout(0.05)
+            try:
+                s.recv(4096)
+            except OSError:
+                pass
+    assert pids(c) == before and proxy_answers(c)
+
+
 # ---- who may call what, walked over the wire ----
 
 
