@@ -363,38 +363,50 @@ uint64_t fixture_next_epoch(struct party *broker, const char *agent_id)
     return reply.epoch;
 }
 
-void fixture_attach(struct party *node, struct party *broker, uint64_t epoch,
-                    Pb__ReportAttachmentsResponse *reply)
+void fixture_report_make(struct fixture_report *out, struct party *node, struct party *broker,
+                         uint64_t epoch, Pb__Inventory *inventory)
 {
-    Pb__Inventory inventory = PB__INVENTORY__INIT;
     Pb__Hello hello = PB__HELLO__INIT;
-    Pb__SignedHello signed_hello = PB__SIGNED_HELLO__INIT;
-    Pb__AttachmentReport report = PB__ATTACHMENT_REPORT__INIT;
-    Pb__AttachmentReport *reports[] = {&report};
-    INIT_REPLY(request, ReportAttachmentsRequest, report_attachments_request);
     char version[] = "0.1.0";
-    struct rl_buf packed, signature;
-    rl_buf_init(&packed, 4096);
-    rl_buf_init(&signature, 256);
+    rl_buf_init(&out->packed, 65536);
+    rl_buf_init(&out->signature, 256);
     hello.agent_id = node->identity->name;
     hello.broker_id = broker->identity->name;
     hello.epoch = epoch;
     hello.version = version;
-    hello.inventory = &inventory;
-    rl_message_pack(&hello.base, &packed);
-    ok(rl_key_sign(node->tls_key, "remoteler-hello-v1", rl_buf_span(&packed), &signature, &err));
-    signed_hello.hello = binary(&packed);
-    signed_hello.signature = binary(&signature);
-    report.agent_id = node->identity->name;
-    report.epoch = epoch;
-    report.attached = true;
-    report.hello = &signed_hello;
+    hello.inventory = inventory;
+    rl_message_pack(&hello.base, &out->packed);
+    ok(rl_key_sign(node->tls_key, "remoteler-hello-v1", rl_buf_span(&out->packed), &out->signature,
+                   &err));
+    pb__signed_hello__init(&out->hello);
+    out->hello.hello = binary(&out->packed);
+    out->hello.signature = binary(&out->signature);
+    pb__attachment_report__init(&out->report);
+    out->report.agent_id = node->identity->name;
+    out->report.epoch = epoch;
+    out->report.attached = true;
+    out->report.hello = &out->hello;
+}
+
+void fixture_report_fini(struct fixture_report *report)
+{
+    rl_buf_fini(&report->packed);
+    rl_buf_fini(&report->signature);
+}
+
+void fixture_attach(struct party *node, struct party *broker, uint64_t epoch,
+                    Pb__ReportAttachmentsResponse *reply)
+{
+    struct fixture_report report;
+    Pb__Inventory inventory = PB__INVENTORY__INIT;
+    Pb__AttachmentReport *reports[] = {&report.report};
+    INIT_REPLY(request, ReportAttachmentsRequest, report_attachments_request);
+    fixture_report_make(&report, node, broker, epoch, &inventory);
     request.broker_id = broker->identity->name;
     request.reports = reports;
     request.n_reports = 1;
     ok(rl_control_report(auth, &broker->peer, &request, reply, &err));
-    rl_buf_fini(&packed);
-    rl_buf_fini(&signature);
+    fixture_report_fini(&report);
 }
 
 Pb__Event *fixture_event(const char *type)

@@ -68,6 +68,15 @@ char *fixture_token(const char *type, uint32_t uses);
 rl_code fixture_join(struct party *party, const char *kind, const char *name, const char *token,
                      Pb__JoinResponse *reply);
 /** A node that joined and is attached to the broker. */
+/** An agent's hello as its broker reports it: signed by the node's key. */
+struct fixture_report {
+    Pb__AttachmentReport report;
+    Pb__SignedHello hello;
+    struct rl_buf packed, signature;
+};
+void fixture_report_make(struct fixture_report *out, struct party *node, struct party *broker,
+                         uint64_t epoch, Pb__Inventory *inventory);
+void fixture_report_fini(struct fixture_report *report);
 void fixture_attach(struct party *node, struct party *broker, uint64_t epoch,
                     Pb__ReportAttachmentsResponse *reply);
 void fixture_heartbeat(struct party *service);

@@ -165,6 +165,51 @@ START_TEST(no_broker_can_claim_an_agent_that_did_not_come)
 }
 END_TEST
 
+/* What of an agent's word is no text, or may not be said. */
+static void spoil(Pb__Inventory *inventory, Pb__Label *label, int how)
+{
+    static char bad[] = "\xff\xfe", overlong[] = "\xc0\x80", escape[] = "\x1b]0;owned\x07",
+                key[] = "env", bad_key[] = "a b", value[] = "dev";
+    static char longest[4096];
+    memset(longest, 'a', sizeof longest - 1);
+    label->key = how == 3 ? bad_key : key;
+    label->value = how == 4 ? escape : how == 5 ? bad : how == 6 ? longest : value;
+    inventory->hostname = how == 0 ? bad : how == 1 ? overlong : how == 2 ? longest : value;
+}
+
+#define SPOILS 7
+
+START_TEST(a_hello_that_is_no_text_is_its_agents_trouble_alone)
+{
+    struct party second;
+    struct fixture_report of[2];
+    Pb__Label label = PB__LABEL__INIT, *labels[] = {&label};
+    Pb__Inventory spoiled = PB__INVENTORY__INIT, good = PB__INVENTORY__INIT;
+    Pb__AttachmentReport *reports[] = {&of[0].report, &of[1].report};
+    INIT_REPLY(request, ReportAttachmentsRequest, report_attachments_request);
+    INIT_REPLY(reply, ReportAttachmentsResponse, report_attachments_response);
+    join_ok(&second, "agent", "node", "node-b");
+    spoiled.labels = labels;
+    spoiled.n_labels = 1;
+    spoil(&spoiled, &label, _i);
+    fixture_report_make(&of[0], &node, &broker, fixture_next_epoch(&broker, node.identity->name),
+                        &spoiled);
+    fixture_report_make(&of[1], &second, &broker,
+                        fixture_next_epoch(&broker, second.identity->name), &good);
+    request.broker_id = broker.identity->name;
+    request.reports = reports;
+    request.n_reports = 2;
+    ok(rl_control_report(auth, &broker.peer, &request, &reply, &err));
+    ck_assert_uint_eq(reply.n_verdicts, 2);
+    ck_assert_uint_eq(reply.verdicts[0]->code, RL_E_INVAL);
+    ck_assert_uint_eq(reply.verdicts[1]->code, RL_OK);
+    fixture_clear(&reply.base);
+    fixture_report_fini(&of[0]);
+    fixture_report_fini(&of[1]);
+    party_fini(&second);
+}
+END_TEST
+
 START_TEST(a_locked_node_does_not_attach)
 {
     uint64_t epoch = fixture_next_epoch(&broker, node.identity->name);
@@ -340,6 +385,7 @@ int main(void)
     tcase_add_test(t, what_the_roles_hide_is_as_if_it_were_not_there);
     tcase_add_test(t, an_older_epoch_loses);
     tcase_add_test(t, no_broker_can_claim_an_agent_that_did_not_come);
+    tcase_add_loop_test(t, a_hello_that_is_no_text_is_its_agents_trouble_alone, 0, SPOILS);
     tcase_add_test(t, a_locked_node_does_not_attach);
     tcase_add_test(t, after_a_reconnect_only_what_is_there_stays);
     tcase_add_test(t, a_detachment_of_an_older_epoch_changes_nothing);
