@@ -213,6 +213,24 @@ START_TEST(a_direct_node_is_dialled_itself)
 }
 END_TEST
 
+/* A direct node says itself where it listens: it may say where a broker does, or another node. */
+START_TEST(whoever_answers_for_a_direct_node_has_to_be_it)
+{
+    struct fake_far *impostor = _i ? &c->other : &c->broker;
+    struct user u;
+    c->mode = "direct";
+    if (_i) {
+        far_stop(&c->other);
+        far_start(&c->other, c, issue(&c->agents, UUID_A, NULL));
+    }
+    snprintf(c->node.address, sizeof c->node.address, "%s", impostor->address);
+    user_go(&u, "node-a");
+    ck_assert_int_eq(u.code, RL_E_UNAVAILABLE);
+    ck_assert_int_eq(impostor->dials, 0);
+    user_free(&u);
+}
+END_TEST
+
 START_TEST(what_is_not_there_is_said_in_words)
 {
     struct user u;
@@ -470,6 +488,7 @@ int main(void)
     tcase_add_test(tests, behind_a_balancer_the_users_address_is_what_the_balancer_says);
     tcase_add_test(tests, every_broker_is_asked_when_auths_row_is_stale);
     tcase_add_test(tests, a_direct_node_is_dialled_itself);
+    tcase_add_loop_test(tests, whoever_answers_for_a_direct_node_has_to_be_it, 0, 2);
     tcase_add_test(tests, what_is_not_there_is_said_in_words);
     tcase_add_test(tests, a_node_whose_row_says_offline_is_found_if_a_broker_has_it);
     tcase_add_test(tests, auth_away_is_said_so);
