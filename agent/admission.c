@@ -1,5 +1,6 @@
 #include "admission.h"
 
+#include "names/names.h"
 #include "node.h"
 #include "policy_keeper.h"
 #include "tunnel/tunnel.h"
@@ -85,6 +86,19 @@ static void on_timeout(void *context)
     request_free(request);
 }
 
+/* The session's id goes into every event and line of the log: what people search by is an id, not
+ * what a proxy made up. */
+static rl_code check_content(const Pb__Ticket *ticket, struct rl_error *err)
+{
+    if (strcmp(ticket->target_kind, "ssh") != 0)
+        return rl_fail(err, RL_E_NOT_FOUND, "this node serves ssh, not %.32s", ticket->target_kind);
+    bool has_root = ticket->root_session_id[0];
+    if (!rl_name_is_uuid(ticket->session_id) ||
+        (has_root && !rl_name_is_uuid(ticket->root_session_id)))
+        return rl_fail(err, RL_E_INVAL, "the ticket's session has no proper id");
+    return RL_OK;
+}
+
 static rl_code check(struct admission *admission, const Pb__SignedTicket *signed_ticket,
                      const Pb__SignedStatement *statement, Pb__Ticket **ticket,
                      struct rl_error *err)
@@ -103,12 +117,12 @@ static rl_code check(struct admission *admission, const Pb__SignedTicket *signed
     rl_code rc = rl_ticket_verify(signed_ticket, &how, ticket, err);
     if (rc != RL_OK)
         return rc;
-    if (strcmp((*ticket)->target_kind, "ssh") != 0) {
-        rl_fail(err, RL_E_NOT_FOUND, "this node serves ssh, not %.32s", (*ticket)->target_kind);
+    rc = check_content(*ticket, err);
+    if (rc != RL_OK) {
         pb__ticket__free_unpacked(*ticket, NULL);
-        return RL_E_NOT_FOUND;
+        *ticket = NULL;
     }
-    return RL_OK;
+    return rc;
 }
 
 void admission_ask(struct admission *admission, const Pb__SignedTicket *signed_ticket,
@@ -137,8 +151,10 @@ void admission_ask(struct admission *admission, const Pb__SignedTicket *signed_t
     }
     request->timer = rl_timer_create(admission->agent->loop, on_timeout, request);
     rl_timer_arm(request->timer, ADMISSION_WAIT_MS);
-    request->next = admission->waiting;
-    admission->waiting = request;
+    struct admission_request **last = &admission->waiting;
+    while (*last)
+        last = &(*last)->next;
+    *last = request;
     admission->waiting_count++;
     *out = request;
 }

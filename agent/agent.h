@@ -55,6 +55,13 @@ struct agent {
     int exit_code;
 };
 
+/** Fills in what the settings leave open (choices.c), and refuses what does not go together. */
+rl_code agent_choose(struct agent *agent, struct rl_error *err);
+/** Where an agent of this user keeps its data unless told; heap text. */
+rl_code agent_data_dir(char **out, struct rl_error *err);
+/** The token itself, @FILE, or - for stdin; heap text, to be wiped. */
+rl_code agent_read_token(const char *setting, char **out, struct rl_error *err);
+
 /** Agent time: the last that auth signed plus what passed since. */
 int64_t agent_now_ns(const struct agent *agent);
 int64_t agent_now_s(void *agent);

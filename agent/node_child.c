@@ -20,6 +20,8 @@
 #define ROOM_UID_BASE 1073741824u /* a range that no distribution hands out */
 #define ROOM_UID_COUNT 65536u
 #define AUTHORITIES_MAX 16
+#define FIRST_FD (STDERR_FILENO + 1)
+#define EXIT_NO_DESCRIPTOR 71
 #define EMPTY_DIR_NAME "empty"
 
 /* One process, one connection: this is its whole state. */
@@ -31,18 +33,21 @@ struct visit {
     Pb__IdentityClaims *claims; /* once let in, or refused by the policy */
 };
 
+/* To 3, 4 and 5, by a place above them: one of the three may be where another has to go. */
 static void keep_three(int *stream, int *control, int *reports)
 {
     int *fds[] = {stream, control, reports};
-    int moved[RL_COUNT(fds)];
+    int last = FIRST_FD + (int)RL_COUNT(fds) - 1;
     for (size_t i = 0; i < RL_COUNT(fds); i++)
-        moved[i] = dup(*fds[i]);
+        if ((*fds[i] = fcntl(*fds[i], F_DUPFD_CLOEXEC, last + 1)) < 0)
+            _exit(EXIT_NO_DESCRIPTOR);
     for (size_t i = 0; i < RL_COUNT(fds); i++) {
-        *fds[i] = 3 + (int)i;
-        if (moved[i] < 0 || dup3(moved[i], 3 + (int)i, O_CLOEXEC) < 0)
-            _exit(71);
+        int to = FIRST_FD + (int)i;
+        if (dup3(*fds[i], to, O_CLOEXEC) < 0)
+            _exit(EXIT_NO_DESCRIPTOR);
+        *fds[i] = to;
     }
-    close_range(3 + RL_COUNT(fds), ~0u, 0);
+    close_range((unsigned)last + 1, ~0u, 0);
 }
 
 /* "192.0.2.7:1234" or "[2001:db8::1]:1234" to the address alone. */

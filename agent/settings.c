@@ -8,6 +8,7 @@ static const struct rl_setting rows[] = {
      .type = RL_SETTING_ADDRESS,
      .offset = AT(proxy),
      .environment = "REMOTELER_PROXY",
+     .environment_unless = "auth-server",
      .help = "reach the cluster through this proxy, by a tunnel: HOST:PORT"},
     {.name = "auth-server",
      .type = RL_SETTING_ADDRESS,
@@ -20,7 +21,8 @@ static const struct rl_setting rows[] = {
     {.name = "advertise",
      .type = RL_SETTING_ADDRESS,
      .offset = AT(advertise),
-     .help = "direct: the address told to the proxy, when it is not --listen"},
+     .help = "direct: the address told to the proxy, when it is not --listen; for 0.0.0.0 the host "
+             "name unless said"},
     {.name = "token",
      .type = RL_SETTING_TEXT,
      .offset = AT(token),

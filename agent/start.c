@@ -7,13 +7,13 @@
 #include "names/names.h"
 #include "netwatch.h"
 #include "node.h"
+#include "output/output.h"
 #include "policy_keeper.h"
 #include "resource/resource.h"
 #include "status.h"
 #include "uplink.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,124 +24,10 @@
 #define JOIN_TIMEOUT_MS 30000
 #define JOIN_RETRY_MS_MIN 1000
 #define JOIN_RETRY_MS_MAX 30000
-#define TOKEN_BYTES_MAX 4096
 #define EVENTS_GRACE_MS 2000
 #define BUILD_TIME_FLOOR_NS                                                                        \
     INT64_C(1763769600000000000) /* 2025-11-22: no clock is right before                           \
                                   */
-
-int64_t agent_now_ns(const struct agent *agent)
-{
-    return rl_trusted_clock_now_ns(&agent->clock);
-}
-
-int64_t agent_now_s(void *agent)
-{
-    return agent_now_ns(agent) / 1000000000;
-}
-
-/* ---- settings that depend on each other ---- */
-
-static rl_code choose_data_dir(struct agent_settings *s, struct rl_error *err)
-{
-    if (s->data_dir)
-        return RL_OK;
-    const char *home = getenv("HOME");
-    if (geteuid() == 0) {
-        s->data_dir = rl_strdup("/var/lib/remoteler");
-    } else if (home && home[0] == '/') {
-        s->data_dir = rl_sprintf("%s/.local/state/remoteler", home);
-    } else {
-        return rl_fail(err, RL_E_INVAL, "HOME is not set; say --data-dir");
-    }
-    return RL_OK;
-}
-
-static rl_code choose_name(struct agent *agent, struct rl_error *err)
-{
-    struct agent_settings *s = &agent->settings;
-    if (gethostname(agent->hostname, sizeof agent->hostname - 1) != 0)
-        return rl_fail_errno(err, RL_E_INTERNAL, "the host has no name");
-    if (!s->nodename) {
-        char *name = rl_strdup(agent->hostname);
-        name[strcspn(name, ".")] = '\0';
-        s->nodename = name;
-    }
-    if (rl_name_check_node(s->nodename, err) != RL_OK)
-        return rl_error_prefix(err, "--nodename");
-    return RL_OK;
-}
-
-static rl_code choose_mode(struct agent *agent, struct rl_error *err)
-{
-    struct agent_settings *s = &agent->settings;
-    if (s->auth_server) { /* the environment's proxy does not count against a flag */
-        free(s->proxy);
-        s->proxy = NULL;
-    }
-    if (!s->proxy && !s->auth_server)
-        return rl_fail(err, RL_E_INVAL,
-                       "say --proxy=HOST:PORT, or --auth-server=HOST:PORT for a "
-                       "node that the proxy can reach by itself");
-    agent->is_direct = s->auth_server != NULL;
-    if (!agent->is_direct && s->listen)
-        return rl_fail(err, RL_E_INVAL,
-                       "--listen is for --auth-server: a tunnelled agent listens nowhere");
-    if (agent->is_direct && !s->listen)
-        s->listen = rl_strdup("0.0.0.0:3022");
-    if (agent->is_direct && !s->advertise)
-        s->advertise = rl_strdup(s->listen);
-    for (size_t i = 0; i < s->roles.count; i++)
-        if (strcmp(s->roles.items[i], "node") != 0)
-            return rl_fail(err, RL_E_INVAL, "--roles: this version serves node, not %s",
-                           s->roles.items[i]);
-    return RL_OK;
-}
-
-static rl_code read_labels(struct agent *agent, struct rl_error *err)
-{
-    struct rl_buf text;
-    rl_buf_init(&text, 65536);
-    const struct rl_text_list *list = &agent->settings.labels;
-    for (size_t i = 0; i < list->count; i++)
-        rl_buf_printf(&text, "%s%s", i ? "," : "", list->items[i]);
-    rl_code rc = RL_OK;
-    if (text.failed)
-        rc = rl_fail(err, RL_E_INVAL, "--labels: too many");
-    else if (text.n)
-        rc = rl_labels_parse(rl_buf_text(&text), &agent->labels, &agent->label_count, err);
-    rl_buf_fini(&text);
-    return rc;
-}
-
-/* The token itself, @FILE, or - for stdin. *out is heap text. */
-static rl_code read_token(const char *setting, char **out, struct rl_error *err)
-{
-    if (!setting)
-        return rl_fail(err, RL_E_INVAL,
-                       "this agent has not joined yet: say --token (`tctl tokens add` makes one)");
-    if (setting[0] != '@' && strcmp(setting, "-") != 0) {
-        *out = rl_strdup(setting);
-        return RL_OK;
-    }
-    bool is_stdin = setting[0] == '-';
-    int fd = is_stdin ? STDIN_FILENO : open(setting + 1, O_RDONLY | O_CLOEXEC);
-    char text[TOKEN_BYTES_MAX + 1];
-    ssize_t n = fd >= 0 ? read(fd, text, TOKEN_BYTES_MAX) : -1;
-    if (!is_stdin && fd >= 0)
-        close(fd);
-    if (n < 0)
-        return rl_fail_errno(err, RL_E_INVAL, "--token: reading %s", setting);
-    text[n] = '\0';
-    text[strcspn(text, "\r\n")] = '\0';
-    *out = rl_strdup(text);
-    rl_wipe(text, sizeof text);
-    if (!(*out)[0]) {
-        free(*out);
-        return rl_fail(err, RL_E_INVAL, "--token: %s is empty", setting);
-    }
-    return RL_OK;
-}
 
 /* ---- joining ---- */
 
@@ -180,7 +66,7 @@ static char *host_of(const char *address)
 static rl_code join(struct agent *agent, struct rl_error *err)
 {
     char *token = NULL;
-    rl_code rc = read_token(agent->settings.token, &token, err);
+    rl_code rc = agent_read_token(agent->settings.token, &token, err);
     if (rc != RL_OK)
         return rc;
     uint32_t wait_ms = JOIN_RETRY_MS_MIN;
@@ -191,8 +77,8 @@ static rl_code join(struct agent *agent, struct rl_error *err)
         usleep(wait_ms * 1000);
         wait_ms = wait_ms * 2 > JOIN_RETRY_MS_MAX ? JOIN_RETRY_MS_MAX : wait_ms * 2;
     }
-    rl_wipe(token, strlen(token));
-    free(token);
+    rl_wipe_text(&token);
+    rl_wipe_text(&agent->settings.token); /* sessions are forked: they shall not have it */
     if (rc == RL_OK)
         rl_log_info("joined", RL_TEXT("cluster", rl_enrol_cluster(agent->enrol)),
                     RL_TEXT("id", rl_enrol_id(agent->enrol)),
@@ -336,9 +222,7 @@ static void close_rooms(struct agent *agent)
     rl_tls_client_unref(&agent->audit_tls);
     policy_keeper_free(&agent->policy);
     rl_enrol_close(&agent->enrol);
-    for (size_t i = 0; i < agent->label_count; i++)
-        pb__label__free_unpacked(agent->labels[i], NULL);
-    free(agent->labels);
+    rl_labels_free(&agent->labels, agent->label_count);
     rl_settings_free(&agent_start_spec, &agent->settings);
 }
 
@@ -390,11 +274,8 @@ static rl_code prepare(struct agent *agent, struct rl_error *err)
     rl_log_setup("remoteler", level, agent->settings.log_text);
     rl_trusted_clock_init(&agent->clock, BUILD_TIME_FLOOR_NS);
     agent->is_unprivileged = geteuid() != 0;
-    if ((rc = choose_mode(agent, err)) != RL_OK ||
-        (rc = choose_data_dir(&agent->settings, err)) != RL_OK ||
-        (rc = choose_name(agent, err)) != RL_OK || (rc = read_labels(agent, err)) != RL_OK)
-        return rc;
-    return rl_loop_create(&agent->loop, err);
+    rc = agent_choose(agent, err);
+    return rc == RL_OK ? rl_loop_create(&agent->loop, err) : rc;
 }
 
 int agent_start(int argc, char **argv)
@@ -403,18 +284,14 @@ int agent_start(int argc, char **argv)
     struct rl_error err;
     struct rl_positionals rest = {0};
     rl_code rc = rl_settings_read(&agent_start_spec, argc, argv, &agent.settings, &rest, &err);
-    if (rc == RL_E_CANCELLED)
-        return 0;
-    if (rc != RL_OK) {
-        fprintf(stderr, "remoteler: %s\n", err.message);
-        return 2;
-    }
+    if (rc != RL_OK)
+        return rl_output_usage("remoteler", rc, &err);
     signal(SIGPIPE, SIG_IGN);
     rc = prepare(&agent, &err);
     if (rc == RL_OK)
         rc = run(&agent, &err);
     if (rc != RL_OK)
-        fprintf(stderr, "remoteler: %s\n", err.message);
+        rl_output_say("remoteler: %s", err.message);
     close_rooms(&agent);
     rl_loop_free(&agent.loop);
     return rc == RL_OK ? 0 : 1;

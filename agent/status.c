@@ -1,8 +1,8 @@
 #include "status.h"
 
 #include "output/output.h"
+#include "output/value.h"
 #include "policy_keeper.h"
-#include "uplink.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,32 +22,18 @@ struct status_server {
     char *path;
 };
 
-static json_t *text_or_null(const char *text)
+json_t *status_describe(const struct agent *agent, const struct uplink_status *up)
 {
-    return text && text[0] ? json_string(text) : json_null();
-}
-
-static json_t *time_or_null(int64_t time_ns)
-{
-    char text[RL_CLOCK_TEXT_BYTES];
-    if (!time_ns)
-        return json_null();
-    rl_clock_format(time_ns, text);
-    return json_string(text);
-}
-
-static json_t *describe(const struct agent *agent)
-{
-    struct uplink_status up;
-    uplink_status(agent->uplink, &up);
     const struct rl_policy *policy = policy_keeper_policy(agent->policy);
     int64_t age_s = policy ? (agent_now_ns(agent) - rl_policy_time_ns(policy)) / 1000000000 : 0;
-    return json_pack("{s:s, s:o, s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:o}", "id",
-                     rl_enrol_id(agent->enrol), "name", text_or_null(rl_enrol_name(agent->enrol)),
-                     "cluster", rl_enrol_cluster(agent->enrol), "mode",
-                     agent->is_direct ? "direct" : "tunnel", "connected", up.is_connected, "broker",
-                     text_or_null(up.broker), "since", time_or_null(up.since_ns), "last_error",
-                     text_or_null(up.last_error), "policy_version",
+    return json_pack("{s:o, s:o, s:o, s:s, s:b, s:o, s:o, s:o, s:o, s:o}", "id",
+                     rl_json_text(rl_enrol_id(agent->enrol)), "name",
+                     rl_json_text_or_null(rl_enrol_name(agent->enrol)), "cluster",
+                     rl_json_text(rl_enrol_cluster(agent->enrol)), "mode",
+                     agent->is_direct ? "direct" : "tunnel", "connected", up->is_connected,
+                     "broker", rl_json_text_or_null(up->broker), "since",
+                     rl_json_time_or_null(up->since_ns), "last_error",
+                     rl_json_text_or_null(up->last_error), "policy_version",
                      policy ? json_integer((json_int_t)rl_policy_version(policy)) : json_null(),
                      "policy_age_s", policy ? json_integer(age_s) : json_null());
 }
@@ -60,7 +46,9 @@ static void on_asked(void *context, int fd, unsigned events)
     int peer = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (peer < 0)
         return;
-    json_t *answer = describe(server->agent);
+    struct uplink_status up;
+    uplink_status(server->agent->uplink, &up);
+    json_t *answer = status_describe(server->agent, &up);
     char *text = answer ? json_dumps(answer, JSON_COMPACT) : NULL;
     if (text)
         send(peer, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -190,27 +178,36 @@ static const struct rl_column columns[] = {
     {"Policy age (s)", "policy_age_s"},
 };
 
+static rl_code show(const struct status_settings *s, enum rl_format format, struct rl_error *err)
+{
+    json_t *status = NULL;
+    char *dir = s->data_dir ? rl_strdup(s->data_dir) : NULL;
+    rl_code rc = dir ? RL_OK : agent_data_dir(&dir, err);
+    if (rc == RL_OK)
+        rc = ask(dir, &status, err);
+    if (rc == RL_OK && !json_is_object(status))
+        rc = rl_fail(err, RL_E_INTERNAL, "the agent's answer can not be read");
+    if (rc == RL_OK)
+        rc = rl_output_object(stdout, format, status, columns, RL_COUNT(columns), err);
+    json_decref(status);
+    free(dir);
+    return rc;
+}
+
 int agent_status(int argc, char **argv)
 {
     struct status_settings s = {0};
     struct rl_positionals rest = {0};
     struct rl_error err;
     enum rl_format format;
-    json_t *status = NULL;
     rl_code rc = rl_settings_read(&agent_status_spec, argc, argv, &s, &rest, &err);
-    if (rc == RL_E_CANCELLED)
-        return 0;
-    int code = rc == RL_OK ? 1 : 2;
-    const char *dir = s.data_dir ? s.data_dir : "/var/lib/remoteler";
-    if (rc == RL_OK && (rc = rl_format_parse(s.format, &format, &err)) != RL_OK)
-        code = 2;
     if (rc == RL_OK)
-        rc = ask(dir, &status, &err);
-    if (rc == RL_OK)
-        rc = rl_output_object(stdout, format, status, columns, RL_COUNT(columns), &err);
-    if (rc != RL_OK)
-        fprintf(stderr, "remoteler: %s\n", err.message);
-    json_decref(status);
+        rc = rl_format_parse(s.format, &format, &err);
+    int code = rc == RL_OK ? RL_EXIT_DONE : rl_output_usage("remoteler", rc, &err);
+    if (rc == RL_OK && show(&s, format, &err) != RL_OK) {
+        rl_output_say("remoteler: %s", err.message);
+        code = RL_EXIT_FAILED;
+    }
     rl_settings_free(&agent_status_spec, &s);
-    return rc == RL_OK ? 0 : code;
+    return code;
 }

@@ -5,9 +5,14 @@
 #define RL_AGENT_STATUS_H
 
 #include "agent.h"
+#include "uplink.h"
+
+#include <jansson.h>
 
 struct status_server;
 rl_code status_server_create(struct agent *agent, struct status_server **out, struct rl_error *err);
+/** The contract's object. A new reference. */
+json_t *status_describe(const struct agent *agent, const struct uplink_status *up);
 void status_server_free(struct status_server **server);
 
 #endif

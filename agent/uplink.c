@@ -15,6 +15,7 @@
 #define RETRY_MS_MAX 30000
 #define COME_BACK_MS_MAX 300000
 #define PROBE_MS 3000
+#define LEAVE_MS 3000 /* that the other side has to let us go */
 
 struct uplink {
     struct agent *agent;
@@ -22,6 +23,7 @@ struct uplink {
     struct rl_rpc_channel *channel;
     struct rl_rpc_call *call;      /* Attach or Follow; NULL: not now */
     struct rl_timer *retry, *move; /* begin again; on another connection */
+    struct rl_timer *leave;        /* a stream that we are done with */
     uint32_t retry_ms;
     uint64_t epoch;
     struct carry_waiting *waiting;
@@ -62,10 +64,22 @@ static void send_refusal(void *context, struct rl_span stream_id, rl_code code, 
     rl_rpc_send(uplink->call, &message_out.base, NULL);
 }
 
+/* A hello counts for one broker: none gets it in another's name. */
+static bool is_its_own(const struct uplink *uplink, const Pb__Challenge *challenge)
+{
+    const struct rl_rpc_peer *peer = rl_rpc_peer(uplink->call);
+    return peer && peer->identity && strcmp(peer->identity->name, challenge->broker_id) == 0;
+}
+
 static void on_challenge(struct uplink *uplink, const Pb__Challenge *challenge)
 {
     struct rl_error err;
     Pb__AgentMessage *hello = NULL;
+    if (!is_its_own(uplink, challenge)) {
+        rl_log_error("a challenge in another's name", RL_TEXT("says", challenge->broker_id));
+        rl_rpc_cancel(uplink->call);
+        return;
+    }
     uplink->epoch = challenge->epoch;
     snprintf(uplink->broker, sizeof uplink->broker, "%s", challenge->broker_id);
     rl_code rc = hello_sign(uplink->agent, challenge, &hello, &err);
@@ -85,7 +99,8 @@ static void on_welcome(struct uplink *uplink, const Pb__Welcome *welcome)
     uplink->retry_ms = RETRY_MS_MIN;
     set_state(uplink, true, "");
     rl_log_info("attached", RL_TEXT("broker", uplink->broker), RL_NUMBER("epoch", uplink->epoch));
-    if (welcome->audit_address[0] &&
+    /* A tunnelled agent reaches audit through its proxy: where else is not a broker's to say. */
+    if (uplink->agent->is_direct && welcome->audit_address[0] &&
         agent_open_audit(uplink->agent, welcome->audit_address, false, &err) != RL_OK)
         rl_log_error("audit can not be reached", RL_TEXT("reason", err.message));
 }
@@ -143,17 +158,37 @@ static void move(void *context)
     rl_rpc_channel_renew(uplink->channel, NULL);
 }
 
+/* The stream ends when the other side has nothing more to say, or takes too long for it. */
+static void leave(struct uplink *uplink)
+{
+    if (!uplink->call)
+        return;
+    rl_rpc_end(uplink->call, RL_OK, NULL);
+    rl_timer_arm(uplink->leave, LEAVE_MS);
+}
+
+static void on_not_let_go(void *context)
+{
+    struct uplink *uplink = context;
+    if (uplink->call)
+        rl_rpc_cancel(uplink->call);
+}
+
+/* A broker may ask for patience, not for good-bye. */
+uint32_t uplink_come_back_ms(uint32_t asked_ms)
+{
+    return asked_ms < COME_BACK_MS_MAX ? asked_ms : COME_BACK_MS_MAX;
+}
+
 /* Full: not before it says, and spread out: a thousand others were told the same. */
 static void on_drain(struct uplink *uplink, const Pb__Drain *drain)
 {
-    uint32_t random, wait_ms = drain->come_back_ms;
-    if (wait_ms > COME_BACK_MS_MAX)
-        wait_ms = COME_BACK_MS_MAX;
+    uint32_t random, wait_ms = uplink_come_back_ms(drain->come_back_ms);
     rl_random(&random, sizeof random);
     rl_log_info("the broker asks us to move", RL_TEXT("reason", drain->reason),
                 RL_NUMBER("in_ms", wait_ms));
     rl_timer_arm(uplink->move, wait_ms + random % (wait_ms / 4 + 1));
-    rl_rpc_end(uplink->call, RL_OK, NULL);
+    leave(uplink);
 }
 
 static void on_message(struct rl_rpc_call *call, const ProtobufCMessage *message, void *context)
@@ -204,6 +239,7 @@ static void on_closed(struct rl_rpc_call *call, rl_code code, const char *messag
     (void)call;
     struct uplink *uplink = context;
     uplink->call = NULL;
+    rl_timer_disarm(uplink->leave);
     carry_drop(&uplink->waiting);
     bool was_attached = uplink->is_attached;
     set_state(uplink, false, message);
@@ -288,6 +324,7 @@ rl_code uplink_create(struct agent *agent, struct uplink **out, struct rl_error 
     uplink->since_ns = agent_now_ns(agent);
     uplink->retry = rl_timer_create(agent->loop, begin, uplink);
     uplink->move = rl_timer_create(agent->loop, move, uplink);
+    uplink->leave = rl_timer_create(agent->loop, on_not_let_go, uplink);
     rl_code rc = make_tls(uplink, err);
     if (rc == RL_OK) {
         const struct rl_rpc_channel_config config = {
@@ -320,6 +357,7 @@ void uplink_free(struct uplink **uplink)
     carry_drop(&(*uplink)->waiting);
     rl_timer_free(&(*uplink)->retry);
     rl_timer_free(&(*uplink)->move);
+    rl_timer_free(&(*uplink)->leave);
     rl_tls_client_unref(&(*uplink)->tls);
     free(*uplink);
     *uplink = NULL;
@@ -332,8 +370,7 @@ rl_code uplink_reload(struct uplink *uplink, struct rl_error *err)
                                       rl_enrol_trust(agent->enrol), err);
     if (rc == RL_OK) {
         rl_rpc_channel_renew(uplink->channel, NULL);
-        if (uplink->call)
-            rl_rpc_end(uplink->call, RL_OK, NULL);
+        leave(uplink);
     }
     return rc;
 }

@@ -18,6 +18,7 @@
 
 #define PATIENCE_MS 10000
 #define EPOCH 7
+#define SESSION "0190c0de-0000-4000-8000-00000000005e"
 
 struct world {
     struct auth_double auth;
@@ -30,7 +31,9 @@ struct world {
     struct rl_tls_server *tls;
     struct rl_rpc_server *server;
     struct rl_rpc_call *attach;
-    int hellos, refusals, carries;
+    int challenges, hellos, refusals, carries;
+    bool holds_on;          /* it does not let an agent go that wants to */
+    bool lies_about_itself; /* its challenges are in another broker's name */
     bool is_hello_good;
     uint8_t policy_nonce[16];
     size_t policy_nonce_n;
@@ -114,7 +117,8 @@ static inline void on_attach(struct rl_rpc_call *call, void *context)
     Pb__Challenge challenge = PB__CHALLENGE__INIT;
     Pb__BrokerMessage message = PB__BROKER_MESSAGE__INIT;
     w->attach = call;
-    challenge.broker_id = (char *)(uintptr_t)UUID_B;
+    w->challenges++;
+    challenge.broker_id = (char *)(uintptr_t)(w->lies_about_itself ? UUID_A : UUID_B);
     challenge.epoch = EPOCH;
     challenge.nonce = (ProtobufCBinaryData){16, (uint8_t[16]){1, 2, 3}};
     message.body_case = PB__BROKER_MESSAGE__BODY_CHALLENGE;
@@ -160,7 +164,9 @@ static inline void on_agent_message(struct rl_rpc_call *call, const ProtobufCMes
 
 static inline void on_attach_half_closed(struct rl_rpc_call *call, void *context)
 {
-    (void)call, (void)context;
+    (void)context;
+    if (!w->holds_on)
+        rl_rpc_end(call, RL_OK, NULL);
 }
 
 static inline void on_attach_closed(struct rl_rpc_call *call, rl_code code, const char *message,

@@ -59,7 +59,7 @@ static Pb__SignedTicket *ticket_of(const char *agent_id, const char *kind, int64
     uint8_t bytes[16] = {(uint8_t)number, (uint8_t)(number >> 8)};
     Pb__Ticket ticket = PB__TICKET__INIT;
     ticket.cluster = (char *)(uintptr_t) "main";
-    ticket.session_id = (char *)(uintptr_t) "a-session";
+    ticket.session_id = (char *)(uintptr_t)SESSION;
     ticket.agent_id = (char *)(uintptr_t)agent_id;
     ticket.target_kind = (char *)(uintptr_t)kind;
     ticket.client_address = (char *)(uintptr_t) "192.0.2.1:4096";
@@ -127,7 +127,7 @@ START_TEST(an_honest_open_is_answered_by_a_carry_with_its_id_and_epoch)
     ck_assert_mem_eq(w->joined, stream_id, 16);
     ck_assert_uint_eq(w->joined_epoch, EPOCH);
     ck_assert_int_eq(w->served, 1);
-    ck_assert_str_eq(w->served_session, "a-session");
+    ck_assert_str_eq(w->served_session, SESSION);
 }
 END_TEST
 
@@ -260,6 +260,39 @@ START_TEST(those_who_wait_for_a_policy_have_a_number)
 }
 END_TEST
 
+static void send_drain(uint32_t come_back_ms)
+{
+    Pb__Drain drain = PB__DRAIN__INIT;
+    Pb__BrokerMessage message = PB__BROKER_MESSAGE__INIT;
+    drain.come_back_ms = come_back_ms;
+    message.body_case = PB__BROKER_MESSAGE__BODY_DRAIN;
+    message.drain = &drain;
+    say(&message);
+}
+
+START_TEST(an_agent_that_is_asked_to_move_comes_back_even_if_it_is_not_let_go)
+{
+    int hellos = w->hellos;
+    send_drain(100);
+    TURN_UNTIL(w->hellos > hellos);
+    w->holds_on = true;
+    send_drain(0);
+    TURN_UNTIL(w->hellos > hellos + 1);
+}
+END_TEST
+
+START_TEST(no_hello_is_signed_in_another_brokers_name)
+{
+    int hellos = w->hellos, challenges = w->challenges;
+    w->lies_about_itself = true;
+    send_drain(0);
+    TURN_UNTIL(w->challenges > challenges + 1); /* asked, dropped, asked again */
+    ck_assert_int_eq(w->hellos, hellos);
+    w->lies_about_itself = false;
+    TURN_UNTIL(w->hellos > hellos);
+}
+END_TEST
+
 int main(void)
 {
     TCase *t = tcase_create("broker");
@@ -277,6 +310,8 @@ int main(void)
     tcase_add_test(t, a_statement_is_auths);
     tcase_add_test(t, without_a_policy_nobody_comes_in);
     tcase_add_test(t, those_who_wait_for_a_policy_have_a_number);
+    tcase_add_test(t, an_agent_that_is_asked_to_move_comes_back_even_if_it_is_not_let_go);
+    tcase_add_test(t, no_hello_is_signed_in_another_brokers_name);
     Suite *s = suite_create("agent/broker");
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);

@@ -22,7 +22,7 @@ def tests_of(suite, chosen):
     prefix = "faults_" if suite == "faults" else "test_"
     for path in sorted(HERE.glob(prefix + "*.py")):
         module = importlib.import_module(path.stem)
-        for name, value in vars(module).items():
+        for name, value in list(vars(module).items()):
             if name.startswith("test_") and callable(value) and (not chosen or name in chosen):
                 yield path.stem, name, value
 
