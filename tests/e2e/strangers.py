@@ -210,15 +210,17 @@ def varint(n):
 # ---- calls ----
 
 
-def call_all(c, service, names, holder=None):
-    """Calls each method with an empty message over one connection through the public port:
-    {method: grpc-status, or None where the connection was refused}."""
+def call_all(c, service, names, holder=None, with_message=False):
+    """Calls each method over one connection through the public port: {method: grpc-status, or None
+    where the connection was refused}. Without a message: a refusal that overtakes one confuses curl."""
     host, port = address_of(c.env["REMOTELER_PROXY"])
     sni = f"{service}.dev.remoteler.internal"
-    message = c.dir / "empty.grpc"
-    message.write_bytes(b"\0\0\0\0\0")
     args = ["curl", "-sk", "--http2", "--max-time", "20", "--resolve", f"{sni}:{port}:{host}"]
-    args += ["-H", "content-type: application/grpc", "-H", "te: trailers", "--data-binary", f"@{message}"]
+    args += ["-H", "content-type: application/grpc", "-H", "te: trailers", "-X", "POST"]
+    if with_message:
+        message = c.dir / "empty.grpc"
+        message.write_bytes(b"\0\0\0\0\0")
+        args += ["--data-binary", f"@{message}"]
     args += holder.curl_flags if holder else []
     args += ["-D", "-", "-w", "\nend %{url}\n"]
     for name in names:
