@@ -16,7 +16,8 @@ if(NOT CMAKE_C_COMPILER_ID STREQUAL "Clang")
     target_compile_options(rl_flags INTERFACE -Wno-error=maybe-uninitialized)
 else()
     # protobuf-c's initialisers cast the empty string; clang looks into the macros of system headers.
-    target_compile_options(rl_flags INTERFACE -Wno-cast-qual)
+    # A long text over several lines in a list of texts is meant.
+    target_compile_options(rl_flags INTERFACE -Wno-cast-qual -Wno-string-concatenation)
 endif()
 target_link_options(rl_flags INTERFACE -pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack)
 if(CMAKE_BUILD_TYPE STREQUAL "RelWithDebInfo")

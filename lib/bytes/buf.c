@@ -195,7 +195,8 @@ struct rl_span rl_cursor_bytes(struct rl_cursor *c, size_t n)
         return RL_SPAN(NULL, 0);
     }
     struct rl_span s = RL_SPAN(c->p, n);
-    c->p += n;
+    if (n) /* an empty span may have no address to add to */
+        c->p += n;
     c->n -= n;
     return s;
 }

@@ -244,7 +244,8 @@ rl_code rl_sshkey_line_parse(const char *line, struct rl_buf *blob, struct rl_er
         rl_error_prefix(err, "SSH key line");
         return rc;
     }
-    struct rl_cursor c = rl_cursor_of(RL_SPAN(blob->p + before, blob->n - before));
+    struct rl_cursor c = rl_cursor_of(rl_buf_span(blob));
+    rl_cursor_bytes(&c, before);
     struct rl_span type = rl_cursor_string(&c);
     if (type.n == 0 || !rl_span_equal(type, RL_SPAN(line, type_n))) {
         blob->n = before;

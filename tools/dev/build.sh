@@ -15,6 +15,8 @@ rl_dev_build() {
     mkdir -p "$RL_RUN/log"
     # shellcheck disable=SC2086 # a list of words
     ensure_packages $RL_PACKAGES_BUILD
+    # shellcheck disable=SC2086
+    if [ "$preset" = fuzz ]; then ensure_packages $RL_PACKAGES_FUZZ; fi
     dir=$(build_dir "$preset")
     say_step "building $preset"
     (cd "$RL_ROOT" && cmake --preset "$preset" -B "$dir") >"$RL_RUN/log/cmake.log" 2>&1 ||

@@ -7,6 +7,8 @@ RL_PACKAGES_RUN="postgresql openssh-client openssh-sftp-server iproute2 nftables
     util-linux openssl"
 RL_PACKAGES_TEST="python3 rsync openssh-server ansible-core procps netcat-openbsd"
 RL_PACKAGES_BENCH="openssh-server"
+# libFuzzer is clang's.
+RL_PACKAGES_FUZZ="clang libclang-rt-14-dev"
 RL_PACKAGES_LINT="clang-format clang-tidy cppcheck shellcheck"
 
 # ensure_packages NAME...: installs what is missing; says what, when it may not.

@@ -212,8 +212,8 @@ START_TEST(rejects_each_kind_from_the_authority_of_another)
     struct authority kinds[] = {users, hosts, services};
     static const char *const uris[] = {
         "URI:spiffe://main/user/alice",
-        "URI:spiffe://main/agent/" UUID_A,
-        "URI:spiffe://main/service/auth/" UUID_A,
+        ("URI:spiffe://main/agent/" UUID_A),
+        ("URI:spiffe://main/service/auth/" UUID_A),
     };
     static const char *const names[] = {"alice", UUID_A, UUID_A};
     for (size_t by = 0; by < 3; by++)
@@ -311,7 +311,7 @@ START_TEST(rejects_names_that_are_not_exactly_one_uri)
         "URI:spiffe://main:80/user/alice",
         "URI:spiffe://main/user/alice?admin",
         "URI:spiffe://main/agent/alice",
-        "URI:spiffe://main/service/root/" UUID_A,
+        ("URI:spiffe://main/service/root/" UUID_A),
     };
     for (size_t i = 0; i < RL_COUNT(bad); i++)
         expect_refused(alice_with(NID_subject_alt_name, bad[i]), "");
