@@ -43,6 +43,25 @@ run_e2e() {
     if [ "$status" != 0 ]; then grep -vE ' ok$' "$log" | tail -150 >&2; fi
 }
 
+# Each fuzzer for some seconds, with libFuzzer; what it finds is left in the log directory.
+run_fuzzers() {
+    local dir program name seconds=${RL_FUZZ_SECONDS:-30} work=$RL_RUN/log/fuzz
+    rl_dev_build fuzz
+    dir=$(build_dir fuzz)
+    for program in "$dir"/bin/fuzz_*; do
+        name=${program##*/fuzz_}
+        say_step "fuzzing $name for $seconds s"
+        mkdir -p "$work/$name"
+        if (cd "$work/$name" && "$program" -max_total_time="$seconds" -print_final_stats=1) \
+            >"$work/$name.log" 2>&1; then
+            TESTS_PASSED=$((TESTS_PASSED + 1))
+        else
+            TESTS_FAILED=$((TESTS_FAILED + 1))
+            grep -E 'ERROR|SUMMARY|runtime error|Test unit written' "$work/$name.log" >&2 || true
+        fi
+    done
+}
+
 rl_dev_test() {
     local suite=${1:-ci} dir
     mkdir -p "$RL_RUN/log"
@@ -51,13 +70,21 @@ rl_dev_test() {
     rl_dev_build dev
     dir=$(build_dir dev)
     case $suite in
-    unit | integration | fuzz) run_ctest "$suite" "$dir" ;;
+    unit | integration) run_ctest "$suite" "$dir" ;;
+    fuzz)
+        run_ctest fuzz "$dir"
+        run_fuzzers
+        ;;
     e2e | faults) run_e2e "$dir" "$suite" ;;
     ci | all)
         run_ctest unit "$dir"
         run_ctest fuzz "$dir"
         run_ctest integration "$dir"
         run_e2e "$dir" e2e
+        if [ "$suite" = all ]; then
+            run_e2e "$dir" faults
+            run_fuzzers
+        fi
         ;;
     containers | k8s)
         say "the $suite suite comes with the capability that it tests; skipped"
