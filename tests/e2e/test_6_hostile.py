@@ -400,6 +400,22 @@ def test_no_name_label_or_message_reaches_the_terminal_as_it_was(c):
     )
 
 
+def test_a_name_with_a_command_in_it_runs_nothing(c):
+    """CVE-2023-51385 and its kin: host names come from repositories and web pages, and meet a shell."""
+    trap = c.dir / "trapped"
+    for command in (f"$(touch {trap})", f"`touch {trap}`", f";touch {trap};", f"'$(touch {trap})'", f"'\"$(touch {trap})",
+                    f"|touch {trap}", f"\ntouch {trap}\n", f"%n$(touch {trap})", f"-oProxyCommand=touch {trap}"):
+        for name in (f"{command}.dev", f"node-r1{command}.dev"):
+            assert c.ssh("--", name, "true").code != 0, name
+            assert c.tsh("ssh", "--", name, "true").code != 0, name
+            assert c.tsh("proxy", "ssh", "--", f"{name}:22").code != 0, name
+        assert c.ssh("-l", command, "node-r1", "true").code != 0, command
+        assert c.tsh("ssh", f"{command}@node-r1", "true").code != 0, command
+        assert c.tsh("ssh", f"site={command}", "true").code != 0, command
+        c.ssh("-o", f"SetEnv=LC_X={command}", "node-r1", "sh -c 'env >/dev/null'")
+        assert not trap.exists(), command
+
+
 def test_a_command_with_escapes_is_written_down_and_shown_without_them(c):
     c.ssh("node-r1", f"true '{ESCAPES}'; exit 9").check(9)
     seen = c.wait_for_event(lambda e: e["exit_code"] == 9, "--type=session.end", "--user=alice")
