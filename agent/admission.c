@@ -14,6 +14,7 @@ struct admission_request {
     struct admission_request *next;
     struct admission *admission;
     Pb__Ticket *ticket;
+    struct rl_identity *proxy;
     admission_fn fn;
     void *context;
     struct rl_timer *timer;
@@ -38,7 +39,16 @@ static void request_free(struct admission_request *request)
 {
     rl_timer_free(&request->timer);
     pb__ticket__free_unpacked(request->ticket, NULL);
+    rl_identity_unref(&request->proxy);
     free(request);
+}
+
+static void answer(const struct admission_request *request, int fd, rl_code code,
+                   const char *message)
+{
+    const struct admission_guest guest = {
+        .ticket = request->ticket, .proxy_id = request->proxy->name, .fd = fd};
+    request->fn(request->context, &guest, code, message);
 }
 
 void admission_free(struct admission **admission)
@@ -72,8 +82,10 @@ static void serve(struct admission_request *request)
     struct rl_error err = {RL_OK, ""};
     int fd = -1;
     take_out(request);
-    rl_code rc = node_serve(request->admission->agent->node, request->ticket, &fd, &err);
-    request->fn(request->context, request->ticket, fd, rc, err.message);
+    rl_code rc = RL_OK;
+    if (!request->ticket->resumes)
+        rc = node_serve(request->admission->agent->node, request->ticket, &fd, &err);
+    answer(request, fd, rc, err.message);
     request_free(request);
 }
 
@@ -81,8 +93,7 @@ static void on_timeout(void *context)
 {
     struct admission_request *request = context;
     take_out(request);
-    request->fn(request->context, request->ticket, -1, RL_E_UNAVAILABLE,
-                "the node waits for a newer policy from auth; try again");
+    answer(request, -1, RL_E_UNAVAILABLE, "the node waits for a newer policy from auth; try again");
     request_free(request);
 }
 
@@ -101,7 +112,7 @@ static rl_code check_content(const Pb__Ticket *ticket, struct rl_error *err)
 
 static rl_code check(struct admission *admission, const Pb__SignedTicket *signed_ticket,
                      const Pb__SignedStatement *statement, Pb__Ticket **ticket,
-                     struct rl_error *err)
+                     struct rl_identity **proxy, struct rl_error *err)
 {
     struct agent *agent = admission->agent;
     if (statement && policy_keeper_hear(agent->policy, statement, err) != RL_OK)
@@ -113,6 +124,7 @@ static rl_code check(struct admission *admission, const Pb__SignedTicket *signed
         .agent_id = rl_enrol_id(agent->enrol),
         .now_ns = agent_now_ns(agent),
         .seen = admission->seen,
+        .signer = proxy,
     };
     rl_code rc = rl_ticket_verify(signed_ticket, &how, ticket, err);
     if (rc != RL_OK)
@@ -121,6 +133,7 @@ static rl_code check(struct admission *admission, const Pb__SignedTicket *signed
     if (rc != RL_OK) {
         pb__ticket__free_unpacked(*ticket, NULL);
         *ticket = NULL;
+        rl_identity_unref(proxy);
     }
     return rc;
 }
@@ -131,21 +144,22 @@ void admission_ask(struct admission *admission, const Pb__SignedTicket *signed_t
 {
     struct rl_error err;
     Pb__Ticket *ticket = NULL;
+    struct rl_identity *proxy = NULL;
     *out = NULL;
-    rl_code rc = check(admission, signed_ticket, statement, &ticket, &err);
+    rl_code rc = check(admission, signed_ticket, statement, &ticket, &proxy, &err);
     if (rc != RL_OK) {
-        fn(context, NULL, -1, rc, err.message);
+        fn(context, NULL, rc, err.message);
         return;
     }
     struct admission_request *request = rl_alloc(sizeof *request);
     *request = (struct admission_request){
-        .admission = admission, .ticket = ticket, .fn = fn, .context = context};
+        .admission = admission, .ticket = ticket, .proxy = proxy, .fn = fn, .context = context};
     if (!policy_keeper_is_behind(admission->agent->policy)) {
         serve(request);
         return;
     }
     if (admission->waiting_count >= ADMISSION_WAITING_MAX) {
-        fn(context, ticket, -1, RL_E_EXHAUSTED, "too many wait for this node's policy; try again");
+        answer(request, -1, RL_E_EXHAUSTED, "too many wait for this node's policy; try again");
         request_free(request);
         return;
     }

@@ -14,9 +14,15 @@ struct admission;
 struct admission *admission_create(struct agent *agent);
 void admission_free(struct admission **admission);
 
-/** RL_OK: `fd` is the agent's end of the connection's byte stream, the callee's now, and `ticket`
- * is borrowed. Else why not. Once, now or later. */
-typedef void (*admission_fn)(void *context, const Pb__Ticket *ticket, int fd, rl_code code,
+/** Who was let in; borrowed. */
+struct admission_guest {
+    const Pb__Ticket *ticket;
+    const char *proxy_id; /* whose ticket it is */
+    int fd; /* the agent's end of the connection's byte stream, the callee's now; -1: the ticket
+               resumes a session, which has one */
+};
+/** RL_OK and the guest, or why not. Once, now or later. */
+typedef void (*admission_fn)(void *context, const struct admission_guest *guest, rl_code code,
                              const char *message);
 struct admission_request;
 /** *out is NULL when fn was called already. `statement` may be NULL (a direct node hears them on

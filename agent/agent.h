@@ -9,6 +9,7 @@
 #include "event/event.h"
 #include "loop/loop.h"
 #include "settings/settings.h"
+#include "tunnel/ring.h"
 
 #define RL_AGENT_CONNECTIONS_MAX 1024 /* of users, at once */
 #define RL_AGENT_POLICY_FILE "policy"
@@ -48,6 +49,8 @@ struct agent {
     struct node *node;
     struct direct *direct;
     struct status_server *status;
+    struct carriage *carriages; /* carry.c: users' connections */
+    struct rl_ring_budget unacknowledged;
     /* to audit */
     struct rl_tls_client *audit_tls;
     struct rl_rpc_channel *audit_channel;

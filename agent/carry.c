@@ -9,15 +9,28 @@
 #include <unistd.h>
 
 #define STREAM_WINDOW_BYTES 262144
+#define RING_BYTES 262144           /* unacknowledged, of one connection */
+#define RINGS_BYTES_MAX (32u << 20) /* and of all */
 
 /* ---- one user's connection ---- */
 
 struct carriage {
     struct agent *agent;
+    struct carriage *next, **at;
     struct rl_tunnel_end *end;
     struct admission_request *request; /* direct: while admission waits */
-    char session_id[64];
+    /* Who may resume it. */
+    char session_id[64], proxy_id[64];
+    uint8_t user_certificate_sha256[32];
 };
+
+static void carriage_free(struct carriage *carriage)
+{
+    *carriage->at = carriage->next;
+    if (carriage->next)
+        carriage->next->at = carriage->at;
+    free(carriage);
+}
 
 static void on_closed(void *context, const struct rl_tunnel_summary *summary)
 {
@@ -25,19 +38,54 @@ static void on_closed(void *context, const struct rl_tunnel_summary *summary)
     rl_log_info("connection over", RL_TEXT("session_id", carriage->session_id),
                 RL_TEXT("code", rl_code_name(summary->code)), RL_TEXT("reason", summary->message),
                 RL_NUMBER("bytes_in", summary->bytes_to_socket),
-                RL_NUMBER("bytes_out", summary->bytes_from_socket));
+                RL_NUMBER("bytes_out", summary->bytes_from_socket),
+                RL_NUMBER("resumes", summary->resumes));
     if (carriage->request)
         admission_cancel(carriage->agent->admission, &carriage->request);
-    free(carriage);
+    carriage_free(carriage);
 }
 
-static struct carriage *carriage_create(struct agent *agent, const Pb__Ticket *ticket)
+static void on_parked(void *context, rl_code code, const char *message)
+{
+    struct carriage *carriage = context;
+    rl_log_info("connection waits to be resumed", RL_TEXT("session_id", carriage->session_id),
+                RL_TEXT("code", rl_code_name(code)), RL_TEXT("reason", message));
+}
+
+static struct carriage *carriage_create(struct agent *agent)
 {
     struct carriage *carriage = rl_alloc(sizeof *carriage);
     carriage->agent = agent;
-    if (ticket)
-        snprintf(carriage->session_id, sizeof carriage->session_id, "%s", ticket->session_id);
+    carriage->next = agent->carriages;
+    carriage->at = &agent->carriages;
+    if (carriage->next)
+        carriage->next->at = &carriage->next;
+    agent->carriages = carriage;
+    agent->unacknowledged.max = RINGS_BYTES_MAX;
     return carriage;
+}
+
+static void carriage_note(struct carriage *carriage, const struct admission_guest *guest)
+{
+    const ProtobufCBinaryData *sha256 = &guest->ticket->user_certificate_sha256;
+    snprintf(carriage->session_id, sizeof carriage->session_id, "%s", guest->ticket->session_id);
+    snprintf(carriage->proxy_id, sizeof carriage->proxy_id, "%s", guest->proxy_id);
+    if (sha256->len == sizeof carriage->user_certificate_sha256)
+        memcpy(carriage->user_certificate_sha256, sha256->data, sha256->len);
+}
+
+/* The same proxy, for the same certificate of the same user: nobody else takes a session over. */
+static struct carriage *find_to_resume(struct agent *agent, const struct admission_guest *guest)
+{
+    const ProtobufCBinaryData *sha256 = &guest->ticket->user_certificate_sha256;
+    for (struct carriage *c = agent->carriages; c; c = c->next)
+        if (rl_tunnel_end_is_resumable(c->end) &&
+            strcmp(c->session_id, guest->ticket->session_id) == 0 &&
+            strcmp(c->proxy_id, guest->proxy_id) == 0 &&
+            sha256->len == sizeof c->user_certificate_sha256 &&
+            memcmp(c->user_certificate_sha256, sha256->data, sha256->len) == 0)
+            return c;
+    return NULL;
 }
 
 static struct rl_tunnel_end_config end_config(struct carriage *carriage, enum rl_tunnel_role role)
@@ -82,11 +130,44 @@ static void waiting_free(struct carry_waiting *waiting)
     free(waiting);
 }
 
-static rl_code open_carry(const struct carry_waiting *waiting, const Pb__Ticket *ticket, int fd,
-                          struct rl_error *err)
+static rl_code open_carry(const struct carry_waiting *waiting, const struct admission_guest *guest,
+                          const Pb__Frame *first, struct rl_error *err)
 {
-    struct carriage *carriage = carriage_create(waiting->how.agent, ticket);
+    struct agent *agent = waiting->how.agent;
+    struct carriage *carriage = carriage_create(agent);
+    carriage_note(carriage, guest);
     struct rl_tunnel_end_config config = end_config(carriage, RL_TUNNEL_CARRIES);
+    if (guest->ticket->features & RL_TUNNEL_FEATURE_RESUME)
+        config.resume = (struct rl_tunnel_resume){.session_id = carriage->session_id,
+                                                  .ring_bytes_max = RING_BYTES,
+                                                  .budget = &agent->unacknowledged,
+                                                  .parked = on_parked};
+    rl_code rc = rl_tunnel_rpc_open(waiting->how.channel, &pb__tunnel_broker__descriptor, "Carry",
+                                    &config, first, &carriage->end, err);
+    if (rc != RL_OK) {
+        carriage_free(carriage);
+        close(guest->fd);
+        return rc;
+    }
+    attach_socket(carriage, guest->fd);
+    return RL_OK;
+}
+
+static rl_code resume_carry(const struct carry_waiting *waiting,
+                            const struct admission_guest *guest, const Pb__Frame *first,
+                            struct rl_error *err)
+{
+    struct carriage *carriage = find_to_resume(waiting->how.agent, guest);
+    if (!carriage)
+        return rl_fail(err, RL_E_NOT_FOUND, "the node has no such session any more");
+    rl_log_info("connection resumed", RL_TEXT("session_id", carriage->session_id));
+    return rl_tunnel_rpc_resume(waiting->how.channel, &pb__tunnel_broker__descriptor, "Carry",
+                                carriage->end, first, err);
+}
+
+static rl_code come(const struct carry_waiting *waiting, const struct admission_guest *guest,
+                    struct rl_error *err)
+{
     uint8_t id[RL_TUNNEL_STREAM_ID_BYTES];
     memcpy(id, waiting->stream_id, sizeof id);
     Pb__CarryJoin join = PB__CARRY_JOIN__INIT;
@@ -94,30 +175,22 @@ static rl_code open_carry(const struct carry_waiting *waiting, const Pb__Ticket 
     join.epoch = waiting->how.epoch;
     Pb__Frame first = PB__FRAME__INIT;
     first.join = &join;
-    rl_code rc = rl_tunnel_rpc_open(waiting->how.channel, &pb__tunnel_broker__descriptor, "Carry",
-                                    &config, &first, &carriage->end, err);
-    if (rc != RL_OK) {
-        free(carriage);
-        return rc;
-    }
-    attach_socket(carriage, fd);
-    return RL_OK;
+    return guest->ticket->resumes ? resume_carry(waiting, guest, &first, err)
+                                  : open_carry(waiting, guest, &first, err);
 }
 
-static void on_admitted(void *context, const Pb__Ticket *ticket, int fd, rl_code code,
+static void on_admitted(void *context, const struct admission_guest *guest, rl_code code,
                         const char *message)
 {
     struct carry_waiting *waiting = context;
     struct rl_error err = {code, ""};
-    if (code == RL_OK) {
-        code = open_carry(waiting, ticket, fd, &err);
-        if (code != RL_OK)
-            close(fd);
-    } else {
+    if (code == RL_OK)
+        code = come(waiting, guest, &err);
+    else
         rl_fail(&err, code, "%s", message);
-    }
     if (code != RL_OK) {
-        rl_log_warn("connection refused", RL_TEXT("session_id", ticket ? ticket->session_id : ""),
+        rl_log_warn("connection refused",
+                    RL_TEXT("session_id", guest ? guest->ticket->session_id : ""),
                     RL_TEXT("code", rl_code_name(code)), RL_TEXT("reason", err.message));
         waiting->how.refuse(waiting->how.context,
                             RL_SPAN(waiting->stream_id, sizeof waiting->stream_id), code,
@@ -160,15 +233,18 @@ void carry_drop(struct carry_waiting **list)
 
 /* ---- dial: from a proxy, direct nodes ---- */
 
-static void on_dial_admitted(void *context, const Pb__Ticket *ticket, int fd, rl_code code,
+static void on_dial_admitted(void *context, const struct admission_guest *guest, rl_code code,
                              const char *message)
 {
     struct carriage *carriage = context;
     carriage->request = NULL;
-    if (ticket)
-        snprintf(carriage->session_id, sizeof carriage->session_id, "%s", ticket->session_id);
-    if (code == RL_OK)
-        attach_socket(carriage, fd);
+    if (guest)
+        carriage_note(carriage, guest);
+    if (code == RL_OK && guest->ticket->resumes)
+        rl_tunnel_end_refuse(carriage->end, RL_E_UNIMPLEMENTED,
+                             "what a direct node serves is not resumed");
+    else if (code == RL_OK)
+        attach_socket(carriage, guest->fd);
     else
         rl_tunnel_end_refuse(carriage->end, code, message);
 }
@@ -186,13 +262,22 @@ static void on_dialled(void *context, const Pb__DialOpen *dial)
 static void on_dial_opened(struct rl_rpc_call *call, void *context)
 {
     struct rl_error err;
-    struct carriage *carriage = carriage_create(context, NULL);
+    struct carriage *carriage = carriage_create(context);
     struct rl_tunnel_end_config config = end_config(carriage, RL_TUNNEL_ANSWERS);
     config.dialled = on_dialled;
     rl_code rc = rl_tunnel_rpc_answer(call, &config, &carriage->end, &err);
     if (rc != RL_OK) {
         rl_rpc_raw_finish(call, rc, err.message);
-        free(carriage);
+        carriage_free(carriage);
+    }
+}
+
+void carry_stop(struct agent *agent)
+{
+    for (struct carriage *c = agent->carriages, *next; c; c = next) {
+        next = c->next;
+        if (rl_tunnel_end_is_parked(c->end))
+            rl_tunnel_end_abort(c->end, RL_E_UNAVAILABLE, "the node is being stopped");
     }
 }
 

@@ -23,6 +23,10 @@ void carry_answer(const struct carry_open *how, const Pb__Open *open,
                   struct carry_waiting **waiting);
 void carry_drop(struct carry_waiting **waiting);
 
+/** The agent stops: connections that wait for another stream do not wait any more. Those on a
+ * stream end with it. */
+void carry_stop(struct agent *agent);
+
 /** The raw operations of Dialer.Dial; the context of the handler is the struct agent. */
 extern const struct rl_rpc_raw_ops carry_dial_ops;
 

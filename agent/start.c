@@ -2,6 +2,7 @@
 #include "admission.h"
 #include "agent.h"
 #include "bytes/secret.h"
+#include "carry.h"
 #include "direct.h"
 #include "log/log.h"
 #include "names/names.h"
@@ -214,6 +215,7 @@ static void close_rooms(struct agent *agent)
 {
     status_server_free(&agent->status);
     uplink_free(&agent->uplink);
+    carry_stop(agent); /* after the streams: they have parked their ends */
     direct_free(&agent->direct);
     node_free(&agent->node);
     admission_free(&agent->admission);

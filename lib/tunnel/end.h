@@ -61,6 +61,8 @@ struct rl_tunnel_resume {
     /* The stream is lost, or an attempt to go on was: the end waits. For rl_tunnel_end_resume(),
      * not from inside this call; or rl_tunnel_end_abort(). NULL: nobody needs to know. */
     void (*parked)(void *context, rl_code code, const char *message);
+    /* It goes on. NULL: as above. */
+    void (*resumed)(void *context);
 };
 
 struct rl_tunnel_end_config {
@@ -90,7 +92,8 @@ void rl_tunnel_end_start(struct rl_tunnel_end *end, void *stream);
  * rl_tunnel_end_start() follows at once. Errors: RL_E_INVAL as above; it stays parked. */
 rl_code rl_tunnel_end_resume(struct rl_tunnel_end *end, const Pb__Frame *first,
                              struct rl_error *err);
-bool rl_tunnel_end_is_resumable(const struct rl_tunnel_end *end); /* both sides agreed to it */
+/** Both sides agreed to it, and nothing has ended it yet. */
+bool rl_tunnel_end_is_resumable(const struct rl_tunnel_end *end);
 bool rl_tunnel_end_is_parked(const struct rl_tunnel_end *end);
 /** NULL when it has none: before it starts, parked, closed. */
 void *rl_tunnel_end_stream(const struct rl_tunnel_end *end);

@@ -21,7 +21,7 @@ void rl_end_resume_init(struct rl_tunnel_end *end)
 
 bool rl_tunnel_end_is_resumable(const struct rl_tunnel_end *end)
 {
-    return end->is_resumable;
+    return end->is_resumable && end->code == RL_OK && !end->is_closed;
 }
 
 bool rl_tunnel_end_is_parked(const struct rl_tunnel_end *end)
@@ -150,6 +150,8 @@ rl_code rl_end_on_resume(struct rl_tunnel_end *end, const Pb__Resume *resume, st
     /* The last acknowledgement may be lost, and the far end be waiting for it. */
     end->ack_due = end->delivered > 0;
     rl_end_wake(end);
+    if (end->config.resume.resumed)
+        end->config.resume.resumed(end->config.context);
     return RL_OK;
 }
 

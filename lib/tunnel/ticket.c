@@ -129,7 +129,8 @@ static rl_code remember(struct rl_ticket_seen *seen, const uint8_t *nonce, int64
 /* ---- checking ---- */
 
 static rl_code check_signer(const Pb__SignedTicket *signed_ticket,
-                            const struct rl_ticket_check *check, struct rl_error *err)
+                            const struct rl_ticket_check *check, struct rl_identity **out,
+                            struct rl_error *err)
 {
     X509 *certificate = NULL;
     STACK_OF(X509) *chain = NULL;
@@ -157,6 +158,10 @@ static rl_code check_signer(const Pb__SignedTicket *signed_ticket,
     rc = rl_key_verify(X509_get0_pubkey(certificate), SIGNATURE_CONTEXT,
                        RL_SPAN(signed_ticket->ticket.data, signed_ticket->ticket.len),
                        RL_SPAN(signed_ticket->signature.data, signed_ticket->signature.len), err);
+    if (rc == RL_OK) {
+        *out = signer;
+        signer = NULL;
+    }
 out:
     rl_identity_unref(&signer);
     sk_X509_free(chain);
@@ -186,12 +191,13 @@ rl_code rl_ticket_verify(const Pb__SignedTicket *signed_ticket, const struct rl_
                          Pb__Ticket **out, struct rl_error *err)
 {
     Pb__Ticket *ticket = NULL;
+    struct rl_identity *signer = NULL;
     rl_code rc;
     if (!signed_ticket || signed_ticket->ticket.len > TICKET_BYTES_MAX) {
         rc = rl_fail(err, RL_E_INVAL, "no ticket, or one of more than %d bytes", TICKET_BYTES_MAX);
         goto out;
     }
-    rc = check_signer(signed_ticket, check, err);
+    rc = check_signer(signed_ticket, check, &signer, err);
     if (rc != RL_OK)
         goto out;
     ticket = pb__ticket__unpack(NULL, signed_ticket->ticket.len, signed_ticket->ticket.data);
@@ -201,7 +207,12 @@ rl_code rl_ticket_verify(const Pb__SignedTicket *signed_ticket, const struct rl_
         goto out;
     *out = ticket;
     ticket = NULL;
+    if (check->signer) {
+        *check->signer = signer;
+        signer = NULL;
+    }
 out:
+    rl_identity_unref(&signer);
     if (ticket)
         pb__ticket__free_unpacked(ticket, NULL);
     if (rc != RL_OK && err)

@@ -65,6 +65,7 @@ struct rl_ticket_check {
     const char *agent_id;
     int64_t now_ns;
     struct rl_ticket_seen *seen; /* nonces of the last minute; NULL: not looked at */
+    struct rl_identity **signer; /* NULL: not wanted; else whose it is. Owns: rl_identity_unref() */
 };
 rl_code rl_ticket_verify(const Pb__SignedTicket *signed_ticket, const struct rl_ticket_check *check,
                          Pb__Ticket **out, struct rl_error *err);

@@ -80,6 +80,28 @@ rl_code rl_tunnel_rpc_open(struct rl_rpc_channel *channel,
     return RL_OK;
 }
 
+rl_code rl_tunnel_rpc_resume(struct rl_rpc_channel *channel,
+                             const ProtobufCServiceDescriptor *service, const char *method,
+                             struct rl_tunnel_end *end, const Pb__Frame *first,
+                             struct rl_error *err)
+{
+    if (!rl_tunnel_end_is_resumable(end))
+        return rl_fail(err, RL_E_PRECONDITION, "it is ending");
+    struct rl_rpc_call *old = rl_tunnel_end_stream(end);
+    if (old) { /* the far end knows before us that it is dead */
+        rl_rpc_set_data(old, NULL);
+        rl_rpc_cancel(old);
+        rl_tunnel_end_closed(end, RL_E_UNAVAILABLE, "another stream takes over");
+    }
+    rl_code rc = rl_tunnel_end_resume(end, first, err);
+    if (rc != RL_OK)
+        return rc;
+    struct rl_rpc_call *call = rl_rpc_raw_open(channel, service, method, &client_ops, NULL);
+    rl_rpc_set_data(call, end);
+    rl_tunnel_end_start(end, call);
+    return RL_OK;
+}
+
 rl_code rl_tunnel_rpc_answer(struct rl_rpc_call *call, const struct rl_tunnel_end_config *config,
                              struct rl_tunnel_end **out, struct rl_error *err)
 {

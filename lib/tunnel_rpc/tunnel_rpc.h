@@ -13,6 +13,13 @@ rl_code rl_tunnel_rpc_open(struct rl_rpc_channel *channel,
                            const ProtobufCServiceDescriptor *service, const char *method,
                            const struct rl_tunnel_end_config *config, const Pb__Frame *first,
                            struct rl_tunnel_end **out, struct rl_error *err);
+/** A resumable end goes on upon a new stream of the method; one that it still has is cut. Not from
+ * inside its callbacks. Errors: as rl_tunnel_end_resume(), the end stays parked; RL_E_PRECONDITION:
+ * it can not be resumed, or something has ended it. */
+rl_code rl_tunnel_rpc_resume(struct rl_rpc_channel *channel,
+                             const ProtobufCServiceDescriptor *service, const char *method,
+                             struct rl_tunnel_end *end, const Pb__Frame *first,
+                             struct rl_error *err);
 /** In a server's raw `opened`: starts an end that answers on this call. On error the call is the
  * caller's to finish. */
 rl_code rl_tunnel_rpc_answer(struct rl_rpc_call *call, const struct rl_tunnel_end_config *config,

@@ -27,15 +27,14 @@ static void free_user(struct user_connection *u)
     rl_socket_close(&u->socket);
     rl_timer_free(&u->timer);
     rl_timer_free(&u->expiry);
+    rl_timer_free(&u->redial);
     rl_buf_fini(&u->bytes);
     rl_identity_unref(&u->identity);
     if (u->request)
         pb__connect_request__free_unpacked(u->request, NULL);
     if (u->where)
         pb__resolve_target_response__free_unpacked(u->where, NULL);
-    for (size_t i = 0; i < u->candidate_count; i++)
-        free(u->candidates[i]);
-    free(u->candidates);
+    dialling_forget_candidates(u);
     upstream_release(&u->upstream);
     free(u);
     rl_metric_add(proxy->users_gauge, -1);
@@ -56,7 +55,8 @@ void connect_ended(struct user_connection *u, const struct rl_tunnel_summary *su
                 RL_TEXT("client", u->arrival.address), RL_TEXT("session", u->session_id),
                 RL_TEXT("code", rl_code_name(summary->code)), RL_TEXT("reason", summary->message),
                 RL_NUMBER("bytes_in", summary->bytes_from_socket),
-                RL_NUMBER("bytes_out", summary->bytes_to_socket));
+                RL_NUMBER("bytes_out", summary->bytes_to_socket),
+                RL_NUMBER("resumes", summary->resumes));
     u->is_over = true;
     free_if_over(u);
 }
@@ -334,6 +334,7 @@ static struct user_connection *create(struct proxy *proxy, const struct arrival 
     rl_buf_init(&u->bytes, LENGTH_BYTES + PROXY_REQUEST_BYTES_MAX);
     u->timer = rl_timer_create(proxy->config.loop, on_timer, u);
     u->expiry = rl_timer_create(proxy->config.loop, on_expiry, u);
+    u->redial = rl_timer_create(proxy->config.loop, dialling_again, u);
     u->next = proxy->users;
     if (u->next)
         u->next->previous = u;

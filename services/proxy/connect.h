@@ -34,6 +34,10 @@ struct user_connection {
     size_t candidate_count, candidate_next;
     struct upstream *upstream;
     struct rl_tunnel_end *end;
+    struct rl_timer *redial; /* joined, and the way there is lost */
+    uint32_t redial_ms;      /* the step of its back-off; 0: the way is not lost */
+    uint64_t parked_ms;      /* by the loop: since when; */
+    uint64_t resumed_ms;     /* and when it was found again last */
     struct rl_error failure; /* of the last candidate; or why it has to stop */
     bool must_stop, is_over;
     int64_t began_ns;
@@ -52,5 +56,8 @@ void connect_tell(struct user_connection *user, rl_code code, const char *reason
 
 /* dialling.c */
 void dialling_start(struct user_connection *user);
+/** The timer's: looks for another way to where the connection went. */
+void dialling_again(void *user);
+void dialling_forget_candidates(struct user_connection *user);
 
 #endif

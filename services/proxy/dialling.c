@@ -10,8 +10,12 @@
 #include <string.h>
 
 #define NS_PER_S 1000000000ll
+#define REDIAL_MS_MIN 200
+#define REDIAL_MS_MAX 3000
+#define REDIAL_CALM_MS 1000 /* a way that is lost sooner than this is not looked for at once */
 
 static void try_next(struct user_connection *u);
+static void list_candidates(struct user_connection *u);
 
 /* ---- answers ---- */
 
@@ -75,7 +79,7 @@ static uint64_t known_policy_version(const struct proxy *proxy)
     return version;
 }
 
-static rl_code make_ticket(const struct user_connection *u, Pb__SignedTicket **out,
+static rl_code make_ticket(const struct user_connection *u, bool resumes, Pb__SignedTicket **out,
                            struct rl_error *err)
 {
     const struct proxy *proxy = u->proxy;
@@ -92,6 +96,8 @@ static rl_code make_ticket(const struct user_connection *u, Pb__SignedTicket **o
     ticket.policy_version = known_policy_version(proxy);
     ticket.time_ns = proxy_now_ns(proxy);
     ticket.nonce = (ProtobufCBinaryData){sizeof nonce, nonce};
+    ticket.features = RL_TUNNEL_FEATURE_RESUME;
+    ticket.resumes = resumes;
     return rl_ticket_sign(&ticket, rl_tls_identity_key(proxy->own),
                           rl_tls_identity_certificate(proxy->own), out, err);
 }
@@ -132,15 +138,35 @@ static void on_closed(void *context, const struct rl_tunnel_summary *summary)
         answer_failure(u);
 }
 
-static rl_code dial(struct user_connection *u, struct rl_error *err)
+/* The way is lost, or one that was tried leads nowhere. */
+static void on_parked(void *context, rl_code code, const char *message)
 {
-    Pb__DialOpen open = PB__DIAL_OPEN__INIT;
-    open.agent_id = u->where->agent_id;
-    rl_code rc = make_ticket(u, &open.ticket, err);
-    if (rc != RL_OK)
-        return rc;
-    Pb__Frame first = PB__FRAME__INIT;
-    first.dial = &open;
+    struct user_connection *u = context;
+    uint64_t now_ms = rl_loop_now_ms(u->proxy->config.loop), wait_ms = 0;
+    upstream_release(&u->upstream);
+    if (!u->redial_ms) {
+        u->redial_ms = REDIAL_MS_MIN;
+        u->parked_ms = now_ms;
+        if (u->resumed_ms && now_ms - u->resumed_ms < REDIAL_CALM_MS)
+            wait_ms = REDIAL_CALM_MS;
+        list_candidates(u);
+        rl_log_info("connection lost its way to the node", RL_TEXT("session", u->session_id),
+                    RL_TEXT("code", rl_code_name(code)), RL_TEXT("reason", message));
+    }
+    rl_timer_arm(u->redial, wait_ms); /* not from inside a callback of the end */
+}
+
+static void on_resumed(void *context)
+{
+    struct user_connection *u = context;
+    u->redial_ms = 0;
+    u->resumed_ms = rl_loop_now_ms(u->proxy->config.loop);
+    rl_log_info("connection resumed", RL_TEXT("session", u->session_id),
+                RL_NUMBER("took_ms", u->resumed_ms - u->parked_ms));
+}
+
+static rl_code open_end(struct user_connection *u, const Pb__Frame *first, struct rl_error *err)
+{
     const struct rl_tunnel_end_config config = {
         .loop = u->proxy->config.loop,
         .role = RL_TUNNEL_DIALS,
@@ -148,17 +174,39 @@ static rl_code dial(struct user_connection *u, struct rl_error *err)
         /* The broker gives the node RL_TUNNEL_JOIN_MS and says so: its words are better than ours.
          */
         .open_timeout_ms = RL_TUNNEL_JOIN_MS + 2000,
+        .resume = {.session_id = u->session_id,
+                   .ring_bytes_max = RL_RING_BYTES_MAX,
+                   .budget = &u->proxy->unacknowledged,
+                   .parked = on_parked,
+                   .resumed = on_resumed},
         .opened = on_opened,
         .closed = on_closed,
         .context = u,
     };
-    rc = rl_tunnel_rpc_open(upstream_channel(u->upstream), &pb__dialer__descriptor, "Dial", &config,
-                            &first, &u->end, err);
+    return rl_tunnel_rpc_open(upstream_channel(u->upstream), &pb__dialer__descriptor, "Dial",
+                              &config, first, &u->end, err);
+}
+
+static rl_code dial(struct user_connection *u, struct rl_error *err)
+{
+    bool resumes = u->end != NULL;
+    Pb__DialOpen open = PB__DIAL_OPEN__INIT;
+    open.agent_id = u->where->agent_id;
+    open.features = RL_TUNNEL_FEATURE_RESUME;
+    rl_code rc = make_ticket(u, resumes, &open.ticket, err);
+    if (rc != RL_OK)
+        return rc;
+    Pb__Frame first = PB__FRAME__INIT;
+    first.dial = &open;
+    rc = resumes ? rl_tunnel_rpc_resume(upstream_channel(u->upstream), &pb__dialer__descriptor,
+                                        "Dial", u->end, &first, err)
+                 : open_end(u, &first, err);
     pb__signed_ticket__free_unpacked(open.ticket, NULL);
     return rc;
 }
 
-static void try_next(struct user_connection *u)
+/* True when one of the candidates that are left is being asked. */
+static bool ask_next(struct user_connection *u)
 {
     struct rl_error err;
     while (u->candidate_next < u->candidate_count) {
@@ -167,11 +215,30 @@ static void try_next(struct user_connection *u)
         if (!u->upstream)
             continue;
         if (dial(u, &err) == RL_OK)
-            return;
+            return true;
         upstream_release(&u->upstream);
         u->failure = err;
     }
-    answer_failure(u);
+    return false;
+}
+
+static void try_next(struct user_connection *u)
+{
+    if (!ask_next(u))
+        answer_failure(u);
+}
+
+void dialling_again(void *user)
+{
+    struct user_connection *u = user;
+    if (!u->end || !rl_tunnel_end_is_parked(u->end) || ask_next(u))
+        return;
+    /* Nobody has it: after a while everybody is asked again. How long is the end's to say. */
+    uint32_t random;
+    rl_random(&random, sizeof random);
+    list_candidates(u);
+    rl_timer_arm(u->redial, u->redial_ms / 2 + random % (u->redial_ms / 2 + 1));
+    u->redial_ms = u->redial_ms * 2 > REDIAL_MS_MAX ? REDIAL_MS_MAX : u->redial_ms * 2;
 }
 
 static void dial_node(struct user_connection *u)
@@ -201,8 +268,19 @@ static void add_candidate(struct user_connection *u, const char *id)
         u->candidates[u->candidate_count++] = rl_strdup(id);
 }
 
+void dialling_forget_candidates(struct user_connection *u)
+{
+    for (size_t i = 0; i < u->candidate_count; i++)
+        free(u->candidates[i]);
+    free(u->candidates);
+    u->candidates = NULL;
+    u->candidate_count = u->candidate_next = 0;
+}
+
+/* As things are now; the first is asked next. */
 static void list_candidates(struct user_connection *u)
 {
+    dialling_forget_candidates(u);
     const Pb__ControlUpdate *state = rl_control_state(u->proxy->control);
     u->candidates = rl_alloc_array(PROXY_BROKERS_MAX, sizeof *u->candidates);
     for (size_t i = 0; i < u->where->n_broker_ids; i++)

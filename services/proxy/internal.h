@@ -25,12 +25,13 @@ struct proxy {
     struct rl_tls_server *connect_tls, *web_tls;
     struct rl_control *control;
     struct rl_event_sender *events;
-    struct front *front;           /* front.c */
-    struct passage *passages;      /* passthrough.c */
-    struct user_connection *users; /* connect.c */
-    struct upstream *upstreams;    /* upstream.c */
-    struct rl_timer *sweep_timer;  /* likewise */
-    struct web *web;               /* web.c */
+    struct front *front;                  /* front.c */
+    struct passage *passages;             /* passthrough.c */
+    struct user_connection *users;        /* connect.c */
+    struct upstream *upstreams;           /* upstream.c */
+    struct rl_timer *sweep_timer;         /* likewise */
+    struct web *web;                      /* web.c */
+    struct rl_ring_budget unacknowledged; /* of all users' connections */
     struct places *places;
     size_t connections; /* open, of every kind */
     struct rl_timer *drain_timer, *grace_timer;

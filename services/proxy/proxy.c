@@ -85,6 +85,7 @@ rl_code proxy_create(const struct proxy_config *config, const struct proxy_ident
     make_metrics(proxy);
     upstream_init(proxy);
     proxy->places = places_create();
+    proxy->unacknowledged.max = PROXY_UNACKNOWLEDGED_BYTES_MAX;
     rl_code rc = make_contexts(proxy, identity, err);
     if (rc == RL_OK)
         rc = web_create(proxy, &proxy->web, err);

@@ -20,6 +20,7 @@
 #define PROXY_REQUEST_BYTES_MAX 8192
 #define PROXY_BROKERS_MAX 64 /* that are asked for one node */
 #define PROXY_BALANCERS_MAX 64
+#define PROXY_UNACKNOWLEDGED_BYTES_MAX (256u << 20) /* that are kept to be sent again */
 #define PROXY_LISTENERS_MAX 16
 
 struct proxy_config {

@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define SEEDS 1000
+#define SEEDS 600
 #define BYTES_MAX 60000
 #define RING_BYTES 18000
 #define PROGRAM_RING_BYTES 25000
