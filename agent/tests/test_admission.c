@@ -31,18 +31,20 @@ struct told {
     int times;
     rl_code code;
     bool had_ticket;
-    char message[RL_ERROR_MESSAGE_BYTES];
+    char message[RL_ERROR_MESSAGE_BYTES], proxy_id[64];
 };
 
-static void on_told(void *context, const Pb__Ticket *ticket, int fd, rl_code code,
+static void on_told(void *context, const struct admission_guest *guest, rl_code code,
                     const char *message)
 {
     struct told *told = context;
+    int fd = guest ? guest->fd : -1;
     told->times++;
     told->code = code;
-    told->had_ticket = ticket != NULL;
+    told->had_ticket = guest != NULL;
     snprintf(told->message, sizeof told->message, "%s", message);
-    ck_assert_int_eq(fd >= 0, code == RL_OK);
+    snprintf(told->proxy_id, sizeof told->proxy_id, "%s", guest ? guest->proxy_id : "");
+    ck_assert_int_eq(fd >= 0, code == RL_OK && !guest->ticket->resumes);
     if (fd >= 0)
         close(fd);
 }
@@ -91,6 +93,28 @@ START_TEST(a_good_ticket_is_served_at_once)
     ck_assert_int_eq(told.code, RL_OK);
     ck_assert_int_eq(served, 1);
     ck_assert_str_eq(served_session, SESSION);
+}
+END_TEST
+
+START_TEST(a_ticket_that_resumes_is_looked_at_like_any_and_begins_nothing)
+{
+    struct told told;
+    struct world_ticket t;
+    world_ticket_make(&t);
+    t.ticket.resumes = true;
+    Pb__SignedTicket *ticket = world_sign(&t);
+    struct admission_request *request = ask(ticket, NULL, &told);
+    ck_assert_ptr_nonnull(request); /* policy comes before it */
+    ck_assert_int_eq(told.times, 0);
+    hold_policy(7);
+    admission_policy_changed(w.agent.admission);
+    ck_assert_int_eq(told.times, 1);
+    ck_assert_int_eq(told.code, RL_OK);
+    ck_assert_str_eq(told.proxy_id, UUID_B);
+    ck_assert_int_eq(served, 0);
+    ck_assert_ptr_null(ask(ticket, NULL, &told));
+    ck_assert_int_eq(told.code, RL_E_DENIED); /* a second time */
+    pb__signed_ticket__free_unpacked(ticket, NULL);
 }
 END_TEST
 
@@ -303,6 +327,7 @@ int main(void)
     tcase_add_checked_fixture(t, set_up, world_destroy);
     tcase_set_timeout(t, 60);
     tcase_add_test(t, a_good_ticket_is_served_at_once);
+    tcase_add_test(t, a_ticket_that_resumes_is_looked_at_like_any_and_begins_nothing);
     tcase_add_test(t, a_ticket_is_good_once);
     tcase_add_test(t, a_bad_ticket_is_refused);
     tcase_add_test(t, no_ticket_and_one_that_no_proxy_signed_are_refused);
