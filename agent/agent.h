@@ -55,6 +55,7 @@ struct agent {
     struct rl_tls_client *audit_tls;
     struct rl_rpc_channel *audit_channel;
     struct rl_event_sender *events;
+    struct rl_journal *journal; /* events.h */
     int exit_code;
 };
 

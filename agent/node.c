@@ -4,6 +4,7 @@
  */
 #include "node.h"
 
+#include "events.h"
 #include "log/log.h"
 #include "node_child.h"
 #include "policy_keeper.h"
@@ -23,6 +24,7 @@
 struct connection {
     struct connection *next;
     struct node *node;
+    char *session_id;
     pid_t pid;
     int control; /* to the monitor: end it */
     int reports; /* from the monitor: events */
@@ -56,6 +58,7 @@ static void connection_free(struct connection *connection)
     rl_watch_stop(&connection->watch);
     close_if_open(&connection->control);
     close_if_open(&connection->reports);
+    free(connection->session_id);
     free(connection);
 }
 
@@ -82,7 +85,7 @@ static void on_report(void *context, int fd, unsigned events)
     while ((n = recv(fd, bytes, sizeof bytes, MSG_DONTWAIT)) > 0) {
         Pb__Event *event = pb__event__unpack(NULL, (size_t)n, bytes);
         if (event)
-            rl_event_send(connection->node->agent->events, &event);
+            events_send(connection->node->agent, &event);
     }
     if (n == 0 || (errno != EAGAIN && errno != EINTR))
         rl_watch_stop(&connection->watch);
@@ -131,8 +134,10 @@ rl_code node_serve(struct node *node, const Pb__Ticket *ticket, int *fd, struct 
     if (rc != RL_OK || (rc = open_sockets(&s, err)) != RL_OK)
         return rc;
     connection = rl_alloc(sizeof *connection);
-    *connection =
-        (struct connection){.node = node, .control = s.control[0], .reports = s.reports[0]};
+    *connection = (struct connection){.node = node,
+                                      .session_id = rl_strdup(ticket->session_id),
+                                      .control = s.control[0],
+                                      .reports = s.reports[0]};
     rc = rl_watch_start(node->agent->loop, connection->reports, RL_LOOP_READ, on_report, connection,
                         &connection->watch, err);
     if (rc != RL_OK)
@@ -169,6 +174,7 @@ void node_reap(struct node *node)
         }
         if (connection->watch)
             on_report(connection, connection->reports, RL_LOOP_READ);
+        events_session_gone(node->agent, connection->session_id);
         *at = connection->next;
         node->count--;
         connection_free(connection);
@@ -179,6 +185,14 @@ void node_end_all(struct node *node, const char *message)
 {
     for (struct connection *c = node->connections; c; c = c->next)
         rl_sshd_control_end(c->control, message, NULL);
+}
+
+void node_wait(struct node *node, uint32_t grace_ms)
+{
+    struct rl_loop *loop = node->agent->loop;
+    uint64_t until_ms = rl_loop_now_ms(loop) + grace_ms;
+    while (node->count && rl_loop_now_ms(loop) < until_ms)
+        rl_loop_turn(loop, 50);
 }
 
 size_t node_connections(const struct node *node)

@@ -17,6 +17,8 @@ rl_code node_serve(struct node *node, const Pb__Ticket *ticket, int *fd, struct 
 void node_reap(struct node *node);
 /** Tells every session why and ends it. */
 void node_end_all(struct node *node, const char *message);
+/** Turns the loop until they have ended, for at most grace_ms. */
+void node_wait(struct node *node, uint32_t grace_ms);
 size_t node_connections(const struct node *node);
 
 #endif

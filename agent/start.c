@@ -4,6 +4,7 @@
 #include "bytes/secret.h"
 #include "carry.h"
 #include "direct.h"
+#include "events.h"
 #include "log/log.h"
 #include "names/names.h"
 #include "netwatch.h"
@@ -26,6 +27,7 @@
 #define JOIN_RETRY_MS_MIN 1000
 #define JOIN_RETRY_MS_MAX 30000
 #define EVENTS_GRACE_MS 2000
+#define SESSIONS_GRACE_MS 2000 /* to tell their users, and us how they ended */
 #define BUILD_TIME_FLOOR_NS                                                                        \
     INT64_C(1763769600000000000) /* 2025-11-22: no clock is right before                           \
                                   */
@@ -201,6 +203,8 @@ static rl_code open_rooms(struct agent *agent, struct rl_error *err)
     const char *audit = agent->is_direct ? agent->settings.auth_server : agent->settings.proxy;
     rc = agent_open_audit(agent, audit, !agent->is_direct, err);
     if (rc == RL_OK)
+        events_open(agent);
+    if (rc == RL_OK)
         rc = node_create(agent, &agent->node, err);
     if (rc == RL_OK && agent->is_direct)
         rc = direct_create(agent, &agent->direct, err);
@@ -219,7 +223,7 @@ static void close_rooms(struct agent *agent)
     direct_free(&agent->direct);
     node_free(&agent->node);
     admission_free(&agent->admission);
-    rl_event_sender_free(&agent->events, EVENTS_GRACE_MS);
+    events_close(agent, EVENTS_GRACE_MS);
     rl_rpc_channel_free(&agent->audit_channel);
     rl_tls_client_unref(&agent->audit_tls);
     policy_keeper_free(&agent->policy);
@@ -263,6 +267,7 @@ static rl_code run(struct agent *agent, struct rl_error *err)
     if (netwatch_create(agent->loop, on_network_changed, agent, &netwatch, err) != RL_OK)
         rl_log_warn("going on without", RL_TEXT("reason", err->message));
     rl_loop_run(agent->loop);
+    node_wait(agent->node, SESSIONS_GRACE_MS);
     netwatch_free(&netwatch);
     return RL_OK;
 }

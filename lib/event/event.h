@@ -39,6 +39,8 @@ size_t rl_event_sender_pending(const struct rl_event_sender *sender);
 /** Events that were dropped because audit was away for too long. */
 size_t rl_event_sender_dropped(const struct rl_event_sender *sender);
 /** Tries for at most grace_ms to send what is left, turning the loop. */
+void rl_event_sender_flush(struct rl_event_sender *sender, uint32_t grace_ms);
+/** Flushes first. */
 void rl_event_sender_free(struct rl_event_sender **sender, uint32_t grace_ms);
 
 #endif

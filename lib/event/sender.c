@@ -178,17 +178,22 @@ size_t rl_event_sender_dropped(const struct rl_event_sender *sender)
     return sender->dropped;
 }
 
-void rl_event_sender_free(struct rl_event_sender **holder, uint32_t grace_ms)
+void rl_event_sender_flush(struct rl_event_sender *sender, uint32_t grace_ms)
 {
-    struct rl_event_sender *sender = *holder;
-    if (!sender)
-        return;
     uint64_t until = rl_loop_now_ms(sender->loop) + grace_ms;
     while (sender->count && rl_loop_now_ms(sender->loop) < until) {
         if (!sender->in_flight && !rl_timer_is_armed(sender->timer))
             rl_timer_arm(sender->timer, 0);
         rl_loop_turn(sender->loop, 20);
     }
+}
+
+void rl_event_sender_free(struct rl_event_sender **holder, uint32_t grace_ms)
+{
+    struct rl_event_sender *sender = *holder;
+    if (!sender)
+        return;
+    rl_event_sender_flush(sender, grace_ms);
     while (sender->is_woken) /* a post that is still on its way names us */
         rl_loop_turn(sender->loop, 0);
     if (sender->call)

@@ -1,0 +1,196 @@
+#include "journal/journal.h"
+
+#include "file/file.h"
+#include "journal/open.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define LENGTH_BYTES 4
+#define BYTES_KEPT 65536 /* a file as small is left as it is while sessions are open */
+
+struct rl_journal {
+    struct rl_journal_config config;
+    char *path;
+    int fd; /* < 0: it can not be written */
+    size_t bytes;
+    struct rl_timer *timer;
+    struct open_sessions open;
+    bool is_in_trouble;
+};
+
+/* ---- the file ---- */
+
+static void say_trouble(struct rl_journal *journal, const char *message)
+{
+    if (!journal->is_in_trouble && journal->config.trouble)
+        journal->config.trouble(journal->config.context, message);
+    journal->is_in_trouble = true;
+}
+
+static void put_record(struct rl_buf *out, const Pb__Event *event)
+{
+    size_t n = pb__event__get_packed_size(event);
+    uint8_t *to = rl_buf_reserve(out, LENGTH_BYTES + n);
+    if (!to)
+        return;
+    rl_buf_put_u32(out, (uint32_t)n);
+    out->n += pb__event__pack(event, out->p + out->n);
+}
+
+/* One write for a record: a process that is killed leaves it whole or not at all. */
+static void append(struct rl_journal *journal, const Pb__Event *event)
+{
+    struct rl_buf record;
+    rl_buf_init(&record, RL_JOURNAL_BYTES_MAX);
+    put_record(&record, event);
+    if (record.failed || journal->bytes + record.n > RL_JOURNAL_BYTES_MAX) {
+        say_trouble(journal, "the journal of events is full");
+    } else if (journal->fd < 0 || write(journal->fd, record.p, record.n) != (ssize_t)record.n) {
+        say_trouble(journal, "the journal of events can not be written");
+        if (journal->fd >= 0 && ftruncate(journal->fd, (off_t)journal->bytes) < 0) {
+            close(journal->fd); /* what came after half a record could not be read */
+            journal->fd = -1;
+        }
+    } else {
+        journal->bytes += record.n;
+    }
+    rl_buf_fini(&record);
+}
+
+/* For appending, after its first `bytes`. */
+static void open_file(struct rl_journal *journal, size_t bytes)
+{
+    if (journal->fd >= 0)
+        close(journal->fd);
+    journal->fd = open(journal->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    journal->bytes = bytes;
+    if (journal->fd < 0 || ftruncate(journal->fd, (off_t)bytes) < 0)
+        say_trouble(journal, "the journal of events can not be opened for writing");
+}
+
+/* Audit has everything: only what began and did not end is worth keeping. */
+static void shorten(struct rl_journal *journal)
+{
+    if (journal->open.count == 0) {
+        if (journal->bytes && ftruncate(journal->fd, 0) == 0)
+            journal->bytes = 0;
+    } else if (journal->bytes > BYTES_KEPT) {
+        struct rl_buf kept;
+        rl_buf_init(&kept, RL_JOURNAL_BYTES_MAX);
+        for (struct open_session *s = journal->open.first; s; s = s->next)
+            put_record(&kept, s->start);
+        if (!kept.failed && kept.n < journal->bytes &&
+            rl_file_write(journal->path, rl_buf_span(&kept), NULL) == RL_OK)
+            open_file(journal, kept.n);
+        rl_buf_fini(&kept);
+    }
+    if (journal->fd >= 0 && journal->bytes < RL_JOURNAL_BYTES_MAX / 2)
+        journal->is_in_trouble = false;
+}
+
+static void look(void *context)
+{
+    struct rl_journal *journal = context;
+    if (journal->config.pending(journal->config.context) == 0)
+        shorten(journal);
+    else
+        rl_timer_arm(journal->timer, RL_JOURNAL_LOOK_MS);
+}
+
+/* ---- events ---- */
+
+/* What was read from the file is not written to it again. */
+static void pass_on(struct rl_journal *journal, Pb__Event **event)
+{
+    open_sessions_see(&journal->open, *event);
+    journal->config.send(journal->config.context, event);
+    if (!rl_timer_is_armed(journal->timer))
+        rl_timer_arm(journal->timer, RL_JOURNAL_LOOK_MS);
+}
+
+void rl_journal_event(struct rl_journal *journal, Pb__Event **event)
+{
+    append(journal, *event);
+    pass_on(journal, event);
+}
+
+void rl_journal_session_gone(struct rl_journal *journal, const char *session_id, const char *reason)
+{
+    struct open_session *session;
+    while ((session = open_sessions_find(&journal->open, session_id))) {
+        int64_t now_ns = journal->config.now_ns(journal->config.context);
+        Pb__Event *end = open_session_end(session, now_ns, reason);
+        rl_journal_event(journal, &end);
+    }
+}
+
+size_t rl_journal_open_sessions(const struct rl_journal *journal)
+{
+    return journal->open.count;
+}
+
+/* ---- the process before ---- */
+
+/* Up to the first record that is not whole: what follows it can not be found. How far that is. */
+static size_t read_records(struct rl_journal *journal, struct rl_span content)
+{
+    struct rl_cursor c = rl_cursor_of(content);
+    size_t whole = 0;
+    while (c.n) {
+        uint32_t n = rl_cursor_u32(&c);
+        struct rl_span packed = rl_cursor_bytes(&c, n);
+        Pb__Event *event = c.failed ? NULL : pb__event__unpack(NULL, packed.n, packed.p);
+        if (!event || rl_event_check(event, NULL) != RL_OK) {
+            rl_event_free(&event);
+            say_trouble(journal, "the end of the journal of events is damaged and was left out");
+            break;
+        }
+        pass_on(journal, &event);
+        whole = content.n - c.n;
+    }
+    return whole;
+}
+
+static void take_over(struct rl_journal *journal)
+{
+    struct rl_buf content;
+    struct rl_error err;
+    rl_buf_init(&content, RL_JOURNAL_BYTES_MAX);
+    rl_code rc = rl_file_read(journal->path, &content, &err);
+    size_t whole = rc == RL_OK ? read_records(journal, rl_buf_span(&content)) : 0;
+    if (rc == RL_OK || rc == RL_E_NOT_FOUND)
+        open_file(journal, whole);
+    else
+        say_trouble(journal, err.message);
+    rl_buf_fini(&content);
+}
+
+struct rl_journal *rl_journal_open(const struct rl_journal_config *config)
+{
+    struct rl_journal *journal = rl_alloc(sizeof *journal);
+    journal->config = *config;
+    journal->path = rl_strdup(config->path);
+    journal->fd = -1;
+    journal->timer = rl_timer_create(config->loop, look, journal);
+    take_over(journal);
+    rl_journal_session_gone(journal, NULL, "the agent ended before the session's end was known");
+    return journal;
+}
+
+void rl_journal_close(struct rl_journal **holder)
+{
+    struct rl_journal *journal = *holder;
+    if (!journal)
+        return;
+    *holder = NULL;
+    if (journal->fd >= 0 && journal->config.pending(journal->config.context) == 0)
+        shorten(journal);
+    if (journal->fd >= 0)
+        close(journal->fd);
+    open_sessions_clear(&journal->open);
+    rl_timer_free(&journal->timer);
+    free(journal->path);
+    free(journal);
+}
