@@ -4,11 +4,12 @@
  */
 #include "connect.h"
 
+#include "request.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define LENGTH_BYTES 4
 #define GOODBYE_MS 5000
 #define RESPONSE_BYTES_MAX 4096
 #define EXPIRY_STEP_MS 3600000u /* a clock may be set: the time is looked at each hour */
@@ -107,7 +108,7 @@ void connect_pack_response(struct rl_buf *out, rl_code code, const char *message
     response.message = (char *)(uintptr_t)message;
     response.session_id = (char *)(uintptr_t)session_id;
     size_t n = pb__connect_response__get_packed_size(&response);
-    uint8_t *to = rl_buf_reserve(out, LENGTH_BYTES + n);
+    uint8_t *to = rl_buf_reserve(out, REQUEST_LENGTH_BYTES + n);
     if (!to)
         return; /* a message is bounded: it fits */
     rl_buf_put_u32(out, (uint32_t)n);
@@ -243,26 +244,11 @@ size_t connect_count(const struct proxy *proxy)
 
 /* ---- the request ---- */
 
-static rl_code check_request(const struct user_connection *u, struct rl_error *err)
-{
-    const Pb__ConnectRequest *r = u->request;
-    if (r->cluster[0] && strcmp(r->cluster, u->proxy->config.cluster) != 0)
-        return rl_fail(err, RL_E_NOT_FOUND, "no such cluster \"%.64s\"", r->cluster);
-    if (strcmp(r->kind, "ssh") != 0)
-        return rl_fail(err, RL_E_UNIMPLEMENTED, "this version connects to nodes by ssh only");
-    if (r->port != 0 && r->port != 22)
-        return rl_fail(err, RL_E_INVAL, "port %u: a node has no other port than 22", r->port);
-    if (!r->target[0])
-        return rl_fail(err, RL_E_INVAL, "no node was named");
-    return RL_OK;
-}
-
 static void on_request(struct user_connection *u)
 {
     struct rl_error err;
-    u->request =
-        pb__connect_request__unpack(NULL, u->bytes.n - LENGTH_BYTES, u->bytes.p + LENGTH_BYTES);
-    rl_code rc = u->request ? check_request(u, &err)
+    u->request = request_read(rl_buf_span(&u->bytes));
+    rl_code rc = u->request ? request_check(u->request, u->proxy->config.cluster, &err)
                             : rl_fail(&err, RL_E_INVAL, "the request can not be read");
     if (rc != RL_OK) {
         connect_answer(u, rc, err.message);
@@ -272,21 +258,11 @@ static void on_request(struct user_connection *u)
     dialling_start(u);
 }
 
-/* How many bytes of the request are still to come. A request that is too long: SIZE_MAX. */
-static size_t request_missing(const struct user_connection *u)
-{
-    if (u->bytes.n < LENGTH_BYTES)
-        return LENGTH_BYTES - u->bytes.n;
-    struct rl_cursor c = rl_cursor_of(rl_buf_span(&u->bytes));
-    size_t n = rl_cursor_u32(&c);
-    return n > PROXY_REQUEST_BYTES_MAX ? SIZE_MAX : LENGTH_BYTES + n - u->bytes.n;
-}
-
 /* Reads to the request's last byte and not beyond: what follows is the node's. */
 static void read_request(struct user_connection *u)
 {
     size_t missing;
-    while ((missing = request_missing(u)) > 0) {
+    while ((missing = request_missing(rl_buf_span(&u->bytes))) > 0) {
         uint8_t *to = missing == SIZE_MAX ? NULL : rl_buf_reserve(&u->bytes, missing);
         if (!to) {
             connect_answer(u, RL_E_INVAL, "the request is too long");
@@ -331,7 +307,7 @@ static struct user_connection *create(struct proxy *proxy, const struct arrival 
     u->arrival = *arrival;
     u->began_ns = proxy_now_ns(proxy);
     rl_uuid4(u->session_id);
-    rl_buf_init(&u->bytes, LENGTH_BYTES + PROXY_REQUEST_BYTES_MAX);
+    rl_buf_init(&u->bytes, REQUEST_LENGTH_BYTES + PROXY_REQUEST_BYTES_MAX);
     u->timer = rl_timer_create(proxy->config.loop, on_timer, u);
     u->expiry = rl_timer_create(proxy->config.loop, on_expiry, u);
     u->redial = rl_timer_create(proxy->config.loop, dialling_again, u);

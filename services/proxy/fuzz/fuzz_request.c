@@ -1,0 +1,36 @@
+/* fuzz_request: a remoteler-connect request in pieces of any size, as a user may send it: never
+ * read beyond its end, and nothing accepted but ssh to a named node of this cluster.
+ */
+#include "../request.h"
+
+#include "../proxy.h"
+
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void expect_sane(const Pb__ConnectRequest *request)
+{
+    struct rl_error err;
+    if (request_check(request, "main", &err) != RL_OK)
+        return;
+    RL_ASSERT(strcmp(request->kind, "ssh") == 0 && request->target[0]);
+    RL_ASSERT(!request->cluster[0] || strcmp(request->cluster, "main") == 0);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    size_t n = 0, missing;
+    while ((missing = request_missing(RL_SPAN(data, n))) > 0) {
+        if (missing == SIZE_MAX || missing > size - n)
+            return 0;
+        n += missing;
+        RL_ASSERT(n <= REQUEST_LENGTH_BYTES + PROXY_REQUEST_BYTES_MAX);
+    }
+    Pb__ConnectRequest *request = request_read(RL_SPAN(data, n));
+    if (!request)
+        return 0;
+    expect_sane(request);
+    pb__connect_request__free_unpacked(request, NULL);
+    return 0;
+}
