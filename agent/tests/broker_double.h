@@ -4,6 +4,7 @@
 #define RL_AGENT_TESTS_BROKER_DOUBLE_H
 
 #include "../admission.h"
+#include "../carry.h"
 #include "../node.h"
 #include "../policy_keeper.h"
 #include "../uplink.h"
@@ -11,7 +12,7 @@
 #include "log/log.h"
 #include "policy/tests/sealed.h"
 #include "rpc/raw.h"
-#include "tunnel/tunnel.h"
+#include "tunnel/end.h"
 
 #include <sys/socket.h>
 #include <unistd.h>
@@ -30,7 +31,7 @@ struct world {
     struct rl_tls_identity *broker_id, *proxy_id;
     struct rl_tls_server *tls;
     struct rl_rpc_server *server;
-    struct rl_rpc_call *attach;
+    struct rl_rpc_call *attach, *carry; /* the last of each; NULL: it is over */
     int challenges, hellos, refusals, carries;
     bool holds_on;          /* it does not let an agent go that wants to */
     bool lies_about_itself; /* its challenges are in another broker's name */
@@ -43,6 +44,7 @@ struct world {
     char refusal[256];
     uint8_t joined[16]; /* the stream id that a carry came with */
     uint64_t joined_epoch;
+    int resumes; /* how often a carry said what it has */
     struct rl_frame_reader *carry_reader;
 
     /* the node */
@@ -186,6 +188,7 @@ static inline rl_code on_carry_frame(void *context, const Pb__Frame *frame, stru
         memcpy(w->joined, frame->join->stream_id.data, 16);
         w->joined_epoch = frame->join->epoch;
     }
+    w->resumes += frame->resume != NULL;
     return RL_OK;
 }
 
@@ -199,7 +202,8 @@ static inline rl_code on_carry_bytes(void *context, uint64_t offset, const uint8
 static inline void on_carry_opened(struct rl_rpc_call *call, void *context)
 {
     static const struct rl_frame_reader_ops ops = {on_carry_bytes, on_carry_frame};
-    (void)call, (void)context;
+    (void)context;
+    w->carry = call;
     rl_frame_reader_free(&w->carry_reader);
     w->carry_reader = rl_frame_reader_create(&ops, NULL);
 }
@@ -227,15 +231,17 @@ static inline void on_carry_half_closed(struct rl_rpc_call *call, void *context)
 static inline void on_carry_closed(struct rl_rpc_call *call, rl_code code, const char *message,
                                    void *context)
 {
-    (void)call, (void)code, (void)message, (void)context;
+    (void)code, (void)message, (void)context;
+    if (w->carry == call)
+        w->carry = NULL;
 }
 
-static inline struct rl_tls_identity *service(const char *kind)
+static inline struct rl_tls_identity *service_of(const char *kind, const char *id)
 {
     struct rl_tls_identity *identity = NULL;
     struct rl_buf der;
     EVP_PKEY *key = fresh_key();
-    X509 *leaf = authority_issue_at(&w->auth.services, UUID_B, kind, key, NOW_S, 86400);
+    X509 *leaf = authority_issue_at(&w->auth.services, id, kind, key, NOW_S, 86400);
     rl_buf_init(&der, 65536);
     ck_assert_int_eq(rl_x509_to_der(leaf, &der, NULL), RL_OK);
     struct rl_span chain[] = {rl_buf_span(&der)};
@@ -244,6 +250,11 @@ static inline struct rl_tls_identity *service(const char *kind)
     X509_free(leaf);
     EVP_PKEY_free(key);
     return identity;
+}
+
+static inline struct rl_tls_identity *service(const char *kind)
+{
+    return service_of(kind, UUID_B);
 }
 
 static inline void start_broker(void)
@@ -326,6 +337,7 @@ static inline void agent_close(void)
     for (int i = 0; i < 3; i++) /* what ended, ends */
         rl_loop_turn(w->auth.loop, 5);
     admission_free(&w->agent.admission);
+    carry_stop(&w->agent);
     policy_keeper_free(&w->agent.policy);
     rl_enrol_close(&w->agent.enrol);
 }

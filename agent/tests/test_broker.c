@@ -131,6 +131,64 @@ START_TEST(an_honest_open_is_answered_by_a_carry_with_its_id_and_epoch)
 }
 END_TEST
 
+/* Who says that he comes again, and for which session. */
+struct comer {
+    const char *session_id;
+    const struct rl_tls_identity *proxy;
+    uint8_t user;
+    bool resumes;
+};
+
+static void send_comer(struct comer comer)
+{
+    static uint8_t number = 100;
+    Pb__SignedTicket *signed_ticket = NULL;
+    uint8_t nonce[16] = {++number}, user[32] = {comer.user};
+    Pb__Ticket ticket = PB__TICKET__INIT;
+    ticket.cluster = (char *)(uintptr_t) "main";
+    ticket.session_id = (char *)(uintptr_t)comer.session_id;
+    ticket.agent_id = (char *)(uintptr_t)UUID_A;
+    ticket.target_kind = (char *)(uintptr_t) "ssh";
+    ticket.client_address = (char *)(uintptr_t) "192.0.2.1:4096";
+    ticket.time_ns = agent_now_ns(&w->agent);
+    ticket.nonce = (ProtobufCBinaryData){sizeof nonce, nonce};
+    ticket.user_certificate_sha256 = (ProtobufCBinaryData){sizeof user, user};
+    ticket.features = RL_TUNNEL_FEATURE_RESUME;
+    ticket.resumes = comer.resumes;
+    ck_assert_int_eq(rl_ticket_sign(&ticket, rl_tls_identity_key(comer.proxy),
+                                    rl_tls_identity_certificate(comer.proxy), &signed_ticket, NULL),
+                     RL_OK);
+    send_open(16, signed_ticket, statement_of(1, &w->policy_signer));
+}
+
+START_TEST(a_session_is_resumed_by_its_own_proxy_for_its_own_user_only)
+{
+    struct rl_tls_identity *other_proxy = service_of("proxy", UUID_A);
+    give_policy(1);
+    send_comer((struct comer){SESSION, w->proxy_id, 1, false});
+    TURN_UNTIL(w->carries == 1 && w->carry);
+    rl_rpc_raw_finish(w->carry, RL_E_UNAVAILABLE, "a hop died");
+    TURN_UNTIL(!w->carry);
+    const struct comer strangers[] = {
+        {SESSION, other_proxy, 1, true},
+        {SESSION, w->proxy_id, 2, true},
+        {"0190c0de-0000-4000-8000-00000000005f", w->proxy_id, 1, true},
+    };
+    for (size_t i = 0; i < RL_COUNT(strangers); i++) {
+        send_comer(strangers[i]);
+        expect_refusal(RL_E_NOT_FOUND, "no such session");
+    }
+    send_comer((struct comer){SESSION, w->proxy_id, 1, true});
+    TURN_UNTIL(w->carries == 2 && w->resumes == 1);
+    ck_assert_int_eq(w->served, 1);
+    /* Once more, though the agent has not noticed that the last one died. */
+    send_comer((struct comer){SESSION, w->proxy_id, 1, true});
+    TURN_UNTIL(w->carries == 3 && w->resumes == 2);
+    ck_assert_int_eq(w->served, 1);
+    rl_tls_identity_unref(&other_proxy);
+}
+END_TEST
+
 START_TEST(a_policy_is_auths_for_this_agent_and_answers_its_nonce)
 {
     const struct policy_of wrong[] = {
@@ -300,6 +358,7 @@ int main(void)
     tcase_set_timeout(t, 60);
     tcase_add_test(t, an_agent_signs_its_hello_for_this_broker_and_challenge_only);
     tcase_add_test(t, an_honest_open_is_answered_by_a_carry_with_its_id_and_epoch);
+    tcase_add_test(t, a_session_is_resumed_by_its_own_proxy_for_its_own_user_only);
     tcase_add_test(t, a_policy_is_auths_for_this_agent_and_answers_its_nonce);
     tcase_add_test(t, an_older_policy_is_refused_and_also_after_a_restart);
     tcase_add_test(t, a_ticket_is_a_proxys_for_this_agent_of_this_minute_and_good_once);

@@ -6,7 +6,7 @@ import subprocess
 import threading
 import time
 
-from cluster import Failed, Skip, Terminal, until
+from cluster import Failed, Skip, Terminal, run, until
 from test_4_links import drop, works
 
 BLOB_BYTES = 24 << 20
@@ -106,6 +106,37 @@ def test_sessions_survive_twenty_seconds_of_silence(c):
         drop(c, False)
 
     survives(c, silence, 40)
+
+
+def address_of(netns, device):
+    out = run(["ip", "-n", netns, "-4", "-o", "addr", "show", device]).check().out
+    return out.split(" inet ")[1].split()[0]
+
+
+def renumber(c, gateway, device):
+    """The device's network gets other addresses; what was connected from the old ones hangs."""
+    for netns, link, address in ((c.router, "lan", gateway), (c.netns, "eth0", device)):
+        run(["ip", "-n", netns, "addr", "add", address, "dev", link]).check()
+        run(["ip", "-n", netns, "addr", "del", old_address(netns, link, address), "dev", link]).check()
+    run(["ip", "-n", c.netns, "route", "replace", "default", "via", gateway.split("/")[0]]).check()
+
+
+def old_address(netns, link, new):
+    out = run(["ip", "-n", netns, "-4", "-o", "addr", "show", link]).check().out
+    addresses = [line.split(" inet ")[1].split()[0] for line in out.splitlines()]
+    return next(a for a in addresses if a != new)
+
+
+def test_sessions_survive_a_change_of_the_devices_address(c):
+    if not c.netns:
+        raise Skip("no network namespace here")
+    gateway, device = address_of(c.router, "lan"), address_of(c.netns, "eth0")
+    network = gateway.rsplit(".", 1)[0]
+    try:
+        survives(c, lambda c: renumber(c, f"{network}.5/30", f"{network}.6/30"))
+    finally:
+        renumber(c, gateway, device)
+    until(30, "node-r1 to be back", lambda: works(c))
 
 
 def test_a_session_whose_node_stays_away_ends_after_a_minute(c):
