@@ -42,7 +42,6 @@ static void hold(struct policy_keeper *keeper, struct rl_policy *policy)
     keeper->policy = policy;
     keeper->floor_version = rl_policy_version(policy);
     rl_policy_hash(policy, keeper->hash);
-    rl_trusted_clock_learn(&keeper->agent->clock, rl_policy_time_ns(policy));
 }
 
 /* What is on our own disk was verified when it came: it needs no nonce, but its signature still
@@ -59,8 +58,10 @@ static void load(struct policy_keeper *keeper)
         expect.nonce = RL_SPAN(NULL, 0);
         struct rl_policy *policy = NULL;
         rc = rl_policy_load(rl_buf_span(&packed), &expect, &policy, &err);
-        if (rc == RL_OK)
+        if (rc == RL_OK) {
             hold(keeper, policy);
+            rl_trusted_clock_raise(&keeper->agent->clock, rl_policy_time_ns(policy));
+        }
     }
     if (rc != RL_OK && rc != RL_E_NOT_FOUND)
         rl_log_warn("the policy on disk is not used", RL_TEXT("reason", err.message));
@@ -117,6 +118,7 @@ rl_code policy_keeper_update(struct policy_keeper *keeper, const Pb__PolicyUpdat
     if (rc != RL_OK)
         return rc;
     hold(keeper, policy);
+    rl_trusted_clock_learn(&keeper->agent->clock, rl_policy_time_ns(policy));
     save(keeper);
     rl_log_info("policy held", RL_NUMBER("version", rl_policy_version(policy)),
                 RL_NUMBER("entries", rl_policy_entry_count(policy)));

@@ -46,6 +46,18 @@ START_TEST(policy_and_floor_survive_a_restart)
 }
 END_TEST
 
+START_TEST(a_policy_on_disk_says_how_late_it_was_and_not_how_late_it_is)
+{
+    ck_assert_int_eq(world_update(7, world_nonce(), &err), RL_OK);
+    ck_assert_int_ge(rl_trusted_clock_age_s(&w.agent.clock), 0);
+    world_restart();
+    ck_assert_uint_eq(rl_policy_version(policy_keeper_policy(w.agent.policy)), 7);
+    ck_assert_int_eq(rl_trusted_clock_age_s(&w.agent.clock), -1);
+    ck_assert_int_ge(agent_now_ns(&w.agent), NOW_NS);
+    ck_assert_int_ge(agent_now_ns(&w.agent), rl_clock_wall_ns() - 5000000000);
+}
+END_TEST
+
 START_TEST(a_damaged_file_is_as_none_and_asks_for_a_nonce)
 {
     char path[96];
@@ -138,6 +150,7 @@ int main(void)
     tcase_add_test(t, without_a_floor_only_a_policy_with_its_nonce_is_taken);
     tcase_add_test(t, a_policy_below_the_floor_is_refused);
     tcase_add_test(t, policy_and_floor_survive_a_restart);
+    tcase_add_test(t, a_policy_on_disk_says_how_late_it_was_and_not_how_late_it_is);
     tcase_add_test(t, a_damaged_file_is_as_none_and_asks_for_a_nonce);
     tcase_add_test(t, another_agents_policy_is_refused_from_the_disk_too);
     tcase_add_test(t, a_policy_that_auth_did_not_sign_is_refused);

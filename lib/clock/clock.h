@@ -33,6 +33,8 @@ struct rl_trusted_clock {
     int64_t floor_ns;
 };
 void rl_trusted_clock_init(struct rl_trusted_clock *clock, int64_t floor_ns);
+/** It was later than this when something on disk was written; how long ago that is nobody knows. */
+void rl_trusted_clock_raise(struct rl_trusted_clock *clock, int64_t floor_ns);
 /** An older signed time than the last is ignored; one that was held back on its way does not turn
  * the clock back (but for what a crystal may have gained). */
 void rl_trusted_clock_learn(struct rl_trusted_clock *clock, int64_t signed_ns);

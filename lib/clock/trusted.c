@@ -19,6 +19,11 @@ void rl_trusted_clock_init(struct rl_trusted_clock *clock, int64_t floor_ns)
     *clock = (struct rl_trusted_clock){.floor_ns = floor_ns};
 }
 
+void rl_trusted_clock_raise(struct rl_trusted_clock *clock, int64_t floor_ns)
+{
+    clock->floor_ns = later(clock->floor_ns, floor_ns);
+}
+
 static int64_t since_base_ms(const struct rl_trusted_clock *clock)
 {
     return (int64_t)(rl_clock_boot_ms() - clock->base_boot_ms);

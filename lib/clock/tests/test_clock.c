@@ -170,6 +170,20 @@ START_TEST(trusts_the_wall_clock_but_not_below_the_floor)
 }
 END_TEST
 
+START_TEST(a_floor_from_disk_stops_no_clock)
+{
+    struct rl_trusted_clock clock;
+    rl_trusted_clock_init(&clock, 0);
+    rl_trusted_clock_raise(&clock, 1000 * S);
+    ck_assert_int_ge(rl_trusted_clock_now_ns(&clock), rl_clock_wall_ns() - 5 * S);
+    ck_assert_int_eq(rl_trusted_clock_age_s(&clock), -1);
+    int64_t floor_ns = rl_clock_wall_ns() + 3600 * S;
+    rl_trusted_clock_raise(&clock, floor_ns);
+    rl_trusted_clock_raise(&clock, 1000 * S);
+    ck_assert_int_eq(rl_trusted_clock_now_ns(&clock), floor_ns);
+}
+END_TEST
+
 START_TEST(counts_on_from_the_last_signed_time)
 {
     struct rl_trusted_clock clock;
@@ -231,6 +245,7 @@ int main(void)
     tcase_add_test(t, says_durations_in_words);
     tcase_add_test(t, has_clocks_that_go_forward);
     tcase_add_test(t, trusts_the_wall_clock_but_not_below_the_floor);
+    tcase_add_test(t, a_floor_from_disk_stops_no_clock);
     tcase_add_test(t, counts_on_from_the_last_signed_time);
     tcase_add_test(t, is_not_turned_back_by_a_statement_that_was_held_back);
     tcase_add_test(t, lets_a_fast_crystal_be_set_right);
