@@ -28,7 +28,6 @@
 #define RL_TUNNEL_RESET_MS 2000       /* for a reset to be sent; then the stream is cancelled */
 #define RL_TUNNEL_WINDOW_BYTES 262144 /* default of window_bytes */
 #define RL_TUNNEL_RESUME_MS 60000     /* how long an end waits for another stream */
-#define RL_TUNNEL_FEATURE_RESUME 1u   /* a bit of `features` */
 
 struct rl_tunnel_end;
 

@@ -14,6 +14,7 @@
 #define RL_TUNNEL_JOIN_MS 10000           /* from open to join */
 #define RL_TUNNEL_STREAM_ID_BYTES 16
 #define RL_TUNNEL_TICKET_AGE_S_MAX 60
+#define RL_TUNNEL_FEATURE_RESUME 1u /* a bit of `features` */
 
 /* ---- frames on the wire: 5-byte gRPC prefix and a Frame ---- */
 

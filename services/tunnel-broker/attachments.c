@@ -231,6 +231,7 @@ static bool takes_the_place(struct attachment *a)
         return true;
     if (other->epoch >= a->epoch)
         return false;
+    relay_part_resumable(other);
     attachment_end(other, RL_E_ABORTED, "the agent attached again");
     return true;
 }

@@ -153,6 +153,7 @@ struct hop {
     struct pending *pending;        /* dial: while it waits */
     struct hop *peer;               /* joined to */
     struct attachment *attachment;  /* dial: joined to one of its; NULL when that is over */
+    bool is_resumable;              /* dial: so its first frame says */
     struct rl_queue in;             /* what came from here and the peer has not taken */
     bool in_ended;                  /* nothing more comes from here */
 };
@@ -161,5 +162,9 @@ extern const struct rl_rpc_raw_ops dial_ops, carry_ops;
 void relay_join(struct hop *dial, struct hop *carry);
 /** Ends a hop that is not joined, or both that are. */
 void relay_end(struct hop *hop, rl_code code, const char *message);
+/** The agent came again while this attachment still seemed to be there: the connection under it is
+ * dead. Those of its streams that can go on elsewhere are told now, not when the dead one is found
+ * out. */
+void relay_part_resumable(const struct attachment *attachment);
 
 #endif

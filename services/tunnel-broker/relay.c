@@ -63,6 +63,7 @@ static rl_code first_of_dial(void *context, const Pb__Frame *frame, struct rl_er
     if (!frame->dial || frame->join || frame->opened || frame->reset || frame->resume ||
         frame->eof || frame->ack || frame->offset)
         return rl_fail(err, RL_E_INVAL, "the first frame of a Dial has only `dial`");
+    hop->is_resumable = frame->dial->features & RL_TUNNEL_FEATURE_RESUME;
     return join_ask(hop, frame->dial, err);
 }
 
@@ -144,6 +145,15 @@ void relay_end(struct hop *hop, rl_code code, const char *message)
         rl_rpc_raw_finish(hop->call, code, message);
     if (peer && peer->call)
         rl_rpc_raw_finish(peer->call, code, message);
+}
+
+void relay_part_resumable(const struct attachment *attachment)
+{
+    for (struct hop *hop = attachment->broker->hops, *next; hop; hop = next) {
+        next = hop->next;
+        if (hop->kind == HOP_DIAL && hop->attachment == attachment && hop->is_resumable)
+            relay_end(hop, RL_E_UNAVAILABLE, "the node came again by another way");
+    }
 }
 
 /* Reads the first frame; what lies behind it begins at the result. n: all was of it, or the hop has

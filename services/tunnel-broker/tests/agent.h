@@ -232,6 +232,8 @@ static inline void dial_closed_(void *context, const struct rl_tunnel_summary *s
     snprintf(d->message, sizeof d->message, "%s", summary->message);
 }
 
+static uint32_t dial_features; /* that dials offer */
+
 static inline void dial_as(struct test_dial *d, struct cluster *c, struct rl_rpc_channel *by,
                            const char *agent_id, const char *kind)
 {
@@ -243,6 +245,7 @@ static inline void dial_as(struct test_dial *d, struct cluster *c, struct rl_rpc
     ticket.target_kind = (char *)(uintptr_t)kind;
     Pb__DialOpen dial = PB__DIAL_OPEN__INIT;
     dial.agent_id = (char *)(uintptr_t)agent_id;
+    dial.features = dial_features;
     ck_assert_int_eq(rl_ticket_sign(&ticket, rl_tls_identity_key(c->proxy_id),
                                     rl_tls_identity_certificate(c->proxy_id), &dial.ticket, NULL),
                      RL_OK);

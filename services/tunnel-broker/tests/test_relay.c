@@ -286,6 +286,29 @@ START_TEST(a_connection_that_dies_ends_the_other_side)
 }
 END_TEST
 
+START_TEST(an_agent_that_comes_again_takes_along_what_can_be_resumed)
+{
+    struct test_dial stays, goes;
+    struct test_agent again;
+    dial(&stays, c, UUID_A);
+    TURN_UNTIL(c, stays.opened);
+    dial_features = RL_TUNNEL_FEATURE_RESUME;
+    dial(&goes, c, UUID_A);
+    dial_features = 0;
+    TURN_UNTIL(c, goes.opened);
+    agent_init(&again, c, UUID_A, "node");
+    agent_attach(&again);
+    TURN_UNTIL(c, again.welcomed && goes.closed);
+    ck_assert_int_eq(goes.code, RL_E_UNAVAILABLE);
+    ck_assert_msg(strstr(goes.message, "another way"), "%s", goes.message);
+    ck_assert(!stays.closed);
+    TURN_UNTIL(c, broker_streams(c->broker) == 1);
+    agent_fini(&again);
+    dial_fini(&goes);
+    dial_fini(&stays);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tests = tcase_create("relay");
@@ -298,6 +321,7 @@ int main(void)
     tcase_add_test(tests, a_stream_id_is_for_one_agent_one_epoch_and_once);
     tcase_add_test(tests, an_agent_that_comes_too_late_finds_nobody);
     tcase_add_test(tests, a_dial_that_waits_hears_that_the_agent_went);
+    tcase_add_test(tests, an_agent_that_comes_again_takes_along_what_can_be_resumed);
     tcase_add_test(tests, sixty_four_mebibytes_arrive_as_they_were_sent);
     tcase_add_test(tests, a_stalled_reader_stops_its_writer_and_nobody_else);
     tcase_add_loop_test(tests, a_reset_goes_through_from_either_side, 0, 2);
