@@ -282,11 +282,15 @@ static void list_candidates(struct user_connection *u)
 {
     dialling_forget_candidates(u);
     const Pb__ControlUpdate *state = rl_control_state(u->proxy->control);
+    const char *answering[PROXY_BROKERS_MAX];
+    size_t n = upstream_brokers(u->proxy, answering);
     u->candidates = rl_alloc_array(PROXY_BROKERS_MAX, sizeof *u->candidates);
     for (size_t i = 0; i < u->where->n_broker_ids; i++)
         add_candidate(u, u->where->broker_ids[i]);
     for (size_t i = 0; i < state->n_brokers; i++)
         add_candidate(u, state->brokers[i]->id);
+    for (size_t i = 0; i < n; i++)
+        add_candidate(u, answering[i]);
 }
 
 static Pb__ResolveTargetResponse *copy_of(const ProtobufCMessage *reply)

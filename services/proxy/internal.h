@@ -77,6 +77,8 @@ const char *upstream_address(const struct proxy *proxy, const struct route *rout
 void upstream_init(struct proxy *proxy);
 /** A channel to dial at; counted until upstream_release(). */
 struct upstream *upstream_broker(struct proxy *proxy, const char *broker_id);
+/** Those to whom there is a channel: auth's list, and who left it and still answers. Borrowed. */
+size_t upstream_brokers(const struct proxy *proxy, const char *ids[PROXY_BROKERS_MAX]);
 struct upstream *upstream_node(struct proxy *proxy, const char *agent_id, const char *address,
                                struct rl_error *err);
 struct rl_rpc_channel *upstream_channel(const struct upstream *upstream);

@@ -1,6 +1,7 @@
 /* upstream: the services behind the proxy. Addresses come from auth's list, never from what a
- * client says. To each broker one channel is kept; one that leaves the list keeps its channel until
- * its last connection ends, because a list can be wrong and a running session is not.
+ * client says. To each broker one channel is kept; one that leaves the list keeps its channel for
+ * as long as it answers or carries a connection: a list can be wrong, as when auth or its database
+ * could not hear a broker's heartbeats, and a connection is not.
  */
 #include "internal.h"
 
@@ -75,6 +76,15 @@ const char *upstream_address(const struct proxy *proxy, const struct route *rout
 
 /* ---- channels ---- */
 
+static void on_down(void *context, rl_code code, const char *message)
+{
+    (void)code;
+    (void)message;
+    struct upstream *u = context;
+    if (!u->is_listed)
+        rl_timer_arm(u->proxy->sweep_timer, 0);
+}
+
 static rl_code open_channel(struct upstream *u, struct rl_error *err)
 {
     struct proxy *proxy = u->proxy;
@@ -98,6 +108,8 @@ static rl_code open_channel(struct upstream *u, struct rl_error *err)
         .connect_timeout_ms = PROXY_UPSTREAM_MS,
         .stream_window_bytes = proxy->config.stream_window_bytes,
         .stay_connected = is_broker,
+        .down = on_down,
+        .context = u,
         .now_s = proxy->config.now_s,
     };
     rc = rl_rpc_channel_create_h2(&channel, &u->channel, err);
@@ -174,7 +186,8 @@ struct rl_rpc_channel *upstream_channel(const struct upstream *upstream)
 
 static bool is_idle(const struct upstream *u)
 {
-    return u->users == 0 && !u->is_listed;
+    bool answers = u->kind == UPSTREAM_BROKER && rl_rpc_channel_is_up(u->channel);
+    return u->users == 0 && !u->is_listed && !answers;
 }
 
 static void sweep(void *context)
@@ -197,6 +210,15 @@ void upstream_release(struct upstream **upstream)
     /* Not at once: this may be inside a callback of its channel. */
     if (is_idle(u))
         rl_timer_arm(u->proxy->sweep_timer, 0);
+}
+
+size_t upstream_brokers(const struct proxy *proxy, const char *ids[PROXY_BROKERS_MAX])
+{
+    size_t n = 0;
+    for (const struct upstream *u = proxy->upstreams; u && n < PROXY_BROKERS_MAX; u = u->next)
+        if (u->kind == UPSTREAM_BROKER)
+            ids[n++] = u->id;
+    return n;
 }
 
 void upstream_init(struct proxy *proxy)

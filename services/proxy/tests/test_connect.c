@@ -200,6 +200,30 @@ START_TEST(every_broker_is_asked_when_auths_row_is_stale)
 }
 END_TEST
 
+START_TEST(a_broker_that_left_the_list_is_asked_for_as_long_as_it_answers)
+{
+    struct user u;
+    user_go(&u, "node-a");
+    ck_assert_int_eq(u.code, RL_OK);
+    user_free(&u);
+    Pb__ControlUpdate nobody = PB__CONTROL_UPDATE__INIT;
+    nobody.revision = 2;
+    nobody.brokers_changed = true;
+    auth_say(c, &nobody);
+    TURN_UNTIL(c, rl_control_state(c->control)->n_brokers == 0);
+    c->knows_holder = c->is_online = false;
+    user_go(&u, "node-a");
+    ck_assert_msg(u.code == RL_OK, "%s", u.message);
+    check_echo(&u, &c->broker);
+    user_free(&u);
+    rl_rpc_server_free(&c->broker.server);
+    rl_rpc_server_free(&c->other.server);
+    user_go(&u, "node-a");
+    ck_assert_int_eq(u.code, RL_E_UNAVAILABLE);
+    user_free(&u);
+}
+END_TEST
+
 START_TEST(a_direct_node_is_dialled_itself)
 {
     c->mode = "direct";
@@ -487,6 +511,7 @@ int main(void)
     tcase_add_test(tests, a_user_reaches_a_tunnelled_node_and_the_ticket_says_who_comes);
     tcase_add_test(tests, behind_a_balancer_the_users_address_is_what_the_balancer_says);
     tcase_add_test(tests, every_broker_is_asked_when_auths_row_is_stale);
+    tcase_add_test(tests, a_broker_that_left_the_list_is_asked_for_as_long_as_it_answers);
     tcase_add_test(tests, a_direct_node_is_dialled_itself);
     tcase_add_loop_test(tests, whoever_answers_for_a_direct_node_has_to_be_it, 0, 2);
     tcase_add_test(tests, what_is_not_there_is_said_in_words);
