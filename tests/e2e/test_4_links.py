@@ -1,5 +1,6 @@
 """Broken links: a reset, a silent drop, a restart."""
 
+import socket
 import subprocess
 import time
 
@@ -105,15 +106,18 @@ def test_a_port_that_is_taken_is_said_in_one_sentence(c):
 def test_a_taken_name_joins_under_its_id(c):
     token = c.tctl("tokens", "add", "--type=node", "--format=json").check().json["token"]
     data = c.dir / "agent-twin"
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
     twin = subprocess.Popen(
         ["remoteler", "start", f"--auth-server={c.env['REMOTELER_AUTH_SERVER']}", f"--token={token}",
-         f"--data-dir={data}", "--nodename=node-a", "--listen=127.0.0.1:29071"],
+         f"--data-dir={data}", "--nodename=node-a", f"--listen=127.0.0.1:{port}"],
         env=c.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )
     try:
-        until(10, "the twin to be listed", lambda: len(c.tsh("ls", "--format=json").check().json) == 3)
-        nodes = c.tsh("ls", "--format=json").check().json
-        other = next(n for n in nodes if n["name"] is None)
+        found = []
+        until(10, "the twin to be listed without a name", lambda: found.extend(
+            n for n in c.tsh("ls", "--format=json").check().json if n["name"] is None) or found)
+        other = found[0]
         assert c.ssh("node-a", "hostname").check().out == "node-a\n"
         until(10, "the twin by its id", lambda: c.ssh(other["id"], "true").code == 0)
     finally:
