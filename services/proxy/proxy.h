@@ -16,7 +16,7 @@
 #define PROXY_REQUEST_MS 10000 /* for a ConnectRequest */
 #define PROXY_RESOLVE_MS 5000
 #define PROXY_RESOLVE_KNOWN_MS 1000 /* when what auth said before would do */
-#define PROXY_UPSTREAM_MS 5000 /* to reach auth, a broker, audit */
+#define PROXY_UPSTREAM_MS 5000      /* to reach auth, a broker, audit */
 #define PROXY_REQUEST_BYTES_MAX 8192
 #define PROXY_BROKERS_MAX 64 /* that are asked for one node */
 #define PROXY_BALANCERS_MAX 64
