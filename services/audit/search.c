@@ -307,10 +307,10 @@ static void on_read(void *context)
         release(search);
         return;
     }
-    if (search->rc != RL_OK && search->step == STEP_NEWS) {
+    if (search->rc != RL_OK && search->query.follow && search->step != STEP_FIND) {
+        /* The database comes back; place and heads say how far we were. */
         rl_audit_page_clear(&search->page);
-        search->more = false; /* the database comes back, and the heads say how far we were */
-        send_page(search);
+        rl_timer_arm(search->timer, RL_AUDIT_FOLLOW_MS);
     } else if (search->rc != RL_OK) {
         end_by_fault(search);
     } else if (search->step == STEP_FIND) {
