@@ -387,15 +387,6 @@ static void take_hello(struct follower *f, const Pb__SignedHello *hello)
 
 /* ---- the call ---- */
 
-/* Each agent has one place: with many calls that say no hello one alone would have all places.
- * Cancelled and not ended: whoever does not read does not hold it either. */
-static void displace(const struct follower *newer)
-{
-    for (const struct follower *f = newer->follow->followers; f; f = f->next)
-        if (f != newer && f->call && strcmp(f->agent_id, newer->agent_id) == 0)
-            rl_rpc_cancel(f->call);
-}
-
 void rl_follow_opened(struct rl_follow *follow, struct rl_rpc_call *call)
 {
     const struct rl_rpc_peer *peer = rl_rpc_peer(call);
@@ -418,7 +409,6 @@ void rl_follow_opened(struct rl_follow *follow, struct rl_rpc_call *call)
     follow->followers = f;
     rl_metric_set(follow->auth->metrics.followers, (int64_t)++follow->count);
     rl_rpc_set_data(call, f);
-    displace(f);
     job_submit(job_create(f, work_offer, finish_offer));
 }
 

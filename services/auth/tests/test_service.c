@@ -409,33 +409,6 @@ static bool status_is(struct line *admin, const char *want)
     return is;
 }
 
-START_TEST(a_node_has_one_place_among_those_who_follow)
-{
-    static const struct rl_rpc_stream_ops ops = {.message = on_broker_message,
-                                                 .closed = on_follow_closed};
-    struct party node;
-    struct line line;
-    uint64_t took_ms __attribute__((unused)) = 0;
-    char *token = fixture_token("node", 1);
-    INIT_REPLY(joined, JoinResponse, join_response);
-    party_init(&node);
-    ok(fixture_join(&node, "agent", "node-a", token, &joined));
-    struct following of[4] = {{.node = &node}, {.node = &node}, {.node = &node}, {.node = &node}};
-    line_open(&line, identity_of(joined.tls_chain, joined.n_tls_chain, node.tls_key), NULL);
-    struct rl_rpc_call *last = NULL;
-    for (size_t i = 0; i < RL_COUNT(of); i++)
-        last = rl_rpc_stream(line.channel, &pb__fleet__descriptor, "Follow", 0, &ops, &of[i]);
-    TURN_UNTIL(of[0].is_closed && of[1].is_closed && of[2].is_closed && of[3].is_welcome);
-    ck_assert(!of[3].is_closed);
-    rl_rpc_cancel(last);
-    TURN_UNTIL(of[3].is_closed);
-    line_close(&line);
-    fixture_clear(&joined.base);
-    party_fini(&node);
-    rl_token_free(&token);
-}
-END_TEST
-
 START_TEST(a_direct_node_follows_is_sent_its_policy_and_is_let_go_when_locked)
 {
     static const struct rl_rpc_stream_ops ops = {.message = on_broker_message,
@@ -521,7 +494,6 @@ int main(void)
     tcase_add_test(t, a_stranger_with_the_pin_may_ping_and_no_more);
     tcase_add_test(t, a_proxy_watches_and_hears_of_a_lock_at_once);
     tcase_add_test(t, a_brokers_heartbeat_is_told_and_another_service_may_not_send_it);
-    tcase_add_test(t, a_node_has_one_place_among_those_who_follow);
     tcase_add_test(t, a_direct_node_follows_is_sent_its_policy_and_is_let_go_when_locked);
     tcase_add_test(t, without_its_database_it_is_not_ready_and_comes_back);
     tcase_add_test(t, it_waits_for_a_database_that_is_away_at_the_start);
