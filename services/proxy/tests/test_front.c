@@ -28,8 +28,8 @@ static int connect_to(uint16_t port)
 START_TEST(ping_says_who_this_is_before_anyone_trusts_it)
 {
     snprintf(command, sizeof command,
-             "curl -sk --max-time 10 --resolve proxy.test:%u:127.0.0.1 "
-             "https://proxy.test:%u/v1/ping 2>&1",
+             "curl -sk --max-time 10 --resolve edge.test:%u:127.0.0.1 "
+             "https://edge.test:%u/v1/ping 2>&1",
              c->port, c->port);
     run(c, command, out, sizeof out);
     ck_assert_msg(strstr(out, "\"cluster\":\"main\""), "%s", out);
@@ -58,7 +58,7 @@ START_TEST(a_host_that_is_not_the_name_of_the_connection_gets_421)
 {
     snprintf(command, sizeof command,
              "curl -sk -o /dev/null -w '%%{http_code}' --max-time 10 -H 'Host: other.test' "
-             "--resolve proxy.test:%u:127.0.0.1 https://proxy.test:%u/ 2>&1",
+             "--resolve edge.test:%u:127.0.0.1 https://edge.test:%u/ 2>&1",
              c->port, c->port);
     run(c, command, out, sizeof out);
     ck_assert_str_eq(out, "421");
