@@ -69,9 +69,8 @@ rl_code agent_read_token(const char *setting, char **out, struct rl_error *err);
 /** Agent time: the last that auth signed plus what passed since. */
 int64_t agent_now_ns(const struct agent *agent);
 int64_t agent_now_s(void *agent);
-/** Who sends events and to where. Called when the address becomes known (direct nodes learn it). */
-rl_code agent_open_audit(struct agent *agent, const char *address, bool through_proxy,
-                         struct rl_error *err);
+/** A direct node is told where audit is, by auth, and again when it moves. */
+void agent_move_audit(struct agent *agent, const char *address);
 
 int agent_start(int argc, char **argv);
 int agent_status(int argc, char **argv);

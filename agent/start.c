@@ -144,14 +144,15 @@ static rl_code open_identity(struct agent *agent, struct rl_error *err)
 
 /* ---- audit ---- */
 
-rl_code agent_open_audit(struct agent *agent, const char *address, bool through_proxy,
-                         struct rl_error *err)
+void agent_move_audit(struct agent *agent, const char *address)
 {
-    (void)through_proxy; /* the same SNI either way: the proxy routes by it, audit ignores it */
-    if (agent->audit_channel) {
-        rl_rpc_channel_renew(agent->audit_channel, address);
-        return RL_OK;
-    }
+    rl_log_info("events go to audit", RL_TEXT("address", address));
+    rl_rpc_channel_renew(agent->audit_channel, address);
+}
+
+/* The same SNI either way: the proxy routes by it, audit ignores it. */
+static rl_code open_audit(struct agent *agent, const char *address, struct rl_error *err)
+{
     char *sni = rl_sprintf("audit.%s" RL_TLS_SNI_SUFFIX, rl_enrol_cluster(agent->enrol));
     const struct rl_tls_client_config tls = {
         .identity = rl_enrol_identity(agent->enrol),
@@ -175,7 +176,7 @@ rl_code agent_open_audit(struct agent *agent, const char *address, bool through_
         .now_context = agent,
     };
     rc = rl_rpc_channel_create_h2(&channel, &agent->audit_channel, err);
-    if (rc == RL_OK && !agent->events)
+    if (rc == RL_OK)
         agent->events = rl_event_sender_create(agent->loop, agent->audit_channel);
     return rc;
 }
@@ -201,7 +202,7 @@ static rl_code open_rooms(struct agent *agent, struct rl_error *err)
     agent->admission = admission_create(agent);
     /* A direct node hears where audit is from auth; until then its events wait. */
     const char *audit = agent->is_direct ? agent->settings.auth_server : agent->settings.proxy;
-    rc = agent_open_audit(agent, audit, !agent->is_direct, err);
+    rc = open_audit(agent, audit, err);
     if (rc == RL_OK)
         events_open(agent);
     if (rc == RL_OK)

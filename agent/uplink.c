@@ -93,16 +93,18 @@ static void on_challenge(struct uplink *uplink, const Pb__Challenge *challenge)
     }
 }
 
-static void on_welcome(struct uplink *uplink, const Pb__Welcome *welcome)
+static void on_welcome(struct uplink *uplink)
 {
-    struct rl_error err;
     uplink->retry_ms = RETRY_MS_MIN;
     set_state(uplink, true, "");
     rl_log_info("attached", RL_TEXT("broker", uplink->broker), RL_NUMBER("epoch", uplink->epoch));
-    /* A tunnelled agent reaches audit through its proxy: where else is not a broker's to say. */
-    if (uplink->agent->is_direct && welcome->audit_address[0] &&
-        agent_open_audit(uplink->agent, welcome->audit_address, false, &err) != RL_OK)
-        rl_log_error("audit can not be reached", RL_TEXT("reason", err.message));
+}
+
+/* A tunnelled agent reaches audit through its proxy: where else is not a broker's to say. */
+static void on_audit_place(struct uplink *uplink, const Pb__AuditPlace *place)
+{
+    if (uplink->agent->is_direct && place->address[0])
+        agent_move_audit(uplink->agent, place->address);
 }
 
 /* What is held, or 0: send a snapshot. */
@@ -201,7 +203,7 @@ static void on_message(struct rl_rpc_call *call, const ProtobufCMessage *message
         on_challenge(uplink, said->challenge);
         break;
     case PB__BROKER_MESSAGE__BODY_WELCOME:
-        on_welcome(uplink, said->welcome);
+        on_welcome(uplink);
         break;
     case PB__BROKER_MESSAGE__BODY_POLICY:
         on_policy(uplink, said->policy);
@@ -214,6 +216,9 @@ static void on_message(struct rl_rpc_call *call, const ProtobufCMessage *message
         break;
     case PB__BROKER_MESSAGE__BODY_DRAIN:
         on_drain(uplink, said->drain);
+        break;
+    case PB__BROKER_MESSAGE__BODY_AUDIT_PLACE:
+        on_audit_place(uplink, said->audit_place);
         break;
     default:
         break; /* a newer broker's */

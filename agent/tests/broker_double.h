@@ -75,11 +75,9 @@ int64_t agent_now_s(void *agent)
     return agent_now_ns(agent) / 1000000000;
 }
 
-rl_code agent_open_audit(struct agent *agent, const char *address, bool through_proxy,
-                         struct rl_error *err)
+void agent_move_audit(struct agent *agent, const char *address)
 {
-    (void)agent, (void)address, (void)through_proxy, (void)err;
-    return RL_OK;
+    (void)agent, (void)address;
 }
 
 rl_code node_serve(struct node *node, const Pb__Ticket *ticket, int *fd, struct rl_error *err)

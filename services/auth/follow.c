@@ -35,6 +35,7 @@ struct rl_follow {
     struct rl_loop *loop;
     struct follower *followers;
     size_t count;
+    char *audit_address; /* NULL: not known yet */
 };
 
 struct rl_follow *rl_follow_create(struct rl_auth *auth, struct rl_loop *loop)
@@ -64,6 +65,7 @@ void rl_follow_free(struct rl_follow **follow)
     if (!*follow)
         return;
     RL_ASSERT(!(*follow)->followers);
+    free((*follow)->audit_address);
     free(*follow);
     *follow = NULL;
 }
@@ -155,13 +157,23 @@ static void send_welcome(struct follower *f)
     Pb__Welcome welcome = PB__WELCOME__INIT;
     welcome.keepalive_s = RL_FOLLOW_KEEPALIVE_S;
     welcome.time_ns = rl_clock_wall_ns();
-    char *audit = rl_strdup(rl_hub_audit_address(f->follow->auth->hub));
-    welcome.audit_address = audit;
     Pb__BrokerMessage message = PB__BROKER_MESSAGE__INIT;
     message.body_case = PB__BROKER_MESSAGE__BODY_WELCOME;
     message.welcome = &welcome;
     send_message(f, &message);
-    free(audit);
+}
+
+static void send_audit_place(struct follower *f)
+{
+    const struct rl_follow *follow = f->follow;
+    if (!follow->audit_address || !f->is_attached)
+        return;
+    Pb__AuditPlace place = PB__AUDIT_PLACE__INIT;
+    place.address = follow->audit_address;
+    Pb__BrokerMessage message = PB__BROKER_MESSAGE__INIT;
+    message.body_case = PB__BROKER_MESSAGE__BODY_AUDIT_PLACE;
+    message.audit_place = &place;
+    send_message(f, &message);
 }
 
 static void send_statement(struct follower *f, const Pb__SignedStatement *statement)
@@ -238,6 +250,18 @@ void rl_follow_revision(struct rl_follow *follow, const struct rl_snapshot *snap
             end_call(f, &err);
         else if (f->held->held_version != snapshot->revision)
             start_policy(f);
+    }
+}
+
+void rl_follow_audit(struct rl_follow *follow, const char *address)
+{
+    if (!*address || (follow->audit_address && strcmp(follow->audit_address, address) == 0))
+        return;
+    free(follow->audit_address);
+    follow->audit_address = rl_strdup(address);
+    for (struct follower *f = follow->followers, *next; f; f = next) {
+        next = f->next;
+        send_audit_place(f);
     }
 }
 
@@ -348,6 +372,7 @@ static void finish_hello(struct job *job)
     rl_log_info("a direct node follows", RL_TEXT("agent", f->agent_id),
                 RL_NUMBER("epoch", f->epoch), RL_TEXT("peer", f->peer_address));
     send_welcome(f);
+    send_audit_place(f);
     start_policy(f);
 }
 

@@ -15,6 +15,9 @@ void rl_follow_free(struct rl_follow **follow);
 /** The policy changed: each follower is sent what it lacks; one that is locked is let go. */
 void rl_follow_revision(struct rl_follow *follow, const struct rl_snapshot *snapshot);
 void rl_follow_statement(struct rl_follow *follow, const Pb__SignedStatement *statement);
+/** Where audit takes events from direct nodes; each is told when that changes. "" changes nothing:
+ * an audit that is away comes back. */
+void rl_follow_audit(struct rl_follow *follow, const char *address);
 /** Sends every follower away: it comes back to another replica. */
 void rl_follow_drain(struct rl_follow *follow);
 

@@ -43,11 +43,6 @@ const Pb__SignedStatement *rl_hub_statement(const struct rl_auth_hub *hub)
     return hub->statement;
 }
 
-const char *rl_hub_audit_address(const struct rl_auth_hub *hub)
-{
-    return hub->view ? rl_view_audit_direct(hub->view) : "";
-}
-
 /* ---- telling ---- */
 
 /* A watcher that does not read is let go: it comes back and is told everything anew. */
@@ -275,7 +270,8 @@ static void take_view(struct rl_auth_hub *hub, struct rl_view *view)
     tell_view(hub);
     sign_statement(hub);
     if (hub->config.audit_known)
-        hub->config.audit_known(hub->config.context, rl_view_audit_control(view));
+        hub->config.audit_known(hub->config.context, rl_view_audit_control(view),
+                                rl_view_audit_direct(view));
     if (before != view->snapshot->revision && hub->config.revision_changed)
         hub->config.revision_changed(hub->config.context, view->snapshot);
 }

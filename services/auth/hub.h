@@ -23,7 +23,7 @@ struct rl_hub_config {
     const char *proxied_address; /* where proxies reach this replica; NULL: they do not */
     const char *direct_address;
     /* Told on the loop's thread with each new view. */
-    void (*audit_known)(void *context, const char *control_address);
+    void (*audit_known)(void *context, const char *control_address, const char *direct_address);
     void (*revision_changed)(void *context, const struct rl_snapshot *snapshot);
     void (*statement_signed)(void *context, const Pb__SignedStatement *statement);
     void *context;
@@ -41,7 +41,5 @@ void rl_hub_free(struct rl_auth_hub **hub);
 extern const struct rl_rpc_stream_ops rl_hub_watch_ops;
 /** The latest statement; NULL: none yet. Borrowed until the next. On the loop's thread. */
 const Pb__SignedStatement *rl_hub_statement(const struct rl_auth_hub *hub);
-/** Audit's address for direct nodes; "" when it is not known. On the loop's thread. */
-const char *rl_hub_audit_address(const struct rl_auth_hub *hub);
 
 #endif

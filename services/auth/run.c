@@ -58,11 +58,12 @@ static rl_code wait_for_database(struct running *r, const sigset_t *signals, str
 
 /* ---- what the hub tells ---- */
 
-static void on_audit(void *context, const char *address)
+static void on_audit(void *context, const char *control_address, const char *direct_address)
 {
     struct running *r = context;
-    rl_auth_events_connect(r->auth->events, address, rl_auth_server_identity(r->server),
+    rl_auth_events_connect(r->auth->events, control_address, rl_auth_server_identity(r->server),
                            rl_auth_server_trust(r->server));
+    rl_follow_audit(r->follow, direct_address);
 }
 
 static void on_renewed(void *context)

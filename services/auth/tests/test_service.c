@@ -319,6 +319,7 @@ struct following {
     bool is_welcome, has_statement, is_closed;
     uint64_t policy_version;
     size_t locks;
+    char audit[32]; /* where it was told that audit is */
 };
 
 static void answer_challenge(struct following *f, struct rl_rpc_call *call,
@@ -374,6 +375,8 @@ static void on_broker_message(struct rl_rpc_call *call, const ProtobufCMessage *
         take_policy(f, said->policy);
     else if (said->body_case == PB__BROKER_MESSAGE__BODY_STATEMENT)
         f->has_statement = true;
+    else if (said->body_case == PB__BROKER_MESSAGE__BODY_AUDIT_PLACE)
+        snprintf(f->audit, sizeof f->audit, "%s", said->audit_place->address);
 }
 
 static void on_follow_closed(struct rl_rpc_call *call, rl_code code, const char *message,
@@ -443,6 +446,50 @@ START_TEST(a_direct_node_follows_is_sent_its_policy_and_is_let_go_when_locked)
 }
 END_TEST
 
+static void audit_beats(struct line *audit, char *id, char *where)
+{
+    char kind[] = "audit";
+    ProtobufCMessage *reply = NULL;
+    INIT_REPLY(beat, HeartbeatRequest, heartbeat_request);
+    beat.kind = kind;
+    beat.id = id;
+    beat.dial_address = where;
+    ok(ask(audit, &pb__control__descriptor, "Heartbeat", &beat.base, &reply));
+    protobuf_c_message_free_unpacked(reply, NULL);
+}
+
+START_TEST(a_direct_node_that_was_there_first_hears_where_audit_is_and_when_it_moves)
+{
+    static const struct rl_rpc_stream_ops ops = {.message = on_broker_message,
+                                                 .closed = on_follow_closed};
+    struct party node;
+    struct line line, audit;
+    char id[RL_UUID_TEXT_BYTES], first[] = "127.0.0.1:3", second[] = "127.0.0.1:4";
+    uint64_t took_ms __attribute__((unused)) = 0;
+    char *token = fixture_token("node", 1);
+    INIT_REPLY(joined, JoinResponse, join_response);
+    party_init(&node);
+    ok(fixture_join(&node, "agent", "node-a", token, &joined));
+    struct following f = {.node = &node}, late = {.node = &node};
+    line_open(&line, identity_of(joined.tls_chain, joined.n_tls_chain, node.tls_key), NULL);
+    line_open_control(&audit, service_identity("audit", id));
+    rl_rpc_stream(line.channel, &pb__fleet__descriptor, "Follow", 0, &ops, &f);
+    TURN_UNTIL(f.is_welcome);
+    ck_assert_str_eq(f.audit, "");
+    audit_beats(&audit, id, first);
+    TURN_UNTIL(strcmp(f.audit, first) == 0);
+    audit_beats(&audit, id, second);
+    TURN_UNTIL(strcmp(f.audit, second) == 0);
+    rl_rpc_stream(line.channel, &pb__fleet__descriptor, "Follow", 0, &ops, &late);
+    TURN_UNTIL(late.is_welcome && strcmp(late.audit, second) == 0);
+    line_close(&line);
+    line_close(&audit);
+    fixture_clear(&joined.base);
+    party_fini(&node);
+    rl_token_free(&token);
+}
+END_TEST
+
 START_TEST(without_its_database_it_is_not_ready_and_comes_back)
 {
     uint64_t took_ms __attribute__((unused)) = 0;
@@ -495,6 +542,7 @@ int main(void)
     tcase_add_test(t, a_proxy_watches_and_hears_of_a_lock_at_once);
     tcase_add_test(t, a_brokers_heartbeat_is_told_and_another_service_may_not_send_it);
     tcase_add_test(t, a_direct_node_follows_is_sent_its_policy_and_is_let_go_when_locked);
+    tcase_add_test(t, a_direct_node_that_was_there_first_hears_where_audit_is_and_when_it_moves);
     tcase_add_test(t, without_its_database_it_is_not_ready_and_comes_back);
     tcase_add_test(t, it_waits_for_a_database_that_is_away_at_the_start);
     tcase_add_test(t, a_signal_ends_it_while_it_waits);
