@@ -211,20 +211,13 @@ static rl_code delete_one(struct tctl_client *client, const void *settings,
 {
     (void)settings;
     char *kind = NULL, *name = NULL;
-    ProtobufCMessage *reply = NULL;
-    Pb__DeleteResourceRequest request = PB__DELETE_RESOURCE_REQUEST__INIT;
     rl_code rc = split(rest->items[0], &kind, &name, err);
     if (rc == RL_OK && !name[0])
         rc = rl_fail(err, RL_E_INVAL, "which %s? tctl rm %s/NAME", kind, kind);
-    if (rc == RL_OK) {
-        request.kind = kind;
-        request.name = name;
-        rc = tctl_call(client, "DeleteResource", &request.base, &reply, err);
-    }
-    if (rc == RL_OK) {
+    if (rc == RL_OK)
+        rc = tctl_remove(client, kind, name, err);
+    if (rc == RL_OK)
         rl_output_say("%s/%s is removed.", kind, name);
-        protobuf_c_message_free_unpacked(reply, NULL);
-    }
     free(kind);
     free(name);
     return rc;

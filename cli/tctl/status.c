@@ -98,8 +98,11 @@ static const struct rl_column node_columns[] = {
     {"LAST SEEN", "last_seen"}, {"VERSION", "version"},
 };
 
-static json_t *node_json(const Pb__Node *node, const char *cluster)
+static json_t *node_json(const Pb__Resource *resource, const char *cluster)
 {
+    const Pb__Node *node = resource->kind_case == PB__RESOURCE__KIND_NODE ? resource->node : NULL;
+    if (!node || !node->metadata || !node->spec)
+        return NULL;
     const Pb__NodeSpec *spec = node->spec;
     return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:[], s:o}", "id",
                      rl_json_text(node->metadata->name), "name", rl_json_text_or_null(spec->name),
@@ -114,30 +117,9 @@ static rl_code list_nodes(struct tctl_client *client, const void *settings,
                           const struct rl_positionals *rest, struct rl_error *err)
 {
     (void)rest;
-    const struct show_settings *s = settings;
-    enum rl_format format;
-    ProtobufCMessage *reply = NULL;
-    char kind[] = "node", all[] = "";
-    Pb__GetResourcesRequest request = PB__GET_RESOURCES_REQUEST__INIT;
-    request.kind = kind;
-    request.name = all;
-    rl_code rc = tctl_format(s->format, &format, err);
-    if (rc == RL_OK)
-        rc = tctl_call(client, "GetResources", &request.base, &reply, err);
-    if (rc != RL_OK)
-        return rc;
-    const Pb__GetResourcesResponse *found = (const Pb__GetResourcesResponse *)reply;
-    json_t *array = json_array();
-    for (size_t i = 0; i < found->n_resources; i++) {
-        const Pb__Resource *r = found->resources[i];
-        if (r->kind_case == PB__RESOURCE__KIND_NODE && r->node->metadata && r->node->spec)
-            json_array_append_new(array, node_json(r->node, client->cluster));
-    }
-    rc = rl_output_table(stdout, format, array, node_columns, RL_COUNT(node_columns), "No nodes.",
-                         err);
-    json_decref(array);
-    protobuf_c_message_free_unpacked(reply, NULL);
-    return rc;
+    static const struct tctl_listing nodes = {"node", node_json, node_columns,
+                                              RL_COUNT(node_columns), "No nodes."};
+    return tctl_list(client, &nodes, ((const struct show_settings *)settings)->format, err);
 }
 
 static const struct rl_settings_spec nodes_spec = {

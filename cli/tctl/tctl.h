@@ -76,6 +76,20 @@ int tctl_run_group(const struct tctl_group *group, int argc, char **argv);
 /** NULL is text. Errors: RL_E_INVAL. */
 rl_code tctl_format(const char *name, enum rl_format *out, struct rl_error *err);
 
+/** How the resources of a kind are listed. */
+struct tctl_listing {
+    const char *kind; /* "token" */
+    /* NULL: it is of another kind, or not whole; else a new reference. */
+    json_t *(*json)(const Pb__Resource *resource, const char *cluster);
+    const struct rl_column *columns;
+    size_t count;
+    const char *nothing; /* what text says when there is none: "No tokens." */
+};
+rl_code tctl_list(struct tctl_client *client, const struct tctl_listing *listing,
+                  const char *format_name, struct rl_error *err);
+rl_code tctl_remove(struct tctl_client *client, const char *kind, const char *name,
+                    struct rl_error *err);
+
 /* ---- what is shown: new references; NULL for an answer that lacks what it must have ---- */
 json_t *tctl_user_json(const Pb__User *user);
 json_t *tctl_token_json(const Pb__Token *token);

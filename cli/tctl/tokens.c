@@ -201,46 +201,27 @@ static const struct rl_column columns[] = {
     {"LABELS", "labels"}, {"EXPIRES", "expires"}, {"USES LEFT", "uses_left"},
 };
 
+static json_t *listed(const Pb__Resource *resource, const char *cluster)
+{
+    (void)cluster;
+    return resource->kind_case == PB__RESOURCE__KIND_TOKEN ? tctl_token_json(resource->token)
+                                                           : NULL;
+}
+
 static rl_code list_tokens(struct tctl_client *client, const void *settings,
                            const struct rl_positionals *rest, struct rl_error *err)
 {
     (void)rest;
-    const struct token_settings *s = settings;
-    enum rl_format format;
-    ProtobufCMessage *reply = NULL;
-    char kind[] = "token", all[] = "";
-    Pb__GetResourcesRequest request = PB__GET_RESOURCES_REQUEST__INIT;
-    request.kind = kind;
-    request.name = all;
-    rl_code rc = tctl_format(s->format, &format, err);
-    if (rc == RL_OK)
-        rc = tctl_call(client, "GetResources", &request.base, &reply, err);
-    if (rc != RL_OK)
-        return rc;
-    const Pb__GetResourcesResponse *found = (const Pb__GetResourcesResponse *)reply;
-    json_t *array = json_array();
-    for (size_t i = 0; i < found->n_resources; i++)
-        if (found->resources[i]->kind_case == PB__RESOURCE__KIND_TOKEN)
-            json_array_append_new(array, tctl_token_json(found->resources[i]->token));
-    rc = rl_output_table(stdout, format, array, columns, RL_COUNT(columns), "No tokens.", err);
-    json_decref(array);
-    protobuf_c_message_free_unpacked(reply, NULL);
-    return rc;
+    static const struct tctl_listing tokens = {"token", listed, columns, RL_COUNT(columns),
+                                               "No tokens."};
+    return tctl_list(client, &tokens, ((const struct token_settings *)settings)->format, err);
 }
 
 static rl_code remove_token(struct tctl_client *client, const void *settings,
                             const struct rl_positionals *rest, struct rl_error *err)
 {
     (void)settings;
-    ProtobufCMessage *reply = NULL;
-    char kind[] = "token";
-    Pb__DeleteResourceRequest request = PB__DELETE_RESOURCE_REQUEST__INIT;
-    request.kind = kind;
-    request.name = rest->items[0];
-    rl_code rc = tctl_call(client, "DeleteResource", &request.base, &reply, err);
-    if (rc == RL_OK)
-        protobuf_c_message_free_unpacked(reply, NULL);
-    return rc;
+    return tctl_remove(client, "token", rest->items[0], err);
 }
 
 static const struct rl_settings_spec add_spec = {

@@ -230,48 +230,28 @@ static rl_code update_user(struct tctl_client *client, const void *settings,
     return rc;
 }
 
+static json_t *listed(const Pb__Resource *resource, const char *cluster)
+{
+    (void)cluster;
+    return resource->kind_case == PB__RESOURCE__KIND_USER ? tctl_user_json(resource->user) : NULL;
+}
+
 static rl_code list_users(struct tctl_client *client, const void *settings,
                           const struct rl_positionals *rest, struct rl_error *err)
 {
     (void)rest;
-    const struct user_settings *s = settings;
-    enum rl_format format;
-    ProtobufCMessage *reply = NULL;
-    char kind[] = "user", all[] = "";
-    Pb__GetResourcesRequest request = PB__GET_RESOURCES_REQUEST__INIT;
-    request.kind = kind;
-    request.name = all;
-    rl_code rc = tctl_format(s->format, &format, err);
-    if (rc == RL_OK)
-        rc = tctl_call(client, "GetResources", &request.base, &reply, err);
-    if (rc != RL_OK)
-        return rc;
-    const Pb__GetResourcesResponse *found = (const Pb__GetResourcesResponse *)reply;
-    json_t *array = json_array();
-    for (size_t i = 0; i < found->n_resources; i++)
-        if (found->resources[i]->kind_case == PB__RESOURCE__KIND_USER)
-            json_array_append_new(array, tctl_user_json(found->resources[i]->user));
-    rc = rl_output_table(stdout, format, array, user_columns, RL_COUNT(user_columns), "No users.",
-                         err);
-    json_decref(array);
-    protobuf_c_message_free_unpacked(reply, NULL);
-    return rc;
+    static const struct tctl_listing users = {"user", listed, user_columns, RL_COUNT(user_columns),
+                                              "No users."};
+    return tctl_list(client, &users, ((const struct user_settings *)settings)->format, err);
 }
 
 static rl_code remove_user(struct tctl_client *client, const void *settings,
                            const struct rl_positionals *rest, struct rl_error *err)
 {
     (void)settings;
-    ProtobufCMessage *reply = NULL;
-    char kind[] = "user";
-    Pb__DeleteResourceRequest request = PB__DELETE_RESOURCE_REQUEST__INIT;
-    request.kind = kind;
-    request.name = rest->items[0];
-    rl_code rc = tctl_call(client, "DeleteResource", &request.base, &reply, err);
-    if (rc == RL_OK) {
+    rl_code rc = tctl_remove(client, "user", rest->items[0], err);
+    if (rc == RL_OK)
         rl_output_say("%s is removed; certificates that it holds are void.", rest->items[0]);
-        protobuf_c_message_free_unpacked(reply, NULL);
-    }
     return rc;
 }
 

@@ -1,10 +1,10 @@
 /* client: who must answer is part of the context. With a trust it is a name signed by an authority
  * of it; before that an authority by its pin; for the web the system's trust and a host name. */
+#include "tls/current.h"
 #include "tls/session.h"
 
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,11 +18,7 @@ struct rl_tls_client {
     int64_t (*now_s)(void *context);
     void *now_context;
     unsigned refs; /* atomic */
-
-    pthread_mutex_t lock; /* of what follows */
-    SSL_CTX *context;
-    struct rl_tls_identity *identity;
-    struct rl_trust *trust;
+    struct rl_tls_current current;
 };
 
 static bool differs(const char *expected, const char *is)
@@ -89,10 +85,10 @@ static bool offer_alpn(const char *alpn, SSL_CTX *context)
     return SSL_CTX_set_alpn_protos(context, wire, (unsigned)(n + 1)) == 0;
 }
 
-static rl_code create_context(const struct rl_tls_client *client,
-                              const struct rl_tls_identity *identity, SSL_CTX **out,
-                              struct rl_error *err)
+static rl_code create_context(const void *owner, const struct rl_tls_identity *identity,
+                              SSL_CTX **out, struct rl_error *err)
 {
+    const struct rl_tls_client *client = owner;
     SSL_CTX *context = NULL;
     rl_code code = rl_tls_context_create(TLS_client_method(), client->web_host != NULL, identity,
                                          &context, err);
@@ -126,7 +122,6 @@ rl_code rl_tls_client_create(const struct rl_tls_client_config *config, struct r
                        "nothing says whom to trust: neither authorities, nor a pin, nor a host");
     struct rl_tls_client *client = rl_alloc(sizeof *client);
     client->refs = 1;
-    pthread_mutex_init(&client->lock, NULL);
     client->alpn = copy(config->alpn);
     client->sni = copy(config->sni);
     client->peer_kind = config->peer_kind;
@@ -138,9 +133,8 @@ rl_code rl_tls_client_create(const struct rl_tls_client_config *config, struct r
     client->is_insecure = config->insecure;
     client->now_s = config->now_s;
     client->now_context = config->now_context;
-    client->identity = rl_tls_identity_ref(config->identity);
-    client->trust = rl_trust_ref(config->trust);
-    rl_code code = create_context(client, client->identity, &client->context, err);
+    rl_code code = rl_tls_current_init(&client->current, client, create_context, config->identity,
+                                       config->trust, err);
     if (code == RL_OK)
         *out = client;
     else
@@ -163,10 +157,7 @@ void rl_tls_client_unref(struct rl_tls_client **client)
     *client = NULL;
     if (__atomic_sub_fetch(&gone->refs, 1, __ATOMIC_ACQ_REL) > 0)
         return;
-    SSL_CTX_free(gone->context);
-    rl_tls_identity_unref(&gone->identity);
-    rl_trust_unref(&gone->trust);
-    pthread_mutex_destroy(&gone->lock);
+    rl_tls_current_fini(&gone->current);
     free(gone->alpn);
     free(gone->sni);
     free(gone->peer_cluster);
@@ -180,37 +171,12 @@ void rl_tls_client_unref(struct rl_tls_client **client)
 rl_code rl_tls_client_reload(struct rl_tls_client *client, struct rl_tls_identity *identity,
                              struct rl_trust *trust, struct rl_error *err)
 {
-    pthread_mutex_lock(&client->lock);
-    struct rl_tls_identity *next_identity =
-        rl_tls_identity_ref(identity ? identity : client->identity);
-    struct rl_trust *next_trust = rl_trust_ref(trust ? trust : client->trust);
-    SSL_CTX *context = NULL;
-    rl_code code = create_context(client, next_identity, &context, err);
-    if (code == RL_OK) {
-        SSL_CTX *old = client->context;
-        struct rl_tls_identity *old_identity = client->identity;
-        struct rl_trust *old_trust = client->trust;
-        client->context = context;
-        client->identity = next_identity;
-        client->trust = next_trust;
-        context = old;
-        next_identity = old_identity;
-        next_trust = old_trust;
-    }
-    pthread_mutex_unlock(&client->lock);
-    SSL_CTX_free(context);
-    rl_tls_identity_unref(&next_identity);
-    rl_trust_unref(&next_trust);
-    return code;
+    return rl_tls_current_swap(&client->current, client, create_context, identity, trust, err);
 }
 
 static SSL *begin(struct rl_tls_client *client, struct rl_trust **trust)
 {
-    pthread_mutex_lock(&client->lock);
-    SSL *ssl = SSL_new(client->context);
-    if (ssl)
-        *trust = rl_trust_ref(client->trust);
-    pthread_mutex_unlock(&client->lock);
+    SSL *ssl = rl_tls_current_begin(&client->current, trust);
     if (ssl && client->sni && SSL_set_tlsext_host_name(ssl, client->sni) != 1) {
         rl_trust_unref(trust);
         SSL_free(ssl);

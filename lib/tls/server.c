@@ -1,12 +1,12 @@
 /* server: a context for each route. What changes (certificate, trust, ticket keys) is swapped under
- * a lock; a handshake that has begun keeps what it began with. */
+ * a lock. */
+#include "tls/current.h"
 #include "tls/session.h"
 
 #include "bytes/secret.h"
 #include "tls/ticket.h"
 
 #include <openssl/err.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -23,12 +23,8 @@ struct rl_tls_server {
     int64_t (*now_s)(void *context);
     void *now_context;
     unsigned refs; /* atomic */
-
-    pthread_mutex_t lock; /* of what follows */
-    SSL_CTX *context;
-    struct rl_tls_identity *identity;
-    struct rl_trust *trust;
-    struct rl_tls_ticket_keys ticket_keys;
+    struct rl_tls_current current;
+    struct rl_tls_ticket_keys ticket_keys; /* under its lock */
 };
 
 static rl_code judge_client(const void *owner, const struct rl_trust *trust, STACK_OF(X509) * chain,
@@ -73,9 +69,9 @@ static int use_ticket_key(SSL *ssl, uint8_t *name, uint8_t *iv, EVP_CIPHER_CTX *
                           EVP_MAC_CTX *mac, int is_new)
 {
     struct rl_tls_server *server = rl_tls_session_of(ssl)->server;
-    pthread_mutex_lock(&server->lock);
+    pthread_mutex_lock(&server->current.lock);
     int result = rl_tls_ticket_use(&server->ticket_keys, name, iv, cipher, mac, is_new == 1);
-    pthread_mutex_unlock(&server->lock);
+    pthread_mutex_unlock(&server->current.lock);
     return result;
 }
 
@@ -99,10 +95,10 @@ static void ask_for_certificate(SSL_CTX *context, enum rl_tls_client_certificate
     SSL_CTX_set_cert_verify_callback(context, rl_tls_verify, NULL);
 }
 
-static rl_code create_context(const struct rl_tls_server *server,
-                              const struct rl_tls_identity *identity, SSL_CTX **out,
-                              struct rl_error *err)
+static rl_code create_context(const void *owner, const struct rl_tls_identity *identity,
+                              SSL_CTX **out, struct rl_error *err)
 {
+    const struct rl_tls_server *server = owner;
     SSL_CTX *context = NULL;
     rl_code code =
         rl_tls_context_create(TLS_server_method(), server->allow_tls12, identity, &context, err);
@@ -140,19 +136,17 @@ rl_code rl_tls_server_create(const struct rl_tls_server_config *config, struct r
     RL_ASSERT(config->trust || config->client == RL_TLS_CLIENT_NONE);
     struct rl_tls_server *server = rl_alloc(sizeof *server);
     server->refs = 1;
-    pthread_mutex_init(&server->lock, NULL);
     server->route = rl_strdup(config->route);
     server->client = config->client;
     server->allow_tls12 = config->allow_tls12;
     server->allow_resumption = config->allow_resumption;
     server->now_s = config->now_s;
     server->now_context = config->now_context;
-    server->identity = rl_tls_identity_ref(config->identity);
-    server->trust = rl_trust_ref(config->trust);
-    rl_code code = set_alpn(server, config->alpn, err);
-    server->alpn_must_match = server->alpn_bytes > 0 && !config->allow_no_alpn;
+    rl_code code = rl_tls_current_init(&server->current, server, create_context, config->identity,
+                                       config->trust, err);
     if (code == RL_OK)
-        code = create_context(server, server->identity, &server->context, err);
+        code = set_alpn(server, config->alpn, err);
+    server->alpn_must_match = server->alpn_bytes > 0 && !config->allow_no_alpn;
     if (code == RL_OK)
         *out = server;
     else
@@ -175,11 +169,8 @@ void rl_tls_server_unref(struct rl_tls_server **server)
     *server = NULL;
     if (__atomic_sub_fetch(&gone->refs, 1, __ATOMIC_ACQ_REL) > 0)
         return;
-    SSL_CTX_free(gone->context);
-    rl_tls_identity_unref(&gone->identity);
-    rl_trust_unref(&gone->trust);
+    rl_tls_current_fini(&gone->current);
     rl_wipe(&gone->ticket_keys, sizeof gone->ticket_keys);
-    pthread_mutex_destroy(&gone->lock);
     free(gone->route);
     free(gone);
 }
@@ -187,36 +178,15 @@ void rl_tls_server_unref(struct rl_tls_server **server)
 rl_code rl_tls_server_reload(struct rl_tls_server *server, struct rl_tls_identity *identity,
                              struct rl_trust *trust, struct rl_error *err)
 {
-    pthread_mutex_lock(&server->lock);
-    struct rl_tls_identity *next_identity =
-        rl_tls_identity_ref(identity ? identity : server->identity);
-    struct rl_trust *next_trust = rl_trust_ref(trust ? trust : server->trust);
-    SSL_CTX *context = NULL;
-    rl_code code = create_context(server, next_identity, &context, err);
-    if (code == RL_OK) {
-        SSL_CTX *old = server->context;
-        struct rl_tls_identity *old_identity = server->identity;
-        struct rl_trust *old_trust = server->trust;
-        server->context = context;
-        server->identity = next_identity;
-        server->trust = next_trust;
-        context = old;
-        next_identity = old_identity;
-        next_trust = old_trust;
-    }
-    pthread_mutex_unlock(&server->lock);
-    SSL_CTX_free(context);
-    rl_tls_identity_unref(&next_identity);
-    rl_trust_unref(&next_trust);
-    return code;
+    return rl_tls_current_swap(&server->current, server, create_context, identity, trust, err);
 }
 
 rl_code rl_tls_server_set_ticket_keys(struct rl_tls_server *server, const struct rl_span *keys,
                                       size_t count, struct rl_error *err)
 {
-    pthread_mutex_lock(&server->lock);
+    pthread_mutex_lock(&server->current.lock);
     rl_code code = rl_tls_ticket_keys_set(&server->ticket_keys, keys, count, err);
-    pthread_mutex_unlock(&server->lock);
+    pthread_mutex_unlock(&server->current.lock);
     return code;
 }
 
@@ -232,13 +202,12 @@ static void set_tickets(SSL *ssl, bool wanted)
 
 static SSL *begin(struct rl_tls_server *server, struct rl_trust **trust)
 {
-    pthread_mutex_lock(&server->lock);
-    SSL *ssl = SSL_new(server->context);
-    if (ssl) {
-        set_tickets(ssl, server->allow_resumption && server->ticket_keys.count > 0);
-        *trust = rl_trust_ref(server->trust);
-    }
-    pthread_mutex_unlock(&server->lock);
+    SSL *ssl = rl_tls_current_begin(&server->current, trust);
+    if (!ssl)
+        return NULL;
+    pthread_mutex_lock(&server->current.lock);
+    set_tickets(ssl, server->allow_resumption && server->ticket_keys.count > 0);
+    pthread_mutex_unlock(&server->current.lock);
     return ssl;
 }
 
