@@ -6,6 +6,22 @@
 
 #include "authz/authz.h"
 
+/* ---- pattern.c ---- */
+
+/** What the groups of a regular expression took, the first as items[0]; "" for one that took no
+ * part. */
+#define CAPTURES_MAX 9
+struct captures {
+    char *items[CAPTURES_MAX];
+    size_t count;
+};
+void captures_fini(struct captures *captures);
+/** As rl_pattern_match(). Owns: *out by captures_fini(), when it is RL_OK. */
+rl_code pattern_capture(const char *pattern, const char *text, struct captures *out,
+                        struct rl_error *err);
+/** As rl_pattern_check(); and how many groups it has, at most CAPTURES_MAX: more do not count. */
+rl_code pattern_groups(const char *pattern, size_t *out, struct rl_error *err);
+
 /* ---- labels.c ---- */
 
 /** Every key of `want` matches. An empty `want` matches nothing. */

@@ -3,12 +3,13 @@
  * the steps, the depth and the heap of one match. What hits a bound is an error, not a mismatch:
  * the caller knows which of the two is the safe one.
  */
-#include "authz/authz.h"
+#include "authz/internal.h"
 
 #include "bytes/utf8.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define NESTING_MAX 32
@@ -64,8 +65,20 @@ static rl_code check_shape(const char *pattern, struct rl_error *err)
     return RL_OK;
 }
 
+static void take_groups(pcre2_match_data *data, const char *text, struct captures *out)
+{
+    const PCRE2_SIZE *ends = pcre2_get_ovector_pointer(data);
+    for (size_t i = 1; i < pcre2_get_ovector_count(data) && i <= CAPTURES_MAX; i++) {
+        PCRE2_SIZE from = ends[2 * i], to = ends[2 * i + 1];
+        bool took_part = from != PCRE2_UNSET && from <= to;
+        out->items[out->count++] =
+            took_part ? rl_sprintf("%.*s", (int)(to - from), text + from) : rl_strdup("");
+    }
+}
+
+/* `groups` may be NULL. */
 static rl_code run(const pcre2_code *compiled, const char *pattern, const char *text,
-                   struct rl_error *err)
+                   struct captures *groups, struct rl_error *err)
 {
     pcre2_match_context *context = pcre2_match_context_create(NULL);
     pcre2_match_data *data = pcre2_match_data_create_from_pattern(compiled, NULL);
@@ -78,12 +91,15 @@ static rl_code run(const pcre2_code *compiled, const char *pattern, const char *
     pcre2_set_depth_limit(context, MATCH_DEPTH_MAX);
     pcre2_set_heap_limit(context, MATCH_HEAP_KIB_MAX);
     int found = pcre2_match(compiled, (PCRE2_SPTR)text, strlen(text), 0, 0, data, context);
-    if (found >= 0)
+    if (found >= 0) {
         code = RL_OK;
-    else if (found == PCRE2_ERROR_NOMATCH)
+        if (groups)
+            take_groups(data, text, groups);
+    } else if (found == PCRE2_ERROR_NOMATCH) {
         code = RL_E_NOT_FOUND;
-    else
+    } else {
         code = fail_pcre2(found, pattern, err);
+    }
 out:
     pcre2_match_data_free(data);
     pcre2_match_context_free(context);
@@ -125,7 +141,15 @@ static bool glob_matches(const char *pattern, const char *text)
     return *pattern == '\0';
 }
 
-rl_code rl_pattern_match(const char *pattern, const char *text, struct rl_error *err)
+void captures_fini(struct captures *captures)
+{
+    for (size_t i = 0; i < captures->count; i++)
+        free(captures->items[i]);
+    captures->count = 0;
+}
+
+static rl_code match(const char *pattern, const char *text, struct captures *groups,
+                     struct rl_error *err)
 {
     rl_code code = check_shape(pattern, err);
     if (code != RL_OK)
@@ -139,19 +163,42 @@ rl_code rl_pattern_match(const char *pattern, const char *text, struct rl_error 
     code = compile(pattern, &compiled, err);
     if (code != RL_OK)
         return code;
-    code = run(compiled, pattern, text, err);
+    code = run(compiled, pattern, text, groups, err);
     pcre2_code_free(compiled);
+    return code;
+}
+
+rl_code rl_pattern_match(const char *pattern, const char *text, struct rl_error *err)
+{
+    return match(pattern, text, NULL, err);
+}
+
+rl_code pattern_capture(const char *pattern, const char *text, struct captures *out,
+                        struct rl_error *err)
+{
+    out->count = 0;
+    return match(pattern, text, out, err);
+}
+
+rl_code pattern_groups(const char *pattern, size_t *out, struct rl_error *err)
+{
+    uint32_t groups = 0;
+    rl_code code = check_shape(pattern, err);
+    if (code == RL_OK && is_regular_expression(pattern)) {
+        pcre2_code *compiled = NULL;
+        code = compile(pattern, &compiled, err);
+        if (code != RL_OK)
+            return code;
+        pcre2_pattern_info(compiled, PCRE2_INFO_CAPTURECOUNT, &groups);
+        pcre2_code_free(compiled);
+    }
+    if (code == RL_OK)
+        *out = groups < CAPTURES_MAX ? groups : CAPTURES_MAX;
     return code;
 }
 
 rl_code rl_pattern_check(const char *pattern, struct rl_error *err)
 {
-    rl_code code = check_shape(pattern, err);
-    if (code != RL_OK || !is_regular_expression(pattern))
-        return code;
-    pcre2_code *compiled = NULL;
-    code = compile(pattern, &compiled, err);
-    if (code == RL_OK)
-        pcre2_code_free(compiled);
-    return code;
+    size_t groups;
+    return pattern_groups(pattern, &groups, err);
 }

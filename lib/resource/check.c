@@ -1,5 +1,6 @@
 /* check: the values of a document, after its shape. Auth checks again whatever tctl sends. */
 #include "authz/authz.h"
+#include "authz/role_map.h"
 #include "names/names.h"
 #include "resource/internal.h"
 
@@ -136,11 +137,8 @@ static rl_code check_lock(const Pb__LockSpec *spec, struct rl_error *err)
 static rl_code check_trusted_cluster(const Pb__TrustedClusterSpec *spec, struct rl_error *err)
 {
     rl_code code = check_optional_address("spec.proxy", spec->proxy, err);
-    for (size_t i = 0; i < spec->n_role_map && code == RL_OK; i++) {
-        const Pb__RoleMapping *mapping = spec->role_map[i];
-        code = rl_pattern_check(mapping->remote, err);
-        if (code == RL_OK && mapping->n_local == 0)
-            code = rl_fail(err, RL_E_INVAL, "a mapping has local roles");
+    if (code == RL_OK) {
+        code = rl_role_map_check(spec->role_map, spec->n_role_map, err);
         if (code != RL_OK)
             rl_error_prefix(err, "spec.role_map");
     }
