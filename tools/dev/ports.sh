@@ -12,7 +12,8 @@ choose_ports() {
     local file=$RL_RUN/ports name port used
     [ -s "$file" ] && return 0
     used=" $(ports_in_use | tr '\n' ' ') "
-    port=$((20000 + $(printf %s "$RL_RUN" | cksum | cut -d' ' -f1) % 9000))
+    # A slot of 20 for each directory: two clusters that come up at once do not meet.
+    port=$((20000 + $(printf %s "$RL_RUN" | cksum | cut -d' ' -f1) % 450 * 20))
     : >"$file.new"
     for name in $RL_PORT_NAMES; do
         while case $used in *" $port "*) true ;; *) false ;; esac do port=$((port + 1)); done
