@@ -1,13 +1,16 @@
 """Pairs of runs, A B A B ..., and what they say. Whatever else the machine does meanwhile slows both
 sides of a pair alike, so that ratios hold where seconds do not."""
 
+import math
 import statistics
 import subprocess
 import time
 
+AT_MOST, AT_LEAST = "at most", "at least"
+
 
 class Failed(Exception):
-    """A run that did not do what it was asked to do: its time means nothing."""
+    """A run that did not do what it was asked to do: its figure means nothing."""
 
 
 def timed(commands, env, timeout_s):
@@ -47,24 +50,36 @@ def timed(commands, env, timeout_s):
     return seconds
 
 
-def measure(subject, peer, count):
-    """`count` pairs of what the two functions return; a list for each."""
-    a, b = [], []
+def measure(runs, count):
+    """`count` rounds of what the functions return, each in its turn; a list for each function."""
+    values = [[] for _ in runs]
     for _ in range(count):
-        a.append(subject())
-        b.append(peer())
-    return a, b
+        for kept, run in zip(values, runs):
+            kept.append(run())
+    return values
 
 
-def compare(subject_s, peer_s):
-    """The subject's speed as a multiple of the peer's, from the seconds of each run: above 1.0 the
-    subject is the faster one."""
-    ratios = [p / s for s, p in zip(subject_s, peer_s)]
-    subject, peer = statistics.median(subject_s), statistics.median(peer_s)
-    return {
-        "subject": {"median_s": subject, "runs_s": subject_s},
-        "peer": {"median_s": peer, "runs_s": peer_s},
-        "ratio": peer / subject,
+def percentile(values, percent):
+    """The smallest value that at least `percent` of all are no greater than (nearest rank)."""
+    if not values:
+        raise Failed("nothing was measured")
+    ordered = sorted(values)
+    return ordered[max(math.ceil(len(ordered) * percent / 100), 1) - 1]
+
+
+def side(values, unit):
+    return {"median": statistics.median(values), "unit": unit, "runs": values}
+
+
+def compare(subject, peer, unit, aim=None):
+    """The subject's figures against the peer's, pair by pair. `ratio` is of the two medians: subject
+    through peer. `aim` is (AT_MOST or AT_LEAST, ratio), or None: it is only written down."""
+    ratios = [s / p for s, p in zip(subject, peer)]
+    ratio = statistics.median(subject) / statistics.median(peer)
+    result = {
+        "subject": side(subject, unit),
+        "peer": side(peer, unit),
+        "ratio": ratio,
         "pairs": {
             "median": statistics.median(ratios),
             "least": min(ratios),
@@ -72,3 +87,28 @@ def compare(subject_s, peer_s):
             "ratios": ratios,
         },
     }
+    if aim:
+        way, limit = aim
+        result["aim"] = f"{way} {limit:g}"
+        result["is_met"] = ratio <= limit if way == AT_MOST else ratio >= limit
+    return result
+
+
+def limit(values, unit, most):
+    """A figure that has to stay below a limit of its own, whatever a peer does."""
+    median = statistics.median(values)
+    return {
+        "subject": side(values, unit),
+        "aim": f"{AT_MOST} {most:g} {unit}",
+        "is_met": median <= most,
+    }
+
+
+def written_down(values, unit):
+    """A figure without an aim."""
+    return {"subject": side(values, unit)}
+
+
+def rates(count, seconds):
+    """Millions in a second, for each run."""
+    return [count / s / 1e6 for s in seconds]

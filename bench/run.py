@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Benchmarks against real peers, as ratios from interleaved runs: `./dev bench --help`.
 
-A benchmark is a generator over variants, called with the subject and the peer; a module of
+A benchmark is a generator over figures, called with what all of them share (bench.py); a module of
 benchmarks lists them in BENCHMARKS and is named in MODULES.
 """
 
@@ -14,24 +14,32 @@ import pathlib
 import platform
 import signal
 import sys
+import time
 
+import auth_rates
+import echo
+import fleet
+import inventory
+import raw_bytes
 import ssh_connect
 import ssh_throughput
+import table
+from bench import Bench
 from pairs import Failed
 from peers import package_version
-from peers.jumphost import JumpHost
-from peers.remoteler import Remoteler
 
-MODULES = (ssh_connect, ssh_throughput)
+MODULES = (ssh_connect, ssh_throughput, raw_bytes, echo, inventory, auth_rates, fleet)
 BENCHMARKS = {name: run for module in MODULES for name, run in module.BENCHMARKS.items()}
+NOISE = ("ssh-connect", "ssh-throughput-down", "ssh-throughput-up")
 
 EPILOG = f"""\
 benchmarks: {', '.join(BENCHMARKS)}
 
-A ratio above 1.0 says that Remoteler is the faster one. RL_BENCH_RUNS, RL_BENCH_PAIRS and
-RL_BENCH_BYTES make a quick trial of it.
+A ratio is Remoteler's figure through the peer's: seconds, milliseconds and KiB are better when it is
+small, MB/s when it is large. RL_BENCH_RUNS, _PAIRS, _BYTES, _SECONDS, _STREAMS, _AGENTS, _NODES and
+_USERS make a quick trial of it.
 
-example: ./dev bench ssh-connect
+example: ./dev bench ssh-connect reattach
 """
 
 
@@ -47,76 +55,70 @@ def cpu_model():
     return platform.machine()
 
 
-def conditions(subject, peer):
-    versions = {"openssh_client": package_version("openssh-client"), "libssl": package_version("libssl3")}
-    versions.update(peer.versions())
-    versions.update(subject.versions())
+def conditions():
     return {
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "cores": len(os.sched_getaffinity(0)),
         "cpu": cpu_model(),
         "kernel": platform.release(),
         "load_before": os.getloadavg()[0],
-        "subject": subject.name,
-        "subject_network": subject.network,
-        "peer": peer.name,
-        "peer_network": peer.network,
-        "versions": versions,
+        "settings": {k: v for k, v in sorted(os.environ.items()) if k.startswith("RL_BENCH_")},
+        "openssh_client": package_version("openssh-client"),
+        "libssl": package_version("libssl3"),
     }
 
 
-def amount(seconds, count):
-    return f"{count / seconds / 1e6:.0f} MB/s" if count else f"{seconds * 1e3:.1f} ms"
+def earlier(path, chosen):
+    """The report of a benchmark that was done whole, for --resume."""
+    if not chosen.resume or not path.exists():
+        return None
+    report = json.loads(path.read_text())
+    return report if report.get("is_whole") else None
 
 
-ROW = "{:<20} {:<11} {:>11} {:>11} {:>7} {:>11} {:>3}"
-
-
-def table_row(name, result):
-    pairs, count = result["pairs"], result.get("bytes")
-    return ROW.format(
-        name,
-        result["variant"],
-        amount(result["subject"]["median_s"], count),
-        amount(result["peer"]["median_s"], count),
-        f"{result['ratio']:.2f} x",
-        f"{pairs['least']:.2f}-{pairs['greatest']:.2f}",
-        len(pairs["ratios"]),
-    )
-
-
-def run_one(name, subject, peer, out):
-    """Prints a row for each variant and writes all of them; False when the benchmark failed."""
-    report = {"benchmark": name, "what": BENCHMARKS[name].__doc__, "conditions": conditions(subject, peer)}
-    report["results"] = []
+def run_one(name, bench, path):
+    """Prints a row for each figure and writes all of them; False when the benchmark failed."""
+    report = {"benchmark": name, "what": BENCHMARKS[name].__doc__, "is_whole": False}
+    report["conditions"], report["results"] = conditions(), []
+    begin = time.monotonic()
     try:
-        for result in BENCHMARKS[name](subject, peer):
+        for result in BENCHMARKS[name](bench):
             report["results"].append(result)
-            print(table_row(name, result), flush=True)
+            print(table.row(name, result), flush=True)
+        report["is_whole"] = True
     except Failed as problem:
+        report["problem"] = str(problem)
         say(f"bench: {name} failed: {problem}")
-        return False
     finally:
-        (out / f"{name}.json").write_text(json.dumps(report, indent=2) + "\n")
-    return True
+        report["seconds"] = time.monotonic() - begin
+        report["conditions"].update(bench.conditions())
+        path.write_text(json.dumps(report, indent=2) + "\n")
+    return report["is_whole"]
 
 
 def arguments():
     parser = argparse.ArgumentParser(
         prog="./dev bench", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Measures Remoteler against an OpenSSH jump host, in pairs of runs.",
+        description="Measures Remoteler against programs that others trust, in pairs of runs.",
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="one or more benchmarks; none: all")
     parser.add_argument(
+        "--resume", action="store_true",
+        help="those that were done whole before are shown again, not made again",
+    )
+    parser.add_argument(
         "--noise", action="store_true",
-        help="the peer against itself: how far from 1.0 this machine's noise goes",
+        help="the jump host against itself: how far from 1.0 this machine's noise goes",
     )
     parser.add_argument("--out", required=True, type=pathlib.Path, help=argparse.SUPPRESS)
     parser.add_argument("--programs", required=True, type=pathlib.Path, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
+    chosen.names = chosen.names or list(NOISE if chosen.noise else BENCHMARKS)
     for name in chosen.names:
         if name not in BENCHMARKS:
             parser.error(f"no benchmark is called {name}; there are: {', '.join(BENCHMARKS)}")
+        if chosen.noise and name not in NOISE:
+            parser.error(f"--noise is for {', '.join(NOISE)}")
     return chosen
 
 
@@ -125,25 +127,18 @@ def main():
     chosen = arguments()
     out = chosen.out / "noise" if chosen.noise else chosen.out
     out.mkdir(parents=True, exist_ok=True)
-    peer = JumpHost(chosen.out / "jumphost")
-    reason = peer.missing()
-    if reason:
-        say(f"bench: skipped, the peer OpenSSH jump host is missing: {reason}")
-        return 0
-    subject = peer if chosen.noise else Remoteler(chosen.out / "cluster", chosen.programs)
-    failed = 0
+    bench, failed = Bench(chosen.out, chosen.programs, chosen.noise), 0
+    print(table.head(), flush=True)
     try:
-        peer.start()
-        if subject is not peer:
-            subject.start()
-        head = ("benchmark", "variant", subject.name, peer.name, "ratio", "pairs", "n")
-        print(ROW.format(*head), flush=True)
-        for name in chosen.names or BENCHMARKS:
-            failed += not run_one(name, subject, peer, out)
+        for name in chosen.names:
+            path = out / f"{name}.json"
+            done = earlier(path, chosen)
+            if done:
+                print("\n".join(table.row(name, result) for result in done["results"]), flush=True)
+            else:
+                failed += not run_one(name, bench, path)
     finally:
-        peer.stop()
-        if subject is not peer:
-            subject.stop()
+        bench.close()
     say(f"bench: written to {out}")
     return 1 if failed else 0
 

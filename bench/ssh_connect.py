@@ -2,7 +2,7 @@
 
 import os
 
-from pairs import compare, measure, timed
+from pairs import AT_MOST, compare, measure, timed
 from peers import negotiated
 
 RUNS = int(os.environ.get("RL_BENCH_RUNS", "30"))
@@ -16,14 +16,22 @@ VARIANTS = {
 }
 
 
-def ssh_connect(subject, peer):
+def ssh_connect(bench):
     """`ssh NODE true`"""
+    ways = bench.ssh_ways()
     for variant, options in VARIANTS.items():
-        ways = [(way, way.ssh("true", options)) for way in (subject, peer)]
-        terms = [negotiated(way, options) for way in (subject, peer)]
-        runs = [lambda way=way, words=words: timed([words], way.env, TIMEOUT_S) for way, words in ways]
-        result = compare(*measure(*runs, RUNS))
-        yield {"variant": variant, "subject_terms": terms[0], "peer_terms": terms[1], **result}
+        terms = [negotiated(way, options) for way in ways]
+        runs = [
+            lambda way=way, words=way.ssh("true", options): 1e3 * timed([words], way.env, TIMEOUT_S)
+            for way in ways
+        ]
+        subject, peer = measure(runs, RUNS)
+        yield {
+            "variant": variant,
+            "subject_terms": terms[0],
+            "peer_terms": terms[1],
+            **compare(subject, peer, "ms", (AT_MOST, 1.0)),
+        }
 
 
 BENCHMARKS = {"ssh-connect": ssh_connect}

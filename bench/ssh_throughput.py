@@ -3,7 +3,7 @@
 import os
 import subprocess
 
-from pairs import Failed, compare, measure, timed
+from pairs import AT_LEAST, Failed, compare, measure, rates, timed
 from peers import negotiated
 
 BYTES = int(os.environ.get("RL_BENCH_BYTES", str(1 << 30)))
@@ -32,32 +32,35 @@ def check_all_arrives(way, options):
         raise Failed(f"{way.name}: {len(got)} of {CHECKED_BYTES} bytes came back")
 
 
-def throughput(direction, subject, peer):
+def throughput(direction, bench):
+    ways = bench.ssh_ways()
+    timeout_s = 60 + BYTES / SLOWEST_BYTES_S
     for variant, options in VARIANTS.items():
-        ways = [(way, direction(way, options, BYTES)) for way in (subject, peer)]
-        terms = [negotiated(way, options) for way in (subject, peer)]
-        for way, _ in ways:
+        terms = [negotiated(way, options) for way in ways]
+        for way in ways:
             check_all_arrives(way, options)
-        timeout_s = 60 + BYTES / SLOWEST_BYTES_S
-        runs = [lambda way=way, words=words: timed(words, way.env, timeout_s) for way, words in ways]
-        result = compare(*measure(*runs, PAIRS))
+        runs = [
+            lambda way=way, words=direction(way, options, BYTES): timed(words, way.env, timeout_s)
+            for way in ways
+        ]
+        subject, peer = (rates(BYTES, seconds) for seconds in measure(runs, PAIRS))
         yield {
             "variant": variant,
             "bytes": BYTES,
             "subject_terms": terms[0],
             "peer_terms": terms[1],
-            **result,
+            **compare(subject, peer, "MB/s", (AT_LEAST, 1.0)),
         }
 
 
-def ssh_throughput_down(subject, peer):
+def ssh_throughput_down(bench):
     """`ssh NODE 'head -c N /dev/zero' >/dev/null`"""
-    return throughput(down, subject, peer)
+    return throughput(down, bench)
 
 
-def ssh_throughput_up(subject, peer):
+def ssh_throughput_up(bench):
     """`head -c N /dev/zero | ssh NODE 'cat >/dev/null'`"""
-    return throughput(up, subject, peer)
+    return throughput(up, bench)
 
 
 BENCHMARKS = {"ssh-throughput-down": ssh_throughput_down, "ssh-throughput-up": ssh_throughput_up}

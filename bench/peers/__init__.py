@@ -1,8 +1,7 @@
 """Ways to a machine's shell, each set up, used and taken down in the same manner:
 
 name            what it is called in tables
-missing()       why it can not run here, or None
-start(), stop()
+start(), stop() pairs.Failed when it can not be had here
 ssh(command, options, flags)
                 the words that run `command` there; `options` are OpenSSH settings for every
                 connection on the way, `flags` go to the client alone

@@ -13,6 +13,8 @@ import socket
 import subprocess
 import time
 
+import pairs
+
 from . import clean_env, package_version
 
 PORTS = range(29000, 32768)  # below the range that clients' sockets take
@@ -67,10 +69,10 @@ def free_port():
     raise RuntimeError("no free port")
 
 
-def greets(port):
+def greets_at(host, port):
     """Whether an SSH server answers there."""
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1) as s:
+        with socket.create_connection((host, port), timeout=1) as s:
             return s.recv(4) == b"SSH-"
     except OSError:
         return False
@@ -97,6 +99,8 @@ class JumpHost:
         return {"openssh_server": package_version("openssh-server")}
 
     def start(self):
+        if self.missing():
+            raise pairs.Failed(self.missing())
         shutil.rmtree(self.dir, ignore_errors=True)
         self.dir.mkdir(mode=0o700, parents=True)
         if os.geteuid() == 0:
@@ -126,7 +130,7 @@ class JumpHost:
         )
         self.running.append(server)
         deadline = time.monotonic() + READY_S
-        while not greets(self.ports[name]):
+        while not greets_at("127.0.0.1", self.ports[name]):
             if server.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"sshd ({name}) does not answer: {log.read_text()[-1000:]}")
             time.sleep(0.05)

@@ -1,9 +1,12 @@
 """A whole cluster of its own by `./dev up`, and stock ssh to node-r1, which only the tunnel reaches."""
 
+import json
 import os
 import pathlib
 import subprocess
 import sys
+
+import pairs
 
 from . import package_version
 
@@ -19,8 +22,36 @@ class Remoteler:
         self.cluster = e2e.Cluster(directory)
         self.cluster.env["RL_BIN"] = os.environ.get("RL_BIN", str(programs))
 
-    def missing(self):
-        return None
+    @property
+    def ports(self):
+        """By the names of tools/dev/ports.sh."""
+        lines = (self.cluster.run_dir / "ports").read_text().split()
+        return {k[len("PORT_") :]: int(v) for k, v in (line.split("=") for line in lines)}
+
+    def host_address(self):
+        """This machine's, as the router namespace sees it."""
+        said = subprocess.run(
+            ["ip", "-j", "-n", self.cluster.router, "-4", "addr", "show", "uplink"],
+            check=True, stdout=subprocess.PIPE,
+        ).stdout
+        first, last = json.loads(said)[0]["addr_info"][0]["local"].rsplit(".", 1)
+        return f"{first}.{int(last) - 1}"
+
+    def pid(self, name):
+        return self.cluster.process(name)["pid"]
+
+    def sql(self, text):
+        """By the database's administrator."""
+        password = (self.cluster.run_dir / "keys" / "postgres_password").read_text().strip()
+        done = subprocess.run(
+            ["psql", "-qAtX", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", str(self.ports["postgres"]),
+             "-U", "postgres", "-d", "remoteler"],
+            input=text.encode(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            env=dict(os.environ, PGPASSWORD=password),
+        )
+        if done.returncode != 0:
+            raise pairs.Failed(f"psql: {done.stderr.decode().strip()}")
+        return done.stdout.decode().strip()
 
     @property
     def env(self):
@@ -41,8 +72,6 @@ class Remoteler:
         }
 
     def start(self):
-        if "RL_BIN" not in os.environ:
-            subprocess.run([e2e.ROOT / "dev", "build", "release"], check=True)
         self.cluster.down()
         self.cluster.dir.mkdir(parents=True)
         self.cluster.up()

@@ -37,6 +37,9 @@ static void make_metrics(struct broker *broker)
                                              "outcome=\"failed\"");
     broker->bytes_total = rl_health_counter(h, "remoteler_broker_relayed_bytes_total",
                                             "Bytes that were relayed, both ways.", NULL);
+    broker->held_gauge =
+        rl_health_gauge(h, "remoteler_broker_held_bytes",
+                        "Bytes that wait for a side that does not take them.", NULL);
 }
 
 static rl_code make_server(struct broker *broker, struct rl_error *err)

@@ -37,7 +37,7 @@ struct broker {
     struct policies *policies; /* policy.c */
 
     struct rl_metric *agents_gauge, *streams_gauge, *dials_ok, *dials_failed, *attached_total,
-        *bytes_total, *turned_away;
+        *bytes_total, *held_gauge, *turned_away;
 };
 
 int64_t broker_now_ns(const struct broker *broker);

@@ -23,6 +23,7 @@ static void free_if_done(struct hop *hop)
         hop->next->previous = hop->previous;
     rl_frame_reader_free(&hop->reader);
     rl_timer_free(&hop->timer);
+    rl_metric_add(broker->held_gauge, -(int64_t)hop->in.n);
     rl_queue_fini(&hop->in);
     free(hop->agent_id);
     free(hop);
@@ -198,6 +199,7 @@ static void on_data(struct rl_rpc_call *call, const uint8_t *bytes, size_t n, vo
         relay_end(hop, RL_E_EXHAUSTED, "more than the stream's window");
         return;
     }
+    rl_metric_add(hop->broker->held_gauge, (int64_t)n);
     if (hop->peer && hop->peer->call)
         rl_rpc_raw_wake(hop->peer->call);
 }
@@ -213,6 +215,7 @@ static ptrdiff_t produce(struct rl_rpc_call *call, uint8_t *to, size_t room, voi
     if (n == 0)
         return from->in_ended ? RL_RPC_RAW_END : RL_RPC_RAW_DEFER;
     rl_metric_add(hop->broker->bytes_total, (int64_t)n);
+    rl_metric_add(hop->broker->held_gauge, -(int64_t)n);
     if (from->call)
         rl_rpc_raw_consume(from->call, n);
     return (ptrdiff_t)n;

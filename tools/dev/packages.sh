@@ -6,7 +6,7 @@ RL_PACKAGES_BUILD="build-essential cmake ninja-build pkg-config protobuf-c-compi
 RL_PACKAGES_RUN="postgresql openssh-client openssh-sftp-server iproute2 nftables oathtool jq curl
     util-linux openssl"
 RL_PACKAGES_TEST="python3 rsync openssh-server ansible-core procps netcat-openbsd"
-RL_PACKAGES_BENCH="openssh-server"
+RL_PACKAGES_BENCH="openssh-server haproxy libgrpc++-dev argon2"
 # libFuzzer is clang's.
 RL_PACKAGES_FUZZ="clang libclang-rt-14-dev"
 RL_PACKAGES_LINT="clang-format clang-tidy cppcheck shellcheck"

@@ -1,0 +1,187 @@
+"""Thousands of agents: what each costs the broker's memory, and how long until all are back after
+the broker was killed; against gRPC core with as many clients. Both figures come from the same
+rounds, so that asking for both costs no more than asking for one."""
+
+import contextlib
+import functools
+import os
+import queue
+import subprocess
+import threading
+import time
+
+from pairs import AT_MOST, Failed, compare, written_down
+from peers.grpc_core import GrpcCore
+from peers.tcp import resident_kib, start, stop
+
+COUNT = int(os.environ.get("RL_BENCH_AGENTS", "3000"))
+ROUNDS = int(os.environ.get("RL_BENCH_PAIRS", "5"))
+ALL_BACK_S = 60 + COUNT / 10
+IDLE_S = 3
+PROBE_EVERY_S = 1
+
+
+def now_ms():
+    return time.clock_gettime(time.CLOCK_BOOTTIME) * 1e3
+
+
+class Fleet:
+    """The lines of bench_fleet or bench_grpc."""
+
+    def __init__(self, process):
+        self.process, self.lines = process, queue.Queue()
+        threading.Thread(target=self.read, daemon=True).start()
+
+    def read(self):
+        for line in self.process.stdout:
+            word, at_ms = line.decode().split()
+            self.lines.put((word, float(at_ms)))
+        self.lines.put(("ended", 0.0))
+
+    def wait_for(self, wanted, after_ms=0.0):
+        """When it was said, on the clock of now_ms(); what was said before `after_ms` is over."""
+        deadline = time.monotonic() + ALL_BACK_S
+        while True:
+            try:
+                word, at_ms = self.lines.get(timeout=max(deadline - time.monotonic(), 0.01))
+            except queue.Empty:
+                raise Failed(f"not {wanted} after {ALL_BACK_S:.0f} s") from None
+            if word == "ended":
+                raise Failed(f"the fleet ended before it was {wanted}")
+            if word == wanted and at_ms >= after_ms:
+                return at_ms
+
+    def stop(self):
+        self.process.stdin.close()
+        stop(self.process)
+
+
+class Subject:
+    """The cluster's broker; agents come through the proxy."""
+
+    def __init__(self, bench):
+        self.bench, self.remoteler = bench, bench.remoteler
+
+    def pid(self):
+        return self.remoteler.pid("broker")
+
+    def start_fleet(self):
+        cluster, ports = self.remoteler.cluster, self.remoteler.ports
+        token = cluster.tctl("tokens", "add", "--type=node", f"--uses={COUNT}", "--ttl=1h",
+                             "--format=json").check().json["token"]
+        with open(cluster.run_dir / "log" / "bench-fleet.log", "wb") as log:
+            return Fleet(start(
+                [self.bench.helpers / "bench_fleet", f"127.0.0.1:{ports['proxy']}",
+                 f"127.0.0.1:{ports['auth']}", cluster.env["REMOTELER_CA_PIN"], token, COUNT],
+                log=log, stdin=subprocess.PIPE,
+            ))
+
+    def restart(self):
+        """When it was killed."""
+        pid, at_ms = self.pid(), now_ms()
+        os.kill(pid, 9)
+        self.remoteler.cluster.dev("start", "broker").check()
+        return at_ms
+
+    @contextlib.contextmanager
+    def probe(self):
+        """Meanwhile somebody works at a node that no broker has: how long each command takes."""
+        seconds, is_over = [], threading.Event()
+
+        def work():
+            while not is_over.wait(PROBE_EVERY_S):
+                begin = time.monotonic()
+                self.remoteler.cluster.ssh("node-a", "true").check()
+                seconds.append(time.monotonic() - begin)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        try:
+            yield seconds
+        finally:
+            is_over.set()
+            thread.join()
+
+
+class Peer:
+    def __init__(self, core):
+        self.core = core
+
+    def pid(self):
+        return self.core.server_pid()
+
+    def start_fleet(self):
+        return Fleet(self.core.start_fleet(COUNT))
+
+    def restart(self):
+        at_ms = now_ms()
+        self.core.kill_server()
+        self.core.start_server()
+        return at_ms
+
+    @contextlib.contextmanager
+    def probe(self):
+        yield []
+
+
+def one_round(side, fleet, empty_kib):
+    """Killed, back, idle for a while."""
+    with side.probe() as probes:
+        killed_ms = side.restart()
+        back_ms = fleet.wait_for("all", killed_ms)
+    time.sleep(IDLE_S)
+    return {
+        "back_s": (back_ms - killed_ms) / 1e3,
+        "agent_kib": (resident_kib(side.pid()) - empty_kib) / COUNT,
+        "probes_s": probes,
+    }
+
+
+@functools.lru_cache(maxsize=1)
+def rounds(bench):
+    """A side's fleet is there only while it is measured: the other has the machine."""
+    sides = {"subject": Subject(bench), "peer": Peer(bench.started(GrpcCore(bench.dir / "grpc", bench.helpers)))}
+    said = {name: [] for name in sides}
+    first = {}
+    with contextlib.ExitStack() as stack:
+        fleets, empty = {}, {}
+        for name, side in sides.items():
+            empty[name] = resident_kib(side.pid())
+            begun_ms = now_ms()
+            fleets[name] = side.start_fleet()
+            stack.callback(fleets[name].stop)
+            first[name] = (fleets[name].wait_for("all") - begun_ms) / 1e3
+        for _ in range(ROUNDS):
+            for name, side in sides.items():
+                said[name].append(one_round(side, fleets[name], empty[name]))
+    return {**said, "first_attached_s": first}
+
+
+def of(said, key):
+    return [r[key] for r in said]
+
+
+def agent_memory(bench):
+    """The broker's resident memory for each idle attached agent."""
+    said = rounds(bench)
+    yield {
+        "variant": f"{COUNT} idle agents",
+        **compare(of(said["subject"], "agent_kib"), of(said["peer"], "agent_kib"), "KiB", (AT_MOST, 0.5)),
+        "rounds": said,
+    }
+
+
+def reattach(bench):
+    """From the broker's death by SIGKILL until all agents are attached to its successor."""
+    said = rounds(bench)
+    yield {
+        "variant": f"{COUNT} agents back",
+        **compare(of(said["subject"], "back_s"), of(said["peer"], "back_s"), "s", (AT_MOST, 0.4)),
+        "rounds": said,
+    }
+    probes = [max(r["probes_s"]) for r in said["subject"] if r["probes_s"]]
+    if probes:
+        yield {"variant": "ssh meanwhile, slowest", **written_down([1e3 * p for p in probes], "ms")}
+
+
+BENCHMARKS = {"agent-memory": agent_memory, "reattach": reattach}
