@@ -52,7 +52,7 @@ def logins(bench, names):
     for name in names:
         password = (users / f"{name}.password").read_text().strip()
         code = one_time_code((users / f"{name}.totp").read_text().strip())
-        lines.append(f"{name} {password} {code}\n")
+        lines.append(f"{name}\n{password}\n{code}\n")
     return call(bench, "login", AT_ONCE, stdin="".join(lines).encode())
 
 

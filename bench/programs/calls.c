@@ -1,7 +1,8 @@
 /* calls: how many of auth's dear calls are answered in a second.
  *
  *      bench_calls issue USER COUNT AT_ONCE     certificates for a user, by SignUser
- *      bench_calls login AT_ONCE                stdin: lines of USER PASSWORD CODE, each one login
+ *      bench_calls login AT_ONCE                stdin: USER, PASSWORD and CODE, each on a line, for
+ * each login
  *
  * By REMOTELER_AUTH_SERVER and REMOTELER_IDENTITY_FILE, as tctl. One JSON object on stdout; a call
  * that fails ends it with 1.
@@ -128,8 +129,8 @@ static void read_logins(struct calls *calls)
 {
     calls->lines = rl_alloc_array(LOGINS_MAX, sizeof *calls->lines);
     while (calls->count < LOGINS_MAX &&
-           scanf("%127s %127s %127s", calls->lines[calls->count][0], calls->lines[calls->count][1],
-                 calls->lines[calls->count][2]) == 3)
+           scanf(" %127[^\n] %127[^\n] %127[^\n]", calls->lines[calls->count][0],
+                 calls->lines[calls->count][1], calls->lines[calls->count][2]) == 3)
         calls->count++;
 }
 
