@@ -51,11 +51,11 @@ struct agent {
     struct status_server *status;
     struct carriage *carriages; /* carry.c: users' connections */
     struct rl_ring_budget unacknowledged;
-    /* to audit */
+    /* to audit: events.c */
     struct rl_tls_client *audit_tls;
     struct rl_rpc_channel *audit_channel;
     struct rl_event_sender *events;
-    struct rl_journal *journal; /* events.h */
+    struct rl_journal *journal;
     int exit_code;
 };
 
@@ -69,8 +69,6 @@ rl_code agent_read_token(const char *setting, char **out, struct rl_error *err);
 /** Agent time: the last that auth signed plus what passed since. */
 int64_t agent_now_ns(const struct agent *agent);
 int64_t agent_now_s(void *agent);
-/** A direct node is told where audit is, by auth, and again when it moves. */
-void agent_move_audit(struct agent *agent, const char *address);
 
 int agent_start(int argc, char **argv);
 int agent_status(int argc, char **argv);

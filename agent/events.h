@@ -8,8 +8,12 @@
 
 #define RL_AGENT_JOURNAL_FILE "events"
 
-/** After agent->events: sends what the agent before left. */
-void events_open(struct agent *agent);
+/** Once it has joined: opens the way to audit, and sends what the agent before left. */
+rl_code events_open(struct agent *agent, struct rl_error *err);
+/** A direct node is told where audit is, by auth, and again when that moves. */
+void events_move(struct agent *agent, const char *address);
+/** The agent has a new certificate, or trusts others. */
+rl_code events_reload(struct agent *agent, struct rl_error *err);
 /** Takes the event. */
 void events_send(struct agent *agent, Pb__Event **event);
 /** The process that served this session is gone: whatever of it has no end yet, ended. */

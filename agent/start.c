@@ -41,9 +41,8 @@ static void on_changed(void *context)
     rl_code rc = agent->uplink ? uplink_reload(agent->uplink, &err) : RL_OK;
     if (rc == RL_OK && agent->direct)
         rc = direct_reload(agent->direct, &err);
-    if (rc == RL_OK && agent->audit_tls)
-        rc = rl_tls_client_reload(agent->audit_tls, rl_enrol_identity(agent->enrol),
-                                  rl_enrol_trust(agent->enrol), &err);
+    if (rc == RL_OK)
+        rc = events_reload(agent, &err);
     if (rc != RL_OK)
         rl_log_error("a renewed certificate can not be used", RL_TEXT("reason", err.message));
     else
@@ -142,45 +141,6 @@ static rl_code open_identity(struct agent *agent, struct rl_error *err)
     return rc;
 }
 
-/* ---- audit ---- */
-
-void agent_move_audit(struct agent *agent, const char *address)
-{
-    rl_log_info("events go to audit", RL_TEXT("address", address));
-    rl_rpc_channel_renew(agent->audit_channel, address);
-}
-
-/* The same SNI either way: the proxy routes by it, audit ignores it. */
-static rl_code open_audit(struct agent *agent, const char *address, struct rl_error *err)
-{
-    char *sni = rl_sprintf("audit.%s" RL_TLS_SNI_SUFFIX, rl_enrol_cluster(agent->enrol));
-    const struct rl_tls_client_config tls = {
-        .identity = rl_enrol_identity(agent->enrol),
-        .trust = rl_enrol_trust(agent->enrol),
-        .alpn = "h2",
-        .sni = sni,
-        .peer_kind = RL_IDENTITY_SERVICE,
-        .peer_service = "audit",
-        .now_s = agent_now_s,
-        .now_context = agent,
-    };
-    rl_code rc = rl_tls_client_create(&tls, &agent->audit_tls, err);
-    free(sni);
-    if (rc != RL_OK)
-        return rc;
-    const struct rl_rpc_channel_config channel = {
-        .loop = agent->loop,
-        .address = address,
-        .tls = agent->audit_tls,
-        .now_s = agent_now_s,
-        .now_context = agent,
-    };
-    rc = rl_rpc_channel_create_h2(&channel, &agent->audit_channel, err);
-    if (rc == RL_OK)
-        agent->events = rl_event_sender_create(agent->loop, agent->audit_channel);
-    return rc;
-}
-
 /* ---- the rooms ---- */
 
 static rl_code make_empty_dir(const struct agent *agent, struct rl_error *err)
@@ -200,11 +160,7 @@ static rl_code open_rooms(struct agent *agent, struct rl_error *err)
         return rc;
     agent->policy = policy_keeper_create(agent);
     agent->admission = admission_create(agent);
-    /* A direct node hears where audit is from auth; until then its events wait. */
-    const char *audit = agent->is_direct ? agent->settings.auth_server : agent->settings.proxy;
-    rc = open_audit(agent, audit, err);
-    if (rc == RL_OK)
-        events_open(agent);
+    rc = events_open(agent, err);
     if (rc == RL_OK)
         rc = node_create(agent, &agent->node, err);
     if (rc == RL_OK && agent->is_direct)
@@ -225,8 +181,6 @@ static void close_rooms(struct agent *agent)
     node_free(&agent->node);
     admission_free(&agent->admission);
     events_close(agent, EVENTS_GRACE_MS);
-    rl_rpc_channel_free(&agent->audit_channel);
-    rl_tls_client_unref(&agent->audit_tls);
     policy_keeper_free(&agent->policy);
     rl_enrol_close(&agent->enrol);
     rl_labels_free(&agent->labels, agent->label_count);

@@ -3,6 +3,7 @@
 #include "admission.h"
 #include "bytes/secret.h"
 #include "carry.h"
+#include "events.h"
 #include "hello.h"
 #include "log/log.h"
 #include "policy_keeper.h"
@@ -104,7 +105,7 @@ static void on_welcome(struct uplink *uplink)
 static void on_audit_place(struct uplink *uplink, const Pb__AuditPlace *place)
 {
     if (uplink->agent->is_direct && place->address[0])
-        agent_move_audit(uplink->agent, place->address);
+        events_move(uplink->agent, place->address);
 }
 
 /* What is held, or 0: send a snapshot. */

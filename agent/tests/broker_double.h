@@ -3,6 +3,7 @@
 #ifndef RL_AGENT_TESTS_BROKER_DOUBLE_H
 #define RL_AGENT_TESTS_BROKER_DOUBLE_H
 
+#include "events.h"
 #include "../admission.h"
 #include "../carry.h"
 #include "../node.h"
@@ -75,7 +76,7 @@ int64_t agent_now_s(void *agent)
     return agent_now_ns(agent) / 1000000000;
 }
 
-void agent_move_audit(struct agent *agent, const char *address)
+void events_move(struct agent *agent, const char *address)
 {
     (void)agent, (void)address;
 }
