@@ -16,6 +16,7 @@
 #include "uplink.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +29,9 @@
 #define JOIN_RETRY_MS_MAX 30000
 #define EVENTS_GRACE_MS 2000
 #define SESSIONS_GRACE_MS 2000 /* to tell their users, and us how they ended */
+/* Free at the end of the heap, before the kernel gets it back: buffers of the data path come and
+ * go, and a heap that shrinks and grows with them costs system calls and page faults. */
+#define HEAP_KEPT_BYTES (1 << 20)
 #define BUILD_TIME_FLOOR_NS                                                                        \
     INT64_C(1763769600000000000) /* 2025-11-22: no clock is right before                           \
                                   */
@@ -249,6 +253,7 @@ int agent_start(int argc, char **argv)
     if (rc != RL_OK)
         return rl_output_usage("remoteler", rc, &err);
     signal(SIGPIPE, SIG_IGN);
+    mallopt(M_TRIM_THRESHOLD, HEAP_KEPT_BYTES);
     rc = prepare(&agent, &err);
     if (rc == RL_OK)
         rc = run(&agent, &err);

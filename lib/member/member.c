@@ -7,6 +7,7 @@
 #include "log/log.h"
 #include "names/names.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 
 #define TOKEN_BYTES_MAX 4096
 #define JOIN_TIMEOUT_MS 10000
+#define HEAP_KEPT_BYTES (2 << 20) /* free at the heap's end, before the kernel gets it back */
 
 struct rl_member {
     struct rl_member_config config;
@@ -176,6 +178,16 @@ static void raise_descriptors(void)
         rl_log_debug("descriptors", RL_NUMBER("max", limit.rlim_cur));
 }
 
+/* Buffers on the data path come and go: a heap that shrinks and grows with them costs a system call
+ * and page faults for each. The second goes with the first, which ends glibc's own adjusting of
+ * both.
+ */
+static void keep_heap(void)
+{
+    mallopt(M_TRIM_THRESHOLD, HEAP_KEPT_BYTES);
+    mallopt(M_MMAP_THRESHOLD, HEAP_KEPT_BYTES);
+}
+
 rl_code rl_member_create(const struct rl_member_config *config, struct rl_member **out,
                          struct rl_error *err)
 {
@@ -185,6 +197,7 @@ rl_code rl_member_create(const struct rl_member_config *config, struct rl_member
     member->config = *config;
     rl_code rc = set_up_log(config, err);
     raise_descriptors();
+    keep_heap();
     if (rc == RL_OK)
         rc = rl_loop_on_signals(config->loop, signals, RL_COUNT(signals), on_signal, member, err);
     if (rc == RL_OK)
