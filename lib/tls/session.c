@@ -9,9 +9,14 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 
 #define PEER_CHAIN_BYTES_MAX 65536
 #define TLS12_CIPHERS "ECDHE+AESGCM:ECDHE+CHACHA20"
+/* A client's order counts. AES-128 is as far out of reach as AES-256 and a little faster; without
+ * instructions for AES, ChaCha20 is several times faster than either. */
+#define CIPHERS_AES "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
+#define CIPHERS_CHACHA "TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384"
 /* Not const: the macro that takes it casts it away, which clang calls an error. */
 static char groups[] = "X25519:P-256";
 
@@ -154,6 +159,19 @@ rl_code rl_tls_fail(struct rl_error *err, const char *what)
     return rl_fail(err, RL_E_INTERNAL, "%s: %s", what, reason);
 }
 
+static bool has_aes_instructions(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    return __builtin_cpu_supports("aes");
+#elif defined(__aarch64__)
+    return getauxval(AT_HWCAP) & HWCAP_AES;
+#elif defined(__arm__)
+    return getauxval(AT_HWCAP2) & HWCAP2_AES;
+#else
+    return false;
+#endif
+}
+
 rl_code rl_tls_context_create(const SSL_METHOD *method, bool allow_tls12,
                               const struct rl_tls_identity *identity, SSL_CTX **out,
                               struct rl_error *err)
@@ -163,6 +181,8 @@ rl_code rl_tls_context_create(const SSL_METHOD *method, bool allow_tls12,
         SSL_CTX_set_min_proto_version(context, allow_tls12 ? TLS1_2_VERSION : TLS1_3_VERSION) !=
             1 ||
         SSL_CTX_set_cipher_list(context, TLS12_CIPHERS) != 1 ||
+        SSL_CTX_set_ciphersuites(context, has_aes_instructions() ? CIPHERS_AES : CIPHERS_CHACHA) !=
+            1 ||
         SSL_CTX_set1_groups_list(context, groups) != 1 ||
         (identity && !rl_tls_identity_use(identity, context))) {
         SSL_CTX_free(context);

@@ -1,5 +1,8 @@
 /* socket_bio: the bytes that were taken off the socket to choose a route come first, then the
- * socket's own. Sends with MSG_NOSIGNAL: OpenSSL's socket BIO would end the process by SIGPIPE. */
+ * socket's own. Sends with MSG_NOSIGNAL: OpenSSL's socket BIO would end the process by SIGPIPE.
+ *
+ * Once it gathers, records wait in a buffer until it is full or somebody flushes: a system call for
+ * each record costs more than the copy. The buffer is there only while it holds something. */
 #include "tls/session.h"
 
 #include <errno.h>
@@ -13,6 +16,10 @@ struct socket_bio {
     int fd;
     struct rl_buf prefix;
     size_t taken; /* of the prefix */
+    bool gathers;
+    bool is_drained;   /* the last read took all there was: the next is an event's business */
+    uint8_t *gathered; /* records; NULL: none */
+    size_t sent, gathered_n;
 };
 
 static BIO_METHOD *method;
@@ -44,7 +51,13 @@ static int read_some(BIO *bio, char *to, int n)
         return 0;
     if (own->prefix.n)
         return take_prefix(own, to, (size_t)n);
+    if (own->is_drained) {
+        own->is_drained = false;
+        BIO_set_retry_read(bio);
+        return -1;
+    }
     ssize_t got = recv(own->fd, to, (size_t)n, 0);
+    own->is_drained = own->gathers && got > 0 && got < n;
     if (would_block(got))
         BIO_set_retry_read(bio);
     else if (got == 0)
@@ -52,10 +65,46 @@ static int read_some(BIO *bio, char *to, int n)
     return (int)got;
 }
 
+/* What waits, as far as the socket takes it. False when the connection is broken (errno). */
+static bool send_gathered(struct socket_bio *own)
+{
+    while (own->gathered) {
+        ssize_t n =
+            send(own->fd, own->gathered + own->sent, own->gathered_n - own->sent, MSG_NOSIGNAL);
+        if (n < 0)
+            return would_block(n);
+        own->sent += (size_t)n;
+        if (own->sent < own->gathered_n)
+            continue;
+        free(own->gathered);
+        own->gathered = NULL;
+        own->sent = own->gathered_n = 0;
+    }
+    return true;
+}
+
+static int gather(struct socket_bio *own, BIO *bio, const char *from, size_t n)
+{
+    if (n > RL_TLS_GATHER_BYTES - own->gathered_n && !send_gathered(own))
+        return -1;
+    if (n > RL_TLS_GATHER_BYTES - own->gathered_n) {
+        BIO_set_retry_write(bio);
+        return -1;
+    }
+    if (!own->gathered)
+        own->gathered = malloc(RL_TLS_GATHER_BYTES); /* not zeroed: this is the data path */
+    RL_ASSERT(own->gathered);
+    memcpy(own->gathered + own->gathered_n, from, n);
+    own->gathered_n += n;
+    return (int)n;
+}
+
 static int write_some(BIO *bio, const char *from, int n)
 {
     struct socket_bio *own = BIO_get_data(bio);
     BIO_clear_retry_flags(bio);
+    if (own->gathers && n >= 0 && n <= RL_TLS_GATHER_BYTES)
+        return gather(own, bio, from, (size_t)n);
     ssize_t sent = send(own->fd, from, (size_t)n, MSG_NOSIGNAL);
     if (would_block(sent))
         BIO_set_retry_write(bio);
@@ -75,8 +124,8 @@ static long control(BIO *bio, int command, long number, void *pointer)
         return (long)(own->prefix.n - own->taken);
     case BIO_CTRL_EOF:
         return BIO_test_flags(bio, BIO_FLAGS_IN_EOF) != 0;
-    case BIO_CTRL_FLUSH:
-        return 1;
+    case BIO_CTRL_FLUSH: /* what the socket does not take now waits on: no reason to wait here */
+        return send_gathered(own) ? 1 : -1;
     default:
         return 0;
     }
@@ -85,8 +134,10 @@ static long control(BIO *bio, int command, long number, void *pointer)
 static int destroy(BIO *bio)
 {
     struct socket_bio *own = BIO_get_data(bio);
-    if (own)
+    if (own) {
         rl_buf_fini(&own->prefix);
+        free(own->gathered);
+    }
     free(own);
     BIO_set_data(bio, NULL);
     return 1;
@@ -118,4 +169,26 @@ BIO *rl_tls_socket_bio(int fd, struct rl_span prefix)
         return bio;
     BIO_free(bio);
     return NULL;
+}
+
+void rl_tls_gather(SSL *ssl)
+{
+    struct socket_bio *own = BIO_get_data(SSL_get_wbio(ssl));
+    own->gathers = true;
+    SSL_set_read_ahead(ssl, 1);
+    SSL_set_default_read_buffer_len(ssl, RL_TLS_GATHER_BYTES);
+}
+
+enum rl_tls_progress rl_tls_flush(SSL *ssl)
+{
+    struct socket_bio *own = BIO_get_data(SSL_get_wbio(ssl));
+    if (!send_gathered(own))
+        return RL_TLS_FAILED;
+    return own->gathered ? RL_TLS_WANT_WRITE : RL_TLS_DONE;
+}
+
+bool rl_tls_has_unsent(const SSL *ssl)
+{
+    const struct socket_bio *own = BIO_get_data(SSL_get_wbio(ssl));
+    return own->gathered != NULL;
 }

@@ -110,4 +110,19 @@ rl_code rl_tls_handshake_blocking(SSL *ssl, int timeout_ms, struct rl_error *err
  * pinning on first use; may be NULL. Owns: by X509_free(). */
 X509 *rl_tls_peer_authority(SSL *ssl);
 
+/* ---- many bytes ---- */
+
+/* Four records as long as they can be on the wire. Source: RFC 8446 5.2. */
+#define RL_TLS_GATHER_BYTES (4 * (5 + 16384 + 256))
+/** From now on one system call reads or sends several records: what is written waits until so much
+ * has come together, or for rl_tls_flush(), and WANT_READ may come without a look at the socket:
+ * for who waits level-triggered. After the handshake; for an SSL of rl_tls_accept() or
+ * rl_tls_connect(). Costs no memory while nothing waits. */
+void rl_tls_gather(SSL *ssl);
+/** Sends what waits. RL_TLS_DONE: all of it; RL_TLS_WANT_WRITE: the socket takes no more now;
+ * RL_TLS_FAILED: it is broken, errno says why. */
+enum rl_tls_progress rl_tls_flush(SSL *ssl);
+/** Closing now would lose bytes that SSL_write() has taken. */
+bool rl_tls_has_unsent(const SSL *ssl);
+
 #endif

@@ -13,10 +13,15 @@ void rl_end_wake(struct rl_tunnel_end *end)
         end->config.transport->wake(end->stream);
 }
 
+bool rl_end_owes_socket(const struct rl_tunnel_end *end)
+{
+    return end->queue.n || (end->socket && rl_socket_has_unsent(end->socket));
+}
+
 bool rl_end_is_complete(const struct rl_tunnel_end *end)
 {
     bool is_settled = !end->is_resumable || end->acked == end->taken;
-    return end->eof_sent && end->eof_received && end->queue.n == 0 && is_settled;
+    return end->eof_sent && end->eof_received && !rl_end_owes_socket(end) && is_settled;
 }
 
 static void free_end(struct rl_tunnel_end *end)
@@ -193,6 +198,7 @@ void rl_tunnel_end_attach(struct rl_tunnel_end *end, struct rl_socket **socket,
         end->socket = *socket;
         *socket = NULL;
         rl_socket_set_ready(end->socket, on_socket, end);
+        rl_socket_gather(end->socket);
         if (end->config.role != RL_TUNNEL_DIALS) {
             end->is_open = true;
             end->is_resumable = end->session_id != NULL;
@@ -254,7 +260,7 @@ void rl_tunnel_end_closed(struct rl_tunnel_end *end, rl_code code, const char *m
         rl_end_fail(end, false, code, message);
     else if (!end->eof_sent || !end->eof_received)
         rl_end_fail(end, false, RL_E_UNAVAILABLE, "the tunnel ended before both sides were done");
-    else if (end->queue.n)
+    else if (rl_end_owes_socket(end))
         rl_timer_arm(end->timer, RL_TUNNEL_LINGER_MS);
     rl_end_leave(end);
 }

@@ -15,7 +15,7 @@ struct rl_tunnel_end {
 
     /* to the stream */
     struct rl_buf out; /* a frame that is on its way, or a part of it */
-    uint64_t taken;    /* payload bytes that the socket gave */
+    uint64_t taken;    /* payload bytes that the socket gave; beyond `sent` they lie in the ring */
     uint64_t sent;     /* of them, on this stream or known to have arrived */
     uint64_t acked;    /* of them, by the far end */
     bool reset_due, ack_due;
@@ -39,6 +39,7 @@ struct rl_tunnel_end {
     bool is_resuming;    /* a stream, and the far end has not said yet what it has */
     bool nothing_left;   /* all was done but the good end of the stream */
     bool waits_for_room; /* the ring is full */
+    bool is_bulk;        /* the last read of the socket brought a frame's worth */
     uint64_t give_up_at_ms;
     unsigned resumes;
 
@@ -54,6 +55,8 @@ void rl_end_leave(struct rl_tunnel_end *end); /* the last use of `end` in an ent
 /** Gives up: drops the socket; with `tell` the far end is sent a reset, else the stream is cut. */
 void rl_end_fail(struct rl_tunnel_end *end, bool tell, rl_code code, const char *message);
 void rl_end_wake(struct rl_tunnel_end *end);
+/** The far end's bytes wait, here or in its socket, for the socket's peer to take others. */
+bool rl_end_owes_socket(const struct rl_tunnel_end *end);
 /** Both directions are done, as far as this end can see. */
 bool rl_end_is_complete(const struct rl_tunnel_end *end);
 void rl_end_put_opened(struct rl_tunnel_end *end, rl_code code, const char *message);

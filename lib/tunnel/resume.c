@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#define READ_AHEAD_BYTES 65536
+
 void rl_end_resume_init(struct rl_tunnel_end *end)
 {
     struct rl_tunnel_resume *how = &end->config.resume;
@@ -138,10 +140,10 @@ rl_code rl_end_on_resume(struct rl_tunnel_end *end, const Pb__Resume *resume, st
 {
     if (strcmp(resume->session_id, end->session_id) != 0)
         return rl_fail(err, RL_E_INVAL, "another session is resumed");
-    if (resume->received < end->acked || resume->received > end->taken)
+    if (resume->received < end->acked || resume->received > end->sent)
         return rl_fail(err, RL_E_INVAL, "%llu bytes are said to be received; %llu to %llu can be",
                        (unsigned long long)resume->received, (unsigned long long)end->acked,
-                       (unsigned long long)end->taken);
+                       (unsigned long long)end->sent);
     end->sent = resume->received;
     end->is_resuming = false;
     end->is_open = true;
@@ -157,18 +159,29 @@ rl_code rl_end_on_resume(struct rl_tunnel_end *end, const Pb__Resume *resume, st
 
 /* ---- bytes ---- */
 
-ssize_t rl_end_next_bytes(struct rl_tunnel_end *end, uint8_t *to, size_t room)
+/* A plain socket is read into the ring, where its bytes have to lie anyway: several frames by one
+ * system call when there is much. */
+static ssize_t read_into_ring(struct rl_tunnel_end *end, uint8_t *to, size_t room)
 {
-    if (end->sent < end->taken)
-        return (ssize_t)rl_ring_copy(&end->ring, end->sent, to, room);
-    if (end->socket_ended)
-        return 0;
+    struct iovec places[RL_RING_PLACES_MAX];
+    size_t most = end->is_bulk ? READ_AHEAD_BYTES : RL_TUNNEL_DATA_BYTES_MAX;
+    size_t free_bytes = rl_ring_room(&end->ring);
+    if (most > free_bytes)
+        most = free_bytes;
+    int count = (int)rl_ring_places(&end->ring, most, places);
+    ssize_t n = rl_socket_readv(end->socket, places, count);
+    rl_ring_filled(&end->ring, n > 0 ? (size_t)n : 0);
+    if (n <= 0)
+        return n;
+    end->is_bulk = (size_t)n >= RL_TUNNEL_DATA_BYTES_MAX;
+    end->taken += (uint64_t)n;
+    return (ssize_t)rl_ring_copy(&end->ring, end->sent, to, room);
+}
+
+static ssize_t read_and_keep(struct rl_tunnel_end *end, uint8_t *to, size_t room)
+{
     if (end->is_resumable && room > rl_ring_room(&end->ring))
         room = rl_ring_room(&end->ring);
-    if (!room) {
-        end->waits_for_room = true;
-        return RL_SOCKET_WAIT;
-    }
     ssize_t n = rl_socket_read(end->socket, to, room);
     if (n <= 0)
         return n;
@@ -176,4 +189,18 @@ ssize_t rl_end_next_bytes(struct rl_tunnel_end *end, uint8_t *to, size_t room)
     if (end->is_resumable)
         rl_ring_put(&end->ring, RL_SPAN(to, (size_t)n));
     return n;
+}
+
+ssize_t rl_end_next_bytes(struct rl_tunnel_end *end, uint8_t *to, size_t room)
+{
+    if (end->sent < end->taken)
+        return (ssize_t)rl_ring_copy(&end->ring, end->sent, to, room);
+    if (end->socket_ended)
+        return 0;
+    if (end->is_resumable && !rl_ring_room(&end->ring)) {
+        end->waits_for_room = true;
+        return RL_SOCKET_WAIT;
+    }
+    return end->is_resumable && rl_socket_is_plain(end->socket) ? read_into_ring(end, to, room)
+                                                                : read_and_keep(end, to, room);
 }

@@ -88,6 +88,39 @@ void rl_ring_put(struct rl_ring *ring, struct rl_span bytes)
     }
 }
 
+size_t rl_ring_places(struct rl_ring *ring, size_t n, struct iovec places[RL_RING_PLACES_MAX])
+{
+    RL_ASSERT(n > 0 && n <= rl_ring_room(ring));
+    size_t count = 0, there = room_in_block(ring);
+    uint64_t at = ring->end;
+    for (; n && count < RL_RING_PLACES_MAX; count++) {
+        if (!there) {
+            take_block(ring, at);
+            there = RL_RING_BLOCK_BYTES - (size_t)(at % RL_RING_BLOCK_BYTES);
+        }
+        size_t here = there < n ? there : n;
+        places[count] = (struct iovec){*block_of(ring, at) + at % RL_RING_BLOCK_BYTES, here};
+        at += here;
+        n -= here;
+        there = 0;
+    }
+    ring->open = at;
+    return count;
+}
+
+void rl_ring_filled(struct rl_ring *ring, size_t n)
+{
+    RL_ASSERT(n <= ring->open - ring->end);
+    ring->end += n;
+    while (ring->open > ring->end) {
+        uint64_t block = (ring->open - 1) / RL_RING_BLOCK_BYTES * RL_RING_BLOCK_BYTES;
+        if ((block > ring->start ? block : ring->start) < ring->end)
+            break; /* something in it is kept */
+        give_block(ring, block);
+        ring->open = block;
+    }
+}
+
 size_t rl_ring_copy(const struct rl_ring *ring, uint64_t offset, uint8_t *to, size_t room)
 {
     RL_ASSERT(offset >= ring->start && offset < ring->end);

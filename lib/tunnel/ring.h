@@ -8,6 +8,8 @@
 
 #include "bytes/buf.h"
 
+#include <sys/uio.h>
+
 #define RL_RING_BLOCK_BYTES 16384
 #define RL_RING_BYTES_MAX (2u << 20) /* the most that `max` may be */
 
@@ -22,6 +24,7 @@ struct rl_ring {
     uint8_t **blocks;              /* block of offset o: (o / RL_RING_BLOCK_BYTES) % slots */
     size_t slots, block_count, max;
     uint64_t start, end; /* offsets: acknowledged up to; kept up to */
+    uint64_t open;       /* between places and filled: places up to */
 };
 
 /** Empty, at offset 0. `max` 1..RL_RING_BYTES_MAX bytes; `budget` is borrowed. */
@@ -30,6 +33,13 @@ void rl_ring_fini(struct rl_ring *ring);
 /** How many bytes rl_ring_put() takes now: 0 when it is full. */
 size_t rl_ring_room(const struct rl_ring *ring);
 void rl_ring_put(struct rl_ring *ring, struct rl_span bytes); /* n <= room */
+/** Room for up to `n` <= room bytes, in the order in which they will lie; what a socket is to be
+ * read into. Returns how many places that is, at most RL_RING_PLACES_MAX, of which the last may cut
+ * it short. rl_ring_filled() follows at once. */
+#define RL_RING_PLACES_MAX 5
+size_t rl_ring_places(struct rl_ring *ring, size_t n, struct iovec places[RL_RING_PLACES_MAX]);
+/** The first `n` bytes of those places are kept now; blocks that are not needed are freed. */
+void rl_ring_filled(struct rl_ring *ring, size_t n);
 /** Copies up to `room` bytes from `offset` on, start <= offset < end; returns how many, at least 1
  * of a room that is not 0. */
 size_t rl_ring_copy(const struct rl_ring *ring, uint64_t offset, uint8_t *to, size_t room);

@@ -4,7 +4,10 @@
  */
 #include "tunnel/socket.h"
 
+#include "tls/tls.h"
+
 #include <errno.h>
+#include <fcntl.h>
 #include <openssl/err.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -22,14 +25,22 @@ struct rl_socket {
     unsigned read_needs, write_needs; /* the event that each waits for: TLS may cross them */
     bool is_drained; /* the last read took all there was; the next is an event's business */
     bool finish_waits, is_finished;
+    struct rl_task *turn_end; /* NULL: it does not gather */
+    bool flush_waits;         /* gathered bytes are left: the peer is to take others first */
+    bool is_broken;           /* they found no way out */
 };
 
 static void on_event(void *context, int fd, unsigned events);
 
+static unsigned needed(const struct rl_socket *s)
+{
+    return (s->read_waits ? s->read_needs : 0) | (s->write_waits ? s->write_needs : 0) |
+           (s->finish_waits || s->flush_waits ? (unsigned)RL_LOOP_WRITE : 0);
+}
+
 static void want(struct rl_socket *s)
 {
-    unsigned events = (s->read_waits ? s->read_needs : 0) | (s->write_waits ? s->write_needs : 0) |
-                      (s->finish_waits ? (unsigned)RL_LOOP_WRITE : 0);
+    unsigned events = needed(s);
     if (!s->watch) {
         if (!events ||
             rl_watch_start(s->loop, s->fd, events, on_event, s, &s->watch, NULL) != RL_OK)
@@ -41,6 +52,24 @@ static void want(struct rl_socket *s)
     rl_watch_change(s->watch, s->interest);
 }
 
+/* Sends what was gathered. */
+static void flush(struct rl_socket *s)
+{
+    enum rl_tls_progress progress = rl_tls_flush(s->ssl);
+    s->is_broken = progress == RL_TLS_FAILED;
+    s->flush_waits = progress == RL_TLS_WANT_WRITE;
+    if (s->flush_waits)
+        want(s);
+}
+
+static void on_turn_end(void *context)
+{
+    struct rl_socket *s = context;
+    flush(s);
+    if (s->is_broken && s->fn)
+        s->fn(s->context, false, true); /* who writes finds it */
+}
+
 static void finish_tls(struct rl_socket *s)
 {
     ERR_clear_error();
@@ -48,14 +77,28 @@ static void finish_tls(struct rl_socket *s)
     s->finish_waits = r < 0 && SSL_get_error(s->ssl, r) == SSL_ERROR_WANT_WRITE;
     if (s->finish_waits)
         want(s);
+    else if (s->turn_end)
+        flush(s);
+}
+
+/* Whether something may be written again. */
+static bool is_writable(struct rl_socket *s, unsigned events)
+{
+    bool waited = s->flush_waits;
+    if (waited && events & RL_LOOP_WRITE)
+        flush(s);
+    if (s->finish_waits && events & RL_LOOP_WRITE)
+        finish_tls(s);
+    if (s->flush_waits)
+        return false;
+    return waited || (s->write_waits && events & s->write_needs);
 }
 
 static void on_event(void *context, int fd, unsigned events)
 {
     (void)fd;
     struct rl_socket *s = context;
-    unsigned used = (s->read_waits ? s->read_needs : 0) | (s->write_waits ? s->write_needs : 0) |
-                    (s->finish_waits ? (unsigned)RL_LOOP_WRITE : 0);
+    unsigned used = needed(s);
     if (events & RL_LOOP_HANGUP && !used) {
         rl_watch_stop(&s->watch);
         s->interest = 0;
@@ -65,10 +108,8 @@ static void on_event(void *context, int fd, unsigned events)
         s->interest = used;
         rl_watch_change(s->watch, used);
     }
-    if (s->finish_waits && events & RL_LOOP_WRITE)
-        finish_tls(s);
+    bool writable = is_writable(s, events);
     bool readable = s->read_waits && events & s->read_needs;
-    bool writable = s->write_waits && events & s->write_needs;
     s->read_waits = s->read_waits && !readable;
     s->write_waits = s->write_waits && !writable;
     s->is_drained = s->is_drained && !readable;
@@ -95,10 +136,28 @@ rl_code rl_socket_create(struct rl_loop *loop, int fd, SSL *ssl, rl_socket_ready
     return RL_OK;
 }
 
+void rl_socket_gather(struct rl_socket *socket)
+{
+    if (!socket->ssl || socket->turn_end)
+        return;
+    rl_tls_gather(socket->ssl);
+    socket->turn_end = rl_task_create(socket->loop, on_turn_end, socket);
+}
+
+bool rl_socket_has_unsent(const struct rl_socket *socket)
+{
+    return socket->turn_end && !socket->is_broken && rl_tls_has_unsent(socket->ssl);
+}
+
 void rl_socket_set_ready(struct rl_socket *socket, rl_socket_ready_fn fn, void *context)
 {
     socket->fn = fn;
     socket->context = context;
+}
+
+bool rl_socket_is_plain(const struct rl_socket *socket)
+{
+    return !socket->ssl;
 }
 
 int rl_socket_fd(const struct rl_socket *socket)
@@ -141,18 +200,22 @@ static ssize_t read_tls(struct rl_socket *s, uint8_t *to, size_t room)
     }
 }
 
-static ssize_t read_plain(struct rl_socket *s, uint8_t *to, size_t room)
+ssize_t rl_socket_readv(struct rl_socket *s, const struct iovec *places, int count)
 {
+    RL_ASSERT(!s->ssl && count > 0);
     if (s->is_drained) {
         s->is_drained = false;
         return read_waits(s, RL_LOOP_READ);
     }
     ssize_t n;
     do
-        n = read(s->fd, to, room);
+        n = readv(s->fd, places, count);
     while (n < 0 && errno == EINTR);
     if (n < 0)
         return errno == EAGAIN ? read_waits(s, RL_LOOP_READ) : RL_SOCKET_BROKEN;
+    size_t room = 0;
+    for (int i = 0; i < count; i++)
+        room += places[i].iov_len;
     s->is_drained = n > 0 && (size_t)n < room;
     return n;
 }
@@ -160,16 +223,24 @@ static ssize_t read_plain(struct rl_socket *s, uint8_t *to, size_t room)
 ssize_t rl_socket_read(struct rl_socket *socket, uint8_t *to, size_t room)
 {
     RL_ASSERT(room > 0);
-    return socket->ssl ? read_tls(socket, to, room) : read_plain(socket, to, room);
+    struct iovec place = {to, room};
+    return socket->ssl ? read_tls(socket, to, room) : rl_socket_readv(socket, &place, 1);
 }
 
 static ssize_t write_tls(struct rl_socket *s, const uint8_t *from, size_t n)
 {
+    if (s->is_broken)
+        return RL_SOCKET_BROKEN;
+    if (s->flush_waits)
+        return write_waits(s, RL_LOOP_WRITE);
     ERR_clear_error();
     size_t written = 0;
     int r = SSL_write_ex(s->ssl, from, n, &written);
-    if (r > 0)
+    if (r > 0) {
+        if (s->turn_end)
+            rl_task_schedule(s->turn_end);
         return (ssize_t)written;
+    }
     switch (SSL_get_error(s->ssl, r)) {
     case SSL_ERROR_WANT_READ:
         return write_waits(s, RL_LOOP_READ);
@@ -197,6 +268,35 @@ ssize_t rl_socket_write(struct rl_socket *socket, const uint8_t *from, size_t n)
     return socket->ssl ? write_tls(socket, from, n) : write_plain(socket, from, n);
 }
 
+ssize_t rl_socket_read_into_pipe(struct rl_socket *socket, int pipe, size_t room)
+{
+    RL_ASSERT(room > 0 && !socket->ssl);
+    if (socket->is_drained) {
+        socket->is_drained = false;
+        return read_waits(socket, RL_LOOP_READ);
+    }
+    ssize_t n;
+    do
+        n = splice(socket->fd, NULL, pipe, NULL, room, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return errno == EAGAIN ? read_waits(socket, RL_LOOP_READ) : RL_SOCKET_BROKEN;
+    socket->is_drained = n > 0 && (size_t)n < room;
+    return n;
+}
+
+ssize_t rl_socket_write_from_pipe(struct rl_socket *socket, int pipe, size_t n)
+{
+    RL_ASSERT(n > 0 && !socket->ssl && !socket->is_finished);
+    ssize_t written;
+    do
+        written = splice(pipe, NULL, socket->fd, NULL, n, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+    while (written < 0 && errno == EINTR);
+    if (written > 0)
+        return written;
+    return written < 0 && errno == EAGAIN ? write_waits(socket, RL_LOOP_WRITE) : RL_SOCKET_BROKEN;
+}
+
 void rl_socket_finish(struct rl_socket *socket)
 {
     if (socket->is_finished)
@@ -215,9 +315,10 @@ void rl_socket_close(struct rl_socket **socket)
     struct rl_socket *s = *socket;
     *socket = NULL;
     rl_watch_stop(&s->watch);
+    rl_task_free(&s->turn_end);
     if (s->ssl && !s->is_finished) {
         ERR_clear_error();
-        SSL_shutdown(s->ssl);
+        SSL_shutdown(s->ssl); /* sends what was gathered too */
     }
     SSL_free(s->ssl);
     close(s->fd);

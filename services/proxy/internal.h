@@ -27,6 +27,7 @@ struct proxy {
     struct rl_event_sender *events;
     struct front *front;                  /* front.c */
     struct passage *passages;             /* passthrough.c */
+    struct splice_pipes pipes;            /* splice.c */
     struct user_connection *users;        /* connect.c */
     struct upstream *upstreams;           /* upstream.c */
     struct rl_timer *sweep_timer;         /* likewise */

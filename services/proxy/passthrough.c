@@ -63,7 +63,8 @@ static void begin_splice(struct passage *p)
     }
     struct rl_socket *upstream = p->upstream;
     p->upstream = NULL;
-    p->splice = splice_start(p->proxy->config.loop, client, upstream, on_spliced, p);
+    p->splice =
+        splice_start(p->proxy->config.loop, &p->proxy->pipes, client, upstream, on_spliced, p);
 }
 
 static void write_first(struct passage *p)

@@ -219,7 +219,7 @@ void web_start(struct proxy *proxy, const struct arrival *arrival, SSL *ssl)
     if (w->next)
         w->next->previous = w;
     web->connections = w;
-    w->splice = splice_start(proxy->config.loop, outer, inner, on_spliced, w);
+    w->splice = splice_start(proxy->config.loop, &proxy->pipes, outer, inner, on_spliced, w);
 }
 
 void web_close_all(struct proxy *proxy)

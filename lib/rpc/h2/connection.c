@@ -131,6 +131,7 @@ static void open_session(struct rl_h2_connection *c)
         rl_h2_connection_close(c, rc, err.message);
         return;
     }
+    rl_tls_gather(c->ssl);
     rl_h2_keepalive_start(c);
     c->must_read_on = true;
     rl_h2_connection_wake(c);

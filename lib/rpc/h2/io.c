@@ -1,6 +1,7 @@
 /* io: bytes between the socket, OpenSSL and nghttp2. Output goes from nghttp2's own buffer straight
- * into SSL_write(); small frames are gathered into one record first. What the socket does not take
- * stays where it is, and nghttp2 is not asked for more: that is the back-pressure.
+ * into SSL_write(); small frames are gathered into one record first, and records into one system
+ * call. What the socket does not take stays where it is, and nghttp2 is not asked for more: that is
+ * the back-pressure.
  */
 #include "rpc/h2/h2.h"
 
@@ -21,7 +22,7 @@ enum io_result { IO_OK, IO_BLOCKED, IO_OVER };
 
 static void set_events(struct rl_h2_connection *c)
 {
-    bool is_blocked = c->lent_n > 0 || c->kept != NULL;
+    bool is_blocked = c->lent_n > 0 || c->kept != NULL || rl_tls_has_unsent(c->ssl);
     rl_watch_change(c->watch, is_blocked || c->read_wants_write ? RL_LOOP_READ | RL_LOOP_WRITE
                                                                 : RL_LOOP_READ);
 }
@@ -109,7 +110,7 @@ static enum io_result write_gathered(struct rl_h2_connection *c, const uint8_t *
     return IO_BLOCKED;
 }
 
-static enum io_result flush(struct rl_h2_connection *c)
+static enum io_result fill(struct rl_h2_connection *c)
 {
     enum io_result result = write_leftovers(c);
     uint8_t record[RECORD_BYTES];
@@ -132,6 +133,29 @@ static enum io_result flush(struct rl_h2_connection *c)
     if (result == IO_OK)
         rl_h2_connection_wake(c); /* there may be more */
     return result;
+}
+
+static enum io_result send_records(struct rl_h2_connection *c)
+{
+    errno = 0;
+    enum rl_tls_progress progress = rl_tls_flush(c->ssl);
+    if (progress != RL_TLS_FAILED)
+        return progress == RL_TLS_DONE ? IO_OK : IO_BLOCKED;
+    close_broken(c);
+    return IO_OVER;
+}
+
+/* While the socket is full nothing is taken from nghttp2: a keystroke would wait behind it. */
+static enum io_result flush(struct rl_h2_connection *c)
+{
+    enum io_result sent = send_records(c);
+    if (sent != IO_OK)
+        return sent;
+    enum io_result filled = fill(c);
+    if (filled == IO_OVER)
+        return filled;
+    sent = send_records(c);
+    return sent == IO_OK ? filled : sent;
 }
 
 /* ---- in ---- */
@@ -196,7 +220,8 @@ static bool is_over(struct rl_h2_connection *c)
      */
     if (c->is_leaving && !c->is_leaving_for_good)
         return false;
-    return !nghttp2_session_want_read(c->session) && !nghttp2_session_want_write(c->session);
+    return !nghttp2_session_want_read(c->session) && !nghttp2_session_want_write(c->session) &&
+           !rl_tls_has_unsent(c->ssl);
 }
 
 static void on_turn(void *context)

@@ -53,6 +53,40 @@ static inline void pair_open(struct pair *p, struct rl_tls_server *server,
     ck_assert_int_eq(rl_tls_connect(client, p->client_fd, &p->client, NULL), RL_OK);
 }
 
+/* Handshaken, between a server that asks nothing and a client that checks nothing: for what comes
+ * after. */
+static inline void pair_open_anonymous(struct pair *p)
+{
+    struct authority services = authority_make(RL_IDENTITY_SERVICE, "main");
+    EVP_PKEY *key = fresh_key();
+    X509 *leaf = authority_issue(&services, UUID_A, "auth", key);
+    struct rl_buf der;
+    rl_buf_init(&der, 65536);
+    ck_assert_int_eq(rl_x509_to_der(leaf, &der, NULL), RL_OK);
+    struct rl_span chain = rl_buf_span(&der);
+    struct rl_tls_identity *own = NULL;
+    ck_assert_int_eq(rl_tls_identity_create(&chain, 1, key, &own, NULL), RL_OK);
+    static const char *const protocols[] = {"h2", NULL};
+    const struct rl_tls_server_config sc = {
+        .route = "test", .identity = own, .client = RL_TLS_CLIENT_NONE, .alpn = protocols};
+    const struct rl_tls_client_config cc = {.alpn = "h2", .insecure = true};
+    struct rl_tls_server *server = NULL;
+    struct rl_tls_client *client = NULL;
+    ck_assert_int_eq(rl_tls_server_create(&sc, &server, NULL), RL_OK);
+    ck_assert_int_eq(rl_tls_client_create(&cc, &client, NULL), RL_OK);
+    pair_open(p, server, client, NULL);
+    pair_pump(p);
+    ck_assert_int_eq(p->client_end, RL_TLS_DONE);
+    ck_assert_int_eq(p->server_end, RL_TLS_DONE);
+    rl_tls_server_unref(&server);
+    rl_tls_client_unref(&client);
+    rl_tls_identity_unref(&own);
+    rl_buf_fini(&der);
+    X509_free(leaf);
+    EVP_PKEY_free(key);
+    authority_free(&services);
+}
+
 static inline void pair_close(struct pair *p)
 {
     SSL_free(p->server);

@@ -51,6 +51,45 @@ START_TEST(keeps_every_byte_by_its_offset_until_it_is_dropped)
 }
 END_TEST
 
+/* As a socket is read: into places, of which it fills some. */
+static void fill(struct rl_ring *ring, size_t most, size_t n)
+{
+    struct iovec places[RL_RING_PLACES_MAX];
+    size_t count = rl_ring_places(ring, most, places), there = 0, at = 0;
+    ck_assert_uint_ge(count, 1);
+    for (size_t i = 0; i < count; i++)
+        there += places[i].iov_len;
+    ck_assert_uint_le(there, most);
+    n = n < there ? n : there;
+    for (size_t i = 0; i < count && at < n; i++)
+        for (size_t k = 0; k < places[i].iov_len && at < n; k++, at++)
+            ((uint8_t *)places[i].iov_base)[k] = byte_at(ring->end + at);
+    rl_ring_filled(ring, n);
+}
+
+START_TEST(is_filled_in_place_and_keeps_no_block_that_stayed_empty)
+{
+    struct rl_ring ring;
+    struct rl_ring_budget budget = {.max = 10 * BLOCK};
+    unsigned seed = 11;
+    rl_ring_init(&ring, 100000, &budget);
+    for (int i = 0; i < 300; i++) {
+        size_t room = rl_ring_room(&ring);
+        size_t most = room ? 1 + (size_t)rand_r(&seed) % room : 0;
+        if (most)
+            fill(&ring, most, i % 7 ? (size_t)rand_r(&seed) % (most + 1) : 0);
+        check_content(&ring);
+        rl_ring_drop(&ring, ring.start + (uint64_t)rand_r(&seed) % (ring.end - ring.start + 1));
+        uint64_t first = ring.start / BLOCK, last = (ring.end + BLOCK - 1) / BLOCK;
+        ck_assert_uint_eq(ring.block_count, ring.end > ring.start ? last - first : 0);
+        ck_assert_uint_eq(budget.used, ring.block_count > 1 ? (ring.block_count - 1) * BLOCK : 0);
+    }
+    ck_assert_uint_gt(ring.end, 1000000);
+    rl_ring_fini(&ring);
+    ck_assert_uint_eq(budget.used, 0);
+}
+END_TEST
+
 START_TEST(is_full_at_its_maximum_wherever_it_begins)
 {
     const size_t maxima[] = {1, BLOCK - 1, BLOCK, BLOCK + 1, RL_RING_BYTES_MAX};
@@ -119,6 +158,7 @@ int main(void)
     Suite *suite = suite_create("ring");
     TCase *tc = tcase_create("ring");
     tcase_add_test(tc, keeps_every_byte_by_its_offset_until_it_is_dropped);
+    tcase_add_test(tc, is_filled_in_place_and_keeps_no_block_that_stayed_empty);
     tcase_add_test(tc, is_full_at_its_maximum_wherever_it_begins);
     tcase_add_test(tc, holds_no_block_when_all_is_acknowledged);
     tcase_add_test(tc, shares_a_budget_and_keeps_a_block_of_its_own);
