@@ -42,7 +42,8 @@ static void make_metrics(struct broker *broker)
                         "Bytes that wait for a side that does not take them.", NULL);
 }
 
-static rl_code make_server(struct broker *broker, struct rl_error *err)
+/* Two servers: what agents reach through the public port has no Dial on it, whoever calls. */
+static rl_code make_servers(struct broker *broker, struct rl_error *err)
 {
     static const struct rl_rpc_handler tunnel[] = {
         {.method = "Attach", .stream = &attach_ops, .opened = attach_opened},
@@ -58,12 +59,16 @@ static rl_code make_server(struct broker *broker, struct rl_error *err)
         .stream_window_bytes = broker->config.stream_window_bytes,
         .now_s = broker->config.now_s,
     };
-    rl_code rc = rl_rpc_server_create_h2(&config, &broker->server, err);
+    rl_code rc = rl_rpc_server_create_h2(&config, &broker->attach_server, err);
+    config.connections_max = BROKER_DIALLERS_MAX;
+    if (rc == RL_OK)
+        rc = rl_rpc_server_create_h2(&config, &broker->dial_server, err);
     if (rc != RL_OK)
         return rc;
-    rl_rpc_server_add(broker->server, &pb__tunnel_broker__descriptor, tunnel, RL_COUNT(tunnel),
+    rl_rpc_server_add(broker->attach_server, &pb__tunnel_broker__descriptor, tunnel,
+                      RL_COUNT(tunnel), broker);
+    rl_rpc_server_add(broker->dial_server, &pb__dialer__descriptor, dialer, RL_COUNT(dialer),
                       broker);
-    rl_rpc_server_add(broker->server, &pb__dialer__descriptor, dialer, RL_COUNT(dialer), broker);
     return RL_OK;
 }
 
@@ -77,7 +82,7 @@ rl_code broker_create(const struct broker_config *config, struct broker **out, s
     broker->reports = reports_create(broker);
     broker->policies = policies_create(broker);
     make_metrics(broker);
-    rl_code rc = make_server(broker, err);
+    rl_code rc = make_servers(broker, err);
     if (rc != RL_OK)
         broker_free(&broker);
     else
@@ -89,19 +94,19 @@ rl_code broker_listen_dial(struct broker *broker, const char *address, struct rl
                            uint16_t *port, struct rl_error *err)
 {
     struct rl_rpc_listen listen = {.address = address, .tls = tls};
-    return rl_rpc_server_listen(broker->server, &listen, port, err);
+    return rl_rpc_server_listen(broker->dial_server, &listen, port, err);
 }
 
 rl_code broker_listen_attach(struct broker *broker, const char *address, struct rl_tls_server *tls,
                              struct rl_trust *proxied_by, uint16_t *port, struct rl_error *err)
 {
     struct rl_rpc_listen listen = {.address = address, .tls = tls, .proxied_by = proxied_by};
-    return rl_rpc_server_listen(broker->server, &listen, port, err);
+    return rl_rpc_server_listen(broker->attach_server, &listen, port, err);
 }
 
 void broker_trust_proxies(struct broker *broker, struct rl_trust *trust)
 {
-    rl_rpc_server_trust_proxies(broker->server, trust);
+    rl_rpc_server_trust_proxies(broker->attach_server, trust);
 }
 
 void broker_set_control(struct broker *broker, struct rl_control *control)
@@ -125,6 +130,13 @@ void broker_control_line(struct broker *broker, const char *message)
         reports_complete(broker->reports);
 }
 
+static void on_drained(void *context)
+{
+    struct broker *broker = context;
+    if (--broker->draining == 0)
+        broker->drained(broker->drained_context);
+}
+
 void broker_drain(struct broker *broker, uint32_t grace_ms, void (*drained)(void *context),
                   void *context)
 {
@@ -132,7 +144,11 @@ void broker_drain(struct broker *broker, uint32_t grace_ms, void (*drained)(void
         return;
     broker->is_draining = true;
     attachments_drain(broker, 0);
-    rl_rpc_server_drain(broker->server, grace_ms, drained, context);
+    broker->drained = drained;
+    broker->drained_context = context;
+    broker->draining = 2;
+    rl_rpc_server_drain(broker->attach_server, grace_ms, on_drained, broker);
+    rl_rpc_server_drain(broker->dial_server, grace_ms, on_drained, broker);
 }
 
 void broker_free(struct broker **holder)
@@ -142,8 +158,9 @@ void broker_free(struct broker **holder)
     struct broker *broker = *holder;
     *holder = NULL;
     broker->is_freeing = true;
-    rl_rpc_server_free(&broker->server); /* every call gets its `closed` */
-    while (broker->attachments)          /* but for auth's answers, which come later */
+    rl_rpc_server_free(&broker->attach_server); /* every call gets its `closed` */
+    rl_rpc_server_free(&broker->dial_server);
+    while (broker->attachments) /* but for auth's answers, which come later */
         rl_loop_turn(broker->config.loop, 10);
     reports_free(&broker->reports);
     policies_free(&broker->policies);

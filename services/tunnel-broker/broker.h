@@ -12,6 +12,7 @@
 #define BROKER_PENDING_MAX 4096      /* dialled, and the agent has not come yet */
 #define BROKER_PENDING_AGENT_MAX 256 /* of them, for one agent */
 #define BROKER_STREAMS_MAX 20000     /* joined */
+#define BROKER_DIALLERS_MAX 1000     /* connections of proxies */
 #define BROKER_HELLO_MS 10000        /* for an agent to answer its challenge */
 #define BROKER_HELLO_BYTES_MAX 65536
 #define BROKER_REPORT_MS 100          /* attachments are gathered for so long ... */

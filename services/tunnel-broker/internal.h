@@ -17,7 +17,10 @@ struct policies;
 
 struct broker {
     struct broker_config config;
-    struct rl_rpc_server *server;
+    struct rl_rpc_server *attach_server, *dial_server;
+    unsigned draining; /* of the two */
+    void (*drained)(void *context);
+    void *drained_context;
     struct rl_control *control;
     struct admission admission;
     bool is_draining, is_freeing;
