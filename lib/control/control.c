@@ -16,6 +16,8 @@ struct rl_control {
     bool is_up, is_freeing;
 };
 
+#define TICKET_KEYS_MAX 8
+
 static void start_watch(void *context);
 
 #define EXCHANGE(a, b)                                                                             \
@@ -204,6 +206,17 @@ bool rl_control_is_up(const struct rl_control *control)
 const Pb__ControlUpdate *rl_control_state(const struct rl_control *control)
 {
     return control->state;
+}
+
+rl_code rl_control_set_tickets(const struct rl_control *control, struct rl_tls_server *route,
+                               struct rl_error *err)
+{
+    const Pb__TicketKeys *keys = control->state->ticket_keys;
+    struct rl_span spans[TICKET_KEYS_MAX];
+    size_t n = 0;
+    for (; keys && n < keys->n_keys && n < RL_COUNT(spans); n++)
+        spans[n] = RL_SPAN(keys->keys[n].data, keys->keys[n].len);
+    return n ? rl_tls_server_set_ticket_keys(route, spans, n, err) : RL_OK;
 }
 
 void rl_control_free(struct rl_control **holder)

@@ -8,6 +8,7 @@
 
 #include "remoteler/v1/control.pb-c.h"
 #include "rpc/rpc.h"
+#include "tls/tls.h"
 
 #define RL_CONTROL_HEARTBEAT_MS 3000
 #define RL_CONTROL_RETRY_MS_MIN 200
@@ -47,6 +48,10 @@ struct rl_rpc_channel *rl_control_channel(const struct rl_control *control);
 bool rl_control_is_up(const struct rl_control *control);
 /** Everything that auth said last, each part from the update that changed it; never NULL. */
 const Pb__ControlUpdate *rl_control_state(const struct rl_control *control);
+/** Gives a route the keys for session tickets that auth handed to this kind of service: after it
+ * was made, and at each RL_CONTROL_TICKET_KEYS. Before auth has said any there are no tickets. */
+rl_code rl_control_set_tickets(const struct rl_control *control, struct rl_tls_server *route,
+                               struct rl_error *err);
 /** Says now that the service is alive (it begins to drain, its address became known). */
 void rl_control_beat(struct rl_control *control);
 

@@ -185,7 +185,7 @@ rl_code rl_tls_server_set_ticket_keys(struct rl_tls_server *server, const struct
                                       size_t count, struct rl_error *err)
 {
     pthread_mutex_lock(&server->current.lock);
-    rl_code code = rl_tls_ticket_keys_set(&server->ticket_keys, keys, count, err);
+    rl_code code = rl_tls_ticket_keys_set(&server->ticket_keys, server->route, keys, count, err);
     pthread_mutex_unlock(&server->current.lock);
     return code;
 }

@@ -1,18 +1,36 @@
 /* ticket: AES-256-CBC and HMAC-SHA-256 as RFC 5077, 4 recommends; a key is name 16, HMAC 32,
- * AES 32. A ticket by an older key is good and is replaced by one of the newest. */
+ * AES 32. A ticket by an older key is good and is replaced by one of the newest. Each route derives
+ * its own keys from its service's. */
 #include "tls/ticket.h"
 
 #include "bytes/secret.h"
 
 #include <openssl/core_names.h>
+#include <openssl/kdf.h>
 #include <string.h>
 
 #define NAME_BYTES 16
 #define HMAC_BYTES 32
 #define IV_BYTES 16
 
-rl_code rl_tls_ticket_keys_set(struct rl_tls_ticket_keys *keys, const struct rl_span *from,
-                               size_t count, struct rl_error *err)
+/* HKDF-SHA-256 (RFC 5869) with the route as its info. */
+static bool derive(struct rl_span key, const char *route, uint8_t *out)
+{
+    static const char salt[] = "remoteler-ticket-route-v1";
+    size_t made = RL_TLS_TICKET_KEY_BYTES;
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_id(EVP_PKEY_HKDF, NULL);
+    bool ok = ctx && EVP_PKEY_derive_init(ctx) == 1 &&
+              EVP_PKEY_CTX_set_hkdf_md(ctx, EVP_sha256()) == 1 &&
+              EVP_PKEY_CTX_set1_hkdf_salt(ctx, (const uint8_t *)salt, sizeof salt - 1) == 1 &&
+              EVP_PKEY_CTX_set1_hkdf_key(ctx, key.p, (int)key.n) == 1 &&
+              EVP_PKEY_CTX_add1_hkdf_info(ctx, (const uint8_t *)route, (int)strlen(route)) == 1 &&
+              EVP_PKEY_derive(ctx, out, &made) == 1 && made == RL_TLS_TICKET_KEY_BYTES;
+    EVP_PKEY_CTX_free(ctx);
+    return ok;
+}
+
+rl_code rl_tls_ticket_keys_set(struct rl_tls_ticket_keys *keys, const char *route,
+                               const struct rl_span *from, size_t count, struct rl_error *err)
 {
     if (count > RL_TLS_TICKET_KEYS_MAX)
         return rl_fail(err, RL_E_INVAL, "more than %d ticket keys", RL_TLS_TICKET_KEYS_MAX);
@@ -22,7 +40,8 @@ rl_code rl_tls_ticket_keys_set(struct rl_tls_ticket_keys *keys, const struct rl_
                            RL_TLS_TICKET_KEY_BYTES);
     rl_wipe(keys, sizeof *keys);
     for (size_t i = 0; i < count; i++)
-        memcpy(keys->keys[i], from[i].p, RL_TLS_TICKET_KEY_BYTES);
+        if (!derive(from[i], route, keys->keys[i]))
+            return rl_fail(err, RL_E_INTERNAL, "deriving a ticket key failed");
     keys->count = count;
     return RL_OK;
 }

@@ -13,8 +13,10 @@ struct rl_tls_ticket_keys {
     size_t count;
 };
 
-rl_code rl_tls_ticket_keys_set(struct rl_tls_ticket_keys *keys, const struct rl_span *from,
-                               size_t count, struct rl_error *err);
+/** `from` are the service's; the route's own are derived from them, so that a ticket of one route
+ * is nothing but noise at another. */
+rl_code rl_tls_ticket_keys_set(struct rl_tls_ticket_keys *keys, const char *route,
+                               const struct rl_span *from, size_t count, struct rl_error *err);
 /** The body of OpenSSL's callback: 1 go on, 2 go on and renew, 0 no such key, -1 failure. */
 int rl_tls_ticket_use(const struct rl_tls_ticket_keys *keys, uint8_t name[16], uint8_t *iv,
                       EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, bool is_new);

@@ -54,7 +54,8 @@ void rl_tls_server_unref(struct rl_tls_server **server);
  */
 rl_code rl_tls_server_reload(struct rl_tls_server *server, struct rl_tls_identity *identity,
                              struct rl_trust *trust, struct rl_error *err);
-/** At most 8 80-byte keys (name 16, HMAC 32, AES 32), newest first: it encrypts, all decrypt. */
+/** At most 8 80-byte keys of the service, newest first: it encrypts, all decrypt. The route uses
+ * what it derives from them. */
 rl_code rl_tls_server_set_ticket_keys(struct rl_tls_server *server, const struct rl_span *keys,
                                       size_t count, struct rl_error *err);
 /** An accepting SSL over a non-blocking socket whose first bytes, `already_read`, were taken off it

@@ -49,15 +49,11 @@ static void on_describe(void *context, Pb__HeartbeatRequest *beat)
     beat->control_address = p->control_address;
 }
 
-static void use_ticket_keys(struct program *p, const Pb__TicketKeys *keys)
+static void use_tickets(struct program *p)
 {
-    struct rl_span spans[8];
     struct rl_error err;
-    size_t n = 0;
-    for (; keys && n < keys->n_keys && n < RL_COUNT(spans); n++)
-        spans[n] = RL_SPAN(keys->keys[n].data, keys->keys[n].len);
-    if (p->tls && n && rl_tls_server_set_ticket_keys(p->tls, spans, n, &err) != RL_OK)
-        rl_log_error("auth's ticket keys could not be used", RL_TEXT("error", err.message));
+    if (p->tls && rl_control_set_tickets(rl_member_control(p->member), p->tls, &err) != RL_OK)
+        rl_log_error("auth's ticket keys can not be used", RL_TEXT("error", err.message));
 }
 
 static void on_changed(void *context, unsigned what)
@@ -65,7 +61,7 @@ static void on_changed(void *context, unsigned what)
     struct program *p = context;
     const Pb__ControlUpdate *state = rl_control_state(rl_member_control(p->member));
     if (what & RL_CONTROL_TICKET_KEYS)
-        use_ticket_keys(p, state->ticket_keys);
+        use_tickets(p);
     const Pb__ClusterConfig *config = state->config;
     if ((what & RL_CONTROL_CONFIG) && p->keeper && config && config->spec &&
         config->spec->audit_retention_s)
@@ -155,7 +151,7 @@ static void on_ready(void *context)
     if (rc == RL_OK)
         rc = listen_all(p, &err);
     if (rc == RL_OK) {
-        use_ticket_keys(p, rl_control_state(rl_member_control(p->member))->ticket_keys);
+        use_tickets(p);
         rl_health_need(rl_member_health(p->member), "listening", true);
         rl_control_beat(rl_member_control(p->member));
         return;

@@ -13,11 +13,13 @@
 #include "login.h"
 #include "public.h"
 #include "session.h"
+#include "view.h"
 
 #include <stdlib.h>
 
 #define RENEW_MS (6ull * 3600 * 1000) /* far below a third of its life */
 #define RENEW_RETRY_MS 60000
+#define TICKETS_LOOK_MS 30000 /* whether another hour has begun */
 
 struct rl_auth_server {
     struct rl_auth_server_config config;
@@ -25,7 +27,8 @@ struct rl_auth_server {
     struct rl_trust *trust;
     struct rl_tls_server *tls;
     struct rl_rpc_server *h2, *grpc;
-    struct rl_timer *renewal;
+    struct rl_timer *renewal, *tickets;
+    int64_t tickets_hour; /* whose keys are used */
     uint16_t port, proxied_port, control_port;
     unsigned draining;
     void (*drained)(void *context);
@@ -208,6 +211,7 @@ static rl_code listen_h2(struct rl_auth_server *server, struct rl_error *err)
         .trust = server->trust,
         .client = RL_TLS_CLIENT_OPTIONAL,
         .alpn = alpn,
+        .allow_resumption = true,
     };
     const struct rl_rpc_server_config rpc = {
         .loop = c->loop,
@@ -258,6 +262,36 @@ static rl_code listen_grpc(struct rl_auth_server *server, struct rl_error *err)
         .trust = server->trust,
     };
     return rl_rpc_server_listen(server->grpc, &where, &server->control_port, err);
+}
+
+/* ---- session tickets: what other services are told, auth's own replicas derive ---- */
+
+static rl_code use_tickets(struct rl_auth_server *server, int64_t now_s, struct rl_error *err)
+{
+    Pb__ControlUpdate *update = rl_message_create(&pb__control_update__descriptor);
+    rl_code rc = rl_view_fill_tickets(server->config.auth, "auth", now_s, update, err);
+    struct rl_span keys[RL_TICKET_KEYS];
+    size_t n = 0;
+    for (; rc == RL_OK && n < update->ticket_keys->n_keys; n++)
+        keys[n] = RL_SPAN(update->ticket_keys->keys[n].data, update->ticket_keys->keys[n].len);
+    if (rc == RL_OK)
+        rc = rl_tls_server_set_ticket_keys(server->tls, keys, n, err);
+    pb__control_update__free_unpacked(update, NULL);
+    return rc;
+}
+
+static void on_tickets(void *context)
+{
+    struct rl_auth_server *server = context;
+    int64_t now_s = rl_clock_wall_s();
+    struct rl_error err;
+    rl_timer_arm(server->tickets, TICKETS_LOOK_MS);
+    if (now_s / RL_TICKET_PERIOD_S == server->tickets_hour)
+        return;
+    if (use_tickets(server, now_s, &err) == RL_OK)
+        server->tickets_hour = now_s / RL_TICKET_PERIOD_S;
+    else
+        rl_log_error("no keys for session tickets", RL_TEXT("error", err.message));
 }
 
 /* ---- the certificate ---- */
@@ -327,6 +361,7 @@ rl_code rl_auth_server_create(const struct rl_auth_server_config *config,
     struct rl_auth_server *server = rl_alloc(sizeof *server);
     server->config = *config;
     server->renewal = rl_timer_create(config->loop, on_renewal, server);
+    server->tickets = rl_timer_create(config->loop, on_tickets, server);
     rl_code rc = issue_identity(server, &server->identity, &server->trust, err);
     if (rc == RL_OK)
         rc = listen_h2(server, err);
@@ -337,6 +372,7 @@ rl_code rl_auth_server_create(const struct rl_auth_server_config *config,
         return rc;
     }
     rl_timer_arm(server->renewal, RENEW_MS);
+    on_tickets(server);
     *out = server;
     return RL_OK;
 }
@@ -372,6 +408,7 @@ void rl_auth_server_free(struct rl_auth_server **server)
     rl_tls_identity_unref(&s->identity);
     rl_trust_unref(&s->trust);
     rl_timer_free(&s->renewal);
+    rl_timer_free(&s->tickets);
     free(s);
     *server = NULL;
 }

@@ -53,6 +53,7 @@ static rl_code make_contexts(struct proxy *proxy, const struct proxy_identity *i
         .trust = identity->trust,
         .client = RL_TLS_CLIENT_REQUIRED,
         .alpn = connect_alpn,
+        .allow_resumption = true,
         .now_s = proxy->config.now_s,
     };
     struct rl_tls_server_config web = {
@@ -62,6 +63,7 @@ static rl_code make_contexts(struct proxy *proxy, const struct proxy_identity *i
         .alpn = web_alpn,
         .allow_no_alpn = true,
         .allow_tls12 = true,
+        .allow_resumption = true,
         .now_s = proxy->config.now_s,
     };
     rl_code rc = rl_tls_server_create(&connect, &proxy->connect_tls, err);
@@ -129,10 +131,20 @@ void proxy_set_events(struct proxy *proxy, struct rl_event_sender *events)
     proxy->events = events;
 }
 
+static void use_tickets(struct proxy *proxy)
+{
+    struct rl_error err;
+    if (rl_control_set_tickets(proxy->control, proxy->connect_tls, &err) != RL_OK ||
+        rl_control_set_tickets(proxy->control, proxy->web_tls, &err) != RL_OK)
+        rl_log_error("auth's ticket keys can not be used", RL_TEXT("error", err.message));
+}
+
 void proxy_control_changed(struct proxy *proxy, unsigned what)
 {
     if (!proxy->control)
         return;
+    if (what & RL_CONTROL_TICKET_KEYS)
+        use_tickets(proxy);
     if (what & RL_CONTROL_BROKERS)
         upstream_update(proxy);
     if (what & (RL_CONTROL_LOCKS | RL_CONTROL_CUTS))

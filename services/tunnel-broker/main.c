@@ -27,6 +27,7 @@ static rl_code make_tls(struct program *p, const char *route, struct rl_tls_serv
         .trust = rl_member_trust(p->member),
         .client = RL_TLS_CLIENT_REQUIRED,
         .alpn = alpn,
+        .allow_resumption = true,
     };
     return rl_tls_server_create(&config, out, err);
 }
@@ -51,9 +52,21 @@ static void on_describe(void *context, Pb__HeartbeatRequest *beat)
     beat->attach_address = p->attach_address;
 }
 
+static void use_tickets(const struct program *p)
+{
+    const struct rl_control *control = rl_member_control(p->member);
+    struct rl_error err;
+    if (rl_control_set_tickets(control, p->dial_tls, &err) != RL_OK ||
+        rl_control_set_tickets(control, p->attach_tls, &err) != RL_OK)
+        rl_log_error("auth's ticket keys can not be used", RL_TEXT("error", err.message));
+}
+
 static void on_changed(void *context, unsigned what)
 {
-    broker_control_changed(((struct program *)context)->broker, what);
+    const struct program *p = context;
+    if (what & RL_CONTROL_TICKET_KEYS)
+        use_tickets(p);
+    broker_control_changed(p->broker, what);
 }
 
 static void on_line(void *context, const char *message)
