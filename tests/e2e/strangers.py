@@ -80,13 +80,22 @@ class Holder:
 
 def agent_of(c, node):
     """What whoever is root on that device has."""
+    return member_of(c, node, f"agent-{node}")
+
+
+def service_of(c, service):
+    """What whoever took that service over has."""
+    return member_of(c, service, f"service-{service}")
+
+
+def member_of(c, directory, name):
     key, chain = "", ""
-    for number, value in fields((c.run_dir / "state" / node / "identity").read_bytes()):
+    for number, value in fields((c.run_dir / "state" / directory / "identity").read_bytes()):
         if number == 3:
             key = value.decode()
         elif number == 8:
             chain += pem("CERTIFICATE", value)
-    return Holder(c, f"agent-{node}", chain, key)
+    return Holder(c, name, chain, key)
 
 
 def user_of(c, home):
@@ -182,19 +191,24 @@ def refused_handshake(c, sni, alpn=(), holder=None):
 def connect_request(holder, c, target, cluster=b"", kind=b"ssh"):
     """One remoteler-connect exchange: (code, message). Code 0: joined."""
     how = context(holder, ["remoteler-connect"])
+    with how.wrap_socket(dial(c), server_hostname="proxy.dev.remoteler.internal") as s:
+        return ask_to_connect(s, target, cluster, kind)
+
+
+def ask_to_connect(s, target, cluster=b"", kind=b"ssh"):
+    """The exchange itself, after a handshake."""
     body = b""
     for number, value in ((1, cluster), (2, kind), (3, target)):
         if value:
             body += bytes([number << 3 | 2]) + varint(len(value)) + value
-    with how.wrap_socket(dial(c), server_hostname="proxy.dev.remoteler.internal") as s:
-        s.sendall(struct.pack(">I", len(body)) + body)
-        head = b""
-        while len(head) < 4 and (more := s.recv(4 - len(head))):
-            head += more
-        (n,) = struct.unpack(">I", head)
-        answer = b""
-        while len(answer) < n and (more := s.recv(n - len(answer))):
-            answer += more
+    s.sendall(struct.pack(">I", len(body)) + body)
+    head = b""
+    while len(head) < 4 and (more := s.recv(4 - len(head))):
+        head += more
+    (n,) = struct.unpack(">I", head)
+    answer = b""
+    while len(answer) < n and (more := s.recv(n - len(answer))):
+        answer += more
     code = answer[1] if answer[:1] == b"\x08" else 0
     return code, next((v.decode() for number, v in fields(answer) if number == 2), "")
 
@@ -210,17 +224,20 @@ def varint(n):
 # ---- calls ----
 
 
-def call_all(c, service, names, holder=None, with_message=False):
-    """Calls each method over one connection through the public port: {method: grpc-status, or None
-    where the connection was refused}. Without a message: a refusal that overtakes one confuses curl."""
+def call_all(c, service, names, holder=None, with_message=False, at=None, message=b""):
+    """Calls each method over one connection, through the public port or at a listener behind it (`at`, its
+    port): {method: grpc-status, or None where the connection was refused}. Without a message: a refusal
+    that overtakes one confuses curl."""
     host, port = address_of(c.env["REMOTELER_PROXY"])
+    if at:
+        host, port = "127.0.0.1", at
     sni = f"{service}.dev.remoteler.internal"
     args = ["curl", "-sk", "--http2", "--max-time", "20", "--resolve", f"{sni}:{port}:{host}"]
     args += ["-H", "content-type: application/grpc", "-H", "te: trailers", "-X", "POST"]
     if with_message:
-        message = c.dir / "empty.grpc"
-        message.write_bytes(b"\0\0\0\0\0")
-        args += ["--data-binary", f"@{message}"]
+        path = c.dir / "message.grpc"
+        path.write_bytes(struct.pack(">BI", 0, len(message)) + message)
+        args += ["--data-binary", f"@{path}"]
     args += holder.curl_flags if holder else []
     args += ["-D", "-", "-w", "\nend %{url}\n"]
     for name in names:
