@@ -113,6 +113,15 @@ static const struct {
     {RL_WIRE_GONE, ANY_TIME, gone, "gone"},
 };
 
+/* What has ended begins nothing more: an honest transport may have asked just before it was told.
+ */
+static bool is_too_late(const struct monitor *m, uint8_t type)
+{
+    bool begins_something = type == RL_WIRE_QUERY || type == RL_WIRE_VERIFY ||
+                            type == RL_WIRE_START || type == RL_WIRE_FORWARD;
+    return m->end != END_NOT && begins_something;
+}
+
 static void answer(struct monitor *m)
 {
     if (m->end != END_LIE)
@@ -124,6 +133,11 @@ void rl_request_dispatch(struct monitor *m)
 {
     uint8_t type = rl_wire_type(&m->in);
     enum when now = m->is_authenticated ? AFTER_LOGIN : BEFORE_LOGIN;
+    if (is_too_late(m, type)) {
+        rl_monitor_answer_no(m, "");
+        answer(m);
+        return;
+    }
     for (size_t i = 0; i < RL_COUNT(table); i++) {
         if (table[i].type != type)
             continue;

@@ -1,5 +1,7 @@
 /* A transport's messages, as the monitor reads them: no crash, whatever they are. One input is a
- * row of messages, each behind a 16-bit length. Nothing is started: no login is ever proven. */
+ * row of messages, each behind a 16-bit length; it is read twice, before a login and after one.
+ * Nothing is started: no login is ever proven, and the one that is given has every place for a
+ * session taken and may not forward. */
 #include "sshd/monitor.h"
 
 #include <fcntl.h>
@@ -31,7 +33,24 @@ static void read_all(struct monitor *m, struct rl_cursor c)
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+/* As after a login: whose sessions have ended and wait for their relays. */
+static void log_in(struct monitor *m)
+{
+    m->is_authenticated = true;
+    m->ssh_session_id_n = 32;
+    m->grant.permit_pty = m->grant.file_copy = true;
+    for (size_t i = 0; i < RL_SSHD_SESSIONS_MAX; i++)
+        m->sessions[i] = (struct session){.is_used = true,
+                                          .channel = (uint32_t)i,
+                                          .leader_is_gone = true,
+                                          .relay = 1,
+                                          .relay_fd = -1};
+    for (size_t i = 0; i < RL_SSHD_FORWARDS_MAX; i++)
+        m->forwards[i] =
+            (struct forward){.is_used = true, .channel = (uint32_t)(1000 + i), .fd = -1};
+}
+
+static void read_as(struct rl_span input, bool is_logged_in)
 {
     struct rl_sshd_config config = {.authorize = refuse, .host_public = rl_span_of("host key")};
     struct monitor *m = rl_alloc(sizeof *m);
@@ -42,10 +61,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     rl_buf_init(&m->certificate_blob, RL_SSHCERT_BYTES_MAX);
     for (size_t i = 0; i < RL_SSHD_FORWARDS_MAX; i++)
         m->forwards[i].fd = -1;
-    read_all(m, rl_cursor_of(RL_SPAN(data, size)));
+    if (is_logged_in)
+        log_in(m);
+    read_all(m, rl_cursor_of(input));
     rl_wire_fini(&m->in);
     rl_wire_fini(&m->out);
     rl_buf_fini(&m->certificate_blob);
     free(m);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    read_as(RL_SPAN(data, size), false);
+    read_as(RL_SPAN(data, size), true);
     return 0;
 }

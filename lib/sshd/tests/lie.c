@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define ORDER_BYTES 512
@@ -131,7 +132,7 @@ static void an_unknown_message(struct rl_wire_message *m)
     rl_wire_begin(m, (enum rl_wire_type)50);
 }
 
-static void a_cut_message(struct rl_wire_message *m)
+static void cut(struct rl_wire_message *m)
 {
     m->body.n -= 3;
 }
@@ -143,6 +144,246 @@ static void deaf(struct rl_wire_message *m)
     while (__real_rl_wire_send(RL_ROOM_FD_SECOND, m))
         ;
 }
+
+/* ---- what is asked at the wrong time, or malformed ---- */
+
+static void signal_before_login(struct rl_wire_message *m)
+{
+    rl_wire_begin(m, RL_WIRE_SIGNAL);
+    rl_buf_put_u32(&m->body, 0);
+    rl_buf_put_string(&m->body, rl_span_of("KILL"));
+}
+
+static void put_forward(struct rl_wire_message *m, uint32_t channel, const char *host)
+{
+    rl_wire_begin(m, RL_WIRE_FORWARD);
+    rl_buf_put_u32(&m->body, channel);
+    rl_buf_put_u8(&m->body, 0);
+    rl_buf_put_string(&m->body, rl_span_of(host));
+    rl_buf_put_u32(&m->body, 80);
+}
+
+static void forward_before_login(struct rl_wire_message *m)
+{
+    put_forward(m, 0, "127.0.0.1");
+}
+
+static void put_closed(struct rl_wire_message *m, uint32_t channel)
+{
+    rl_wire_begin(m, RL_WIRE_CLOSED);
+    rl_buf_put_u32(&m->body, channel);
+    rl_buf_put_u64(&m->body, 0);
+    rl_buf_put_u64(&m->body, 0);
+}
+
+static void closed_before_login(struct rl_wire_message *m)
+{
+    put_closed(m, 0);
+}
+
+static void active_before_login(struct rl_wire_message *m)
+{
+    rl_wire_begin(m, RL_WIRE_ACTIVE);
+}
+
+static void a_message_of_the_monitors(struct rl_wire_message *m)
+{
+    rl_wire_begin(m, RL_WIRE_YES);
+}
+
+/* One byte more than a message may have; what is sent after it is the honest one. */
+static void an_oversized_message(struct rl_wire_message *m)
+{
+    (void)m;
+    static uint8_t room[RL_WIRE_BYTES_MAX + 1] = {RL_WIRE_QUERY};
+    struct iovec part = {room, sizeof room};
+    struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1};
+    if (sendmsg(RL_ROOM_FD_SECOND, &header, MSG_NOSIGNAL) != sizeof room)
+        abort();
+}
+
+static void query_after_login(struct rl_wire_message *m)
+{
+    rl_wire_begin(m, RL_WIRE_QUERY);
+    rl_buf_put_string(&m->body, rl_span_of("root"));
+    rl_buf_put_string(&m->body, rl_span_of(""));
+}
+
+static void forward_on_another_channel(struct rl_wire_message *m)
+{
+    put_forward(m, 7, "127.0.0.1");
+}
+
+static void a_cut_forward(struct rl_wire_message *m)
+{
+    put_forward(m, 0, "127.0.0.1");
+    cut(m);
+}
+
+static void a_cut_window(struct rl_wire_message *m)
+{
+    window_before_login(m);
+    cut(m);
+}
+
+static void a_cut_signal(struct rl_wire_message *m)
+{
+    signal_before_login(m);
+    cut(m);
+}
+
+static void a_cut_notice(struct rl_wire_message *m)
+{
+    put_closed(m, 0);
+    cut(m);
+}
+
+static void activity_with_more(struct rl_wire_message *m)
+{
+    rl_wire_begin(m, RL_WIRE_ACTIVE);
+    rl_buf_put_u32(&m->body, 0);
+}
+
+static void a_cut_farewell(struct rl_wire_message *m)
+{
+    rl_wire_begin(m, RL_WIRE_GONE);
+    rl_buf_put_string(&m->body, rl_span_of("farewell"));
+    cut(m);
+}
+
+/* ---- a request for a session with something wrong in it ---- */
+
+struct odd_start {
+    uint32_t kind;
+    struct rl_span command, environment;
+    uint8_t pty;
+    const char *term;
+};
+
+static void put_odd_start(struct rl_wire_message *m, const struct odd_start *odd)
+{
+    rl_wire_begin(m, RL_WIRE_START);
+    rl_buf_put_u32(&m->body, 0);
+    rl_buf_put_u32(&m->body, odd->kind);
+    rl_buf_put_string(&m->body, odd->command);
+    rl_buf_put_u8(&m->body, odd->pty);
+    rl_buf_put_string(&m->body, rl_span_of(odd->term ? odd->term : ""));
+    for (int i = 0; i < 4; i++)
+        rl_buf_put_u32(&m->body, 24);
+    rl_buf_put_string(&m->body, odd->environment);
+}
+
+static const uint8_t many[RL_SSHD_COMMAND_BYTES_MAX + 1] = {'x'};
+
+static void an_unknown_kind(struct rl_wire_message *m)
+{
+    put_odd_start(m, &(struct odd_start){.kind = 9, .command = rl_span_of("echo RAN")});
+}
+
+static void a_long_command(struct rl_wire_message *m)
+{
+    put_odd_start(m,
+                  &(struct odd_start){.kind = RL_SSHD_EXEC, .command = RL_SPAN(many, sizeof many)});
+}
+
+static void a_command_with_nul(struct rl_wire_message *m)
+{
+    put_odd_start(m, &(struct odd_start){.kind = RL_SSHD_EXEC, .command = RL_SPAN("echo\0RAN", 8)});
+}
+
+static void a_long_environment(struct rl_wire_message *m)
+{
+    put_odd_start(m, &(struct odd_start){.kind = RL_SSHD_EXEC,
+                                         .command = rl_span_of("echo RAN"),
+                                         .environment = RL_SPAN(many, 4097)});
+}
+
+static void a_long_terminal(struct rl_wire_message *m)
+{
+    char term[65];
+    memset(term, 'x', sizeof term - 1);
+    term[sizeof term - 1] = '\0';
+    put_odd_start(
+        m, &(struct odd_start){
+               .kind = RL_SSHD_EXEC, .command = rl_span_of("echo RAN"), .pty = 1, .term = term});
+}
+
+static void more_than_a_start(struct rl_wire_message *m)
+{
+    put_start(m, 0);
+    rl_buf_put_u8(&m->body, 0);
+}
+
+/* ---- well-formed, and no more than the roles allow comes of it ---- */
+
+static void a_terminal(struct rl_wire_message *m)
+{
+    put_odd_start(
+        m, &(struct odd_start){
+               .kind = RL_SSHD_EXEC, .command = rl_span_of("echo RAN"), .pty = 1, .term = "vt100"});
+}
+
+static void another_subsystem(struct rl_wire_message *m)
+{
+    put_odd_start(
+        m, &(struct odd_start){.kind = RL_SSHD_SUBSYSTEM, .command = rl_span_of("/bin/echo RAN")});
+}
+
+static void a_forward(struct rl_wire_message *m)
+{
+    put_forward(m, 0, "127.0.0.1");
+}
+
+static void a_metadata_address(struct rl_wire_message *m)
+{
+    put_forward(m, 0, "169.254.169.254");
+}
+
+/* It has said farewell, and asks for one more thing. */
+static void a_start_after_the_farewell(struct rl_wire_message *m)
+{
+    struct rl_wire_message farewell;
+    rl_wire_init(&farewell);
+    rl_wire_begin(&farewell, RL_WIRE_GONE);
+    rl_buf_put_string(&farewell.body, rl_span_of("farewell"));
+    __real_rl_wire_send(RL_ROOM_FD_SECOND, &farewell);
+    put_start(m, 0);
+}
+
+/* ---- a login with something changed ---- */
+
+enum { LOGIN, SERVICE, ALGORITHM, CERTIFICATE, SIGNATURE };
+
+static void change_last_byte(struct rl_wire_message *m, unsigned n)
+{
+    struct rl_cursor c = rl_wire_fields(m);
+    struct rl_span value = {0};
+    for (unsigned i = 0; i <= n; i++)
+        value = rl_cursor_string(&c);
+    m->body.p[(size_t)(value.p + value.n - 1 - m->body.p)] ^= 1;
+}
+
+static void a_changed_certificate(struct rl_wire_message *m)
+{
+    change_last_byte(m, CERTIFICATE);
+}
+
+static void a_changed_signature(struct rl_wire_message *m)
+{
+    change_last_byte(m, SIGNATURE);
+}
+
+static void another_service(struct rl_wire_message *m)
+{
+    change_last_byte(m, SERVICE);
+}
+
+static void another_algorithm(struct rl_wire_message *m)
+{
+    change_last_byte(m, ALGORITHM);
+}
+
+/* ---- system calls that are not a transport's ---- */
 
 static void a_socket(struct rl_wire_message *m)
 {
@@ -193,7 +434,40 @@ static const struct {
     {"descriptor", RL_WIRE_START, a_descriptor},
     {"unknown-message", RL_WIRE_QUERY, an_unknown_message},
     {"deaf", RL_WIRE_START, deaf},
-    {"cut-message", RL_WIRE_START, a_cut_message},
+    {"cut-message", RL_WIRE_START, cut},
+    {"signal-before-login", RL_WIRE_QUERY, signal_before_login},
+    {"forward-before-login", RL_WIRE_QUERY, forward_before_login},
+    {"closed-before-login", RL_WIRE_QUERY, closed_before_login},
+    {"active-before-login", RL_WIRE_QUERY, active_before_login},
+    {"monitors-message", RL_WIRE_QUERY, a_message_of_the_monitors},
+    {"oversized-message", RL_WIRE_QUERY, an_oversized_message},
+    {"changed-certificate", RL_WIRE_VERIFY, a_changed_certificate},
+    {"changed-signature", RL_WIRE_VERIFY, a_changed_signature},
+    {"another-service", RL_WIRE_VERIFY, another_service},
+    {"another-algorithm", RL_WIRE_VERIFY, another_algorithm},
+    {"query-after-login", RL_WIRE_START, query_after_login},
+    {"sign-after-login", RL_WIRE_START, sign_anything},
+    {"forward-on-another-channel", RL_WIRE_START, forward_on_another_channel},
+    {"cut-forward", RL_WIRE_START, a_cut_forward},
+    {"cut-window", RL_WIRE_START, a_cut_window},
+    {"cut-signal", RL_WIRE_START, a_cut_signal},
+    {"cut-notice", RL_WIRE_START, a_cut_notice},
+    {"activity-with-more", RL_WIRE_START, activity_with_more},
+    {"cut-farewell", RL_WIRE_START, a_cut_farewell},
+    {"unknown-kind", RL_WIRE_START, an_unknown_kind},
+    {"long-command", RL_WIRE_START, a_long_command},
+    {"command-with-nul", RL_WIRE_START, a_command_with_nul},
+    {"long-environment", RL_WIRE_START, a_long_environment},
+    {"long-terminal", RL_WIRE_START, a_long_terminal},
+    {"more-than-a-start", RL_WIRE_START, more_than_a_start},
+    {"terminal", RL_WIRE_START, a_terminal},
+    {"another-subsystem", RL_WIRE_START, another_subsystem},
+    {"forward", RL_WIRE_START, a_forward},
+    {"metadata-address", RL_WIRE_START, a_metadata_address},
+    {"start-after-farewell", RL_WIRE_START, a_start_after_the_farewell},
+    {"window-of-no-session", RL_WIRE_START, window_before_login},
+    {"signal-of-no-session", RL_WIRE_START, signal_before_login},
+    {"closed-of-no-session", RL_WIRE_START, closed_before_login},
     {"socket", RL_WIRE_QUERY, a_socket},
     {"file", RL_WIRE_QUERY, a_file},
     {"program", RL_WIRE_QUERY, a_program},

@@ -2,6 +2,7 @@
 """A transport that was taken over: each lie is refused by the monitor, the connection ends, nothing runs.
 Usage: sshd_lies_test.py LYING_HARNESS [sanitized]"""
 import os
+import subprocess
 import sys
 
 from ssh_fixture import USER, Checks, Place, Server, why_not
@@ -25,6 +26,42 @@ LIES = {
     "unknown-message": "unknown message 50",
     "deaf": "takes no messages",
     "cut-message": "malformed request for a session",
+    "signal-before-login": '"signal" is not asked now',
+    "forward-before-login": '"forward" is not asked now',
+    "closed-before-login": '"closed" is not asked now',
+    "active-before-login": '"active" is not asked now',
+    "monitors-message": "unknown message 65",
+    "oversized-message": "an oversized message",
+    "changed-certificate": "signature is not by this key",
+    "changed-signature": "signature is not by this key",
+    "another-service": "malformed proof of a login",
+    "another-algorithm": "signature algorithm does not suit",
+    "query-after-login": '"query" is not asked now',
+    "sign-after-login": "no exchange hash",
+    "forward-on-another-channel": "malformed request to forward",
+    "cut-forward": "malformed request to forward",
+    "cut-window": "malformed window size",
+    "cut-signal": "malformed signal",
+    "cut-notice": "malformed notice",
+    "activity-with-more": "malformed notice",
+    "cut-farewell": "malformed notice",
+    "unknown-kind": "malformed request for a session",
+    "long-command": "malformed request for a session",
+    "command-with-nul": "malformed request for a session",
+    "long-environment": "malformed request for a session",
+    "long-terminal": "malformed request for a session",
+    "more-than-a-start": "malformed request for a session",
+}
+# Well-formed: nothing is a lie in them, and nothing comes of them. What the monitor wrote down, if anything.
+IN_VAIN = {
+    "terminal": (["--no-pty"], "no terminal is allowed here"),
+    "another-subsystem": ([], "the only subsystem here is sftp"),
+    "forward": (["--no-forwarding"], "your roles allow no forwarding"),
+    "metadata-address": ([], "link-local and metadata addresses are not reachable"),
+    "start-after-farewell": ([], "the connection ended: farewell"),
+    "window-of-no-session": ([], ""),
+    "signal-of-no-session": ([], ""),
+    "closed-of-no-session": ([], ""),
 }
 FORBIDDEN_CALLS = ("socket", "file", "program", "signal")
 
@@ -41,6 +78,21 @@ def lie(c, place, program, name, why):
         refused = f"served PERMISSION_DENIED refused, connection ended: " in s.log and why in s.log
         c.true(f"refuses {name}", got[0] == 255 and b"RAN" not in got[1] and refused and "session.start" not in s.log,
                (got, s.log))
+    finally:
+        s.close()
+
+
+def in_vain(c, place, program, name, flags, why):
+    s = Server(place, program, "--login=root", *flags, env=order(place, name))
+    try:
+        try:
+            got = s.ssh("echo RAN", timeout=5)
+        except subprocess.TimeoutExpired:  # it waits for an answer to what the transport did not pass on
+            got = (255, b"", "")
+        else:
+            s.wait(r"^event client.disconnect")
+        c.true(f"nothing comes of {name}",
+               got[0] != 0 and b"RAN" not in got[1] and why in s.log and "event session.start" not in s.log, (got, s.log))
     finally:
         s.close()
 
@@ -69,6 +121,8 @@ def main():
         s.close()
         for name, why in LIES.items():
             c.run(lie, place, program, name, why)
+        for name, (flags, why) in IN_VAIN.items():
+            c.run(in_vain, place, program, name, flags, why)
         for name in FORBIDDEN_CALLS if "sanitized" not in sys.argv else ():
             c.run(forbidden_call, place, program, name)
     finally:
