@@ -101,7 +101,7 @@ static rl_code check_join_keys(const Pb__JoinRequest *r, struct rl_error *err)
     return rc;
 }
 
-static rl_code check_request(const Pb__JoinRequest *r, struct rl_error *err)
+rl_code rl_join_check_request(const Pb__JoinRequest *r, struct rl_error *err)
 {
     rl_code rc = check_kinds(r, err);
     if (rc == RL_OK)
@@ -341,7 +341,7 @@ rl_code rl_auth_join(struct rl_auth *auth, const struct rl_rpc_peer *peer,
                      const Pb__JoinRequest *request, Pb__JoinResponse *reply, struct rl_error *err)
 {
     struct rl_snapshot *snapshot = NULL;
-    rl_code rc = check_request(request, err);
+    rl_code rc = rl_join_check_request(request, err);
     if (rc == RL_OK)
         rc = rl_snapshots_current(auth->snapshots, &snapshot, err);
     if (rc != RL_OK)

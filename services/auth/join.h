@@ -16,6 +16,9 @@ rl_code rl_auth_renew(struct rl_auth *auth, const struct rl_rpc_peer *peer,
                       const Pb__RenewRequest *request, Pb__JoinResponse *reply,
                       struct rl_error *err);
 
+/** What can be said of a request before anything is looked up: its form, its limits, and that
+ * whoever sends it holds the key that it names. Pure. */
+rl_code rl_join_check_request(const Pb__JoinRequest *request, struct rl_error *err);
 /** Does whoever asks hold the key? `proof` is over context and body. */
 rl_code rl_join_check_proof(struct rl_span spki, const char *context, struct rl_span body,
                             struct rl_span proof, struct rl_error *err);
