@@ -5,23 +5,29 @@ option(RL_FUZZ "build libFuzzer targets" OFF)
 option(RL_COVERAGE "instrument for coverage" OFF)
 set(RL_SANITIZE "" CACHE STRING "sanitizers, as in -fsanitize=")
 
+# What makes a mistake harder to use: also for generated code. tests/hardening reads it off the
+# programs and off every command.
+add_library(rl_hardening INTERFACE)
+target_compile_options(rl_hardening INTERFACE
+    -fno-common -fvisibility=hidden -fstack-protector-strong -fstack-clash-protection -fPIE)
+target_link_options(rl_hardening INTERFACE -pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack)
+if(CMAKE_BUILD_TYPE STREQUAL "RelWithDebInfo")
+    target_compile_options(rl_hardening INTERFACE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
+endif()
+
 add_library(rl_flags INTERFACE)
+target_link_libraries(rl_flags INTERFACE rl_hardening)
 target_include_directories(rl_flags INTERFACE ${CMAKE_SOURCE_DIR}/lib)
 target_compile_definitions(rl_flags INTERFACE _GNU_SOURCE RL_VERSION="${PROJECT_VERSION}")
 target_compile_options(rl_flags INTERFACE
     -Wall -Wextra -Wshadow -Wconversion -Wsign-conversion -Wformat=2 -Wstrict-prototypes
-    -Wmissing-prototypes -Wvla -Wundef -Wcast-qual -Wwrite-strings -Wimplicit-fallthrough -Werror
-    -fno-common -fvisibility=hidden -fstack-protector-strong -fstack-clash-protection -fPIE)
+    -Wmissing-prototypes -Wvla -Wundef -Wcast-qual -Wwrite-strings -Wimplicit-fallthrough -Werror)
 if(NOT CMAKE_C_COMPILER_ID STREQUAL "Clang")
     target_compile_options(rl_flags INTERFACE -Wno-error=maybe-uninitialized)
 else()
     # protobuf-c's initialisers cast the empty string; clang looks into the macros of system headers.
     # A long text over several lines in a list of texts is meant.
     target_compile_options(rl_flags INTERFACE -Wno-cast-qual -Wno-string-concatenation)
-endif()
-target_link_options(rl_flags INTERFACE -pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack)
-if(CMAKE_BUILD_TYPE STREQUAL "RelWithDebInfo")
-    target_compile_options(rl_flags INTERFACE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
 endif()
 if(RL_SANITIZE)
     target_compile_options(rl_flags INTERFACE -fsanitize=${RL_SANITIZE} -fno-omit-frame-pointer
