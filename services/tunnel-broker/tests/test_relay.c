@@ -45,14 +45,30 @@ START_TEST(only_what_is_registered_can_be_dialled)
 }
 END_TEST
 
-START_TEST(only_a_proxy_may_dial)
+static rl_code dial_over(struct rl_rpc_channel *channel)
 {
     struct test_dial d;
-    dial_as(&d, c, b.channel, UUID_A, "ssh");
+    dial_as(&d, c, channel, UUID_A, "ssh");
     TURN_UNTIL(c, d.closed);
-    ck_assert_int_eq(d.code, RL_E_DENIED);
     ck_assert_int_eq(a.opens, 0);
     dial_fini(&d);
+    return d.code;
+}
+
+START_TEST(only_a_proxy_may_dial)
+{
+    struct rl_rpc_channel *as_agent = channel(c, c->dial_address, b.tls);
+    ck_assert_int_eq(dial_over(as_agent), RL_E_DENIED);
+    rl_rpc_channel_free(&as_agent);
+}
+END_TEST
+
+START_TEST(where_agents_arrive_nobody_dials)
+{
+    struct rl_rpc_channel *as_proxy = channel(c, c->attach_address, c->to_broker);
+    ck_assert_int_eq(dial_over(as_proxy), RL_E_UNIMPLEMENTED);
+    ck_assert_int_eq(dial_over(b.channel), RL_E_UNIMPLEMENTED);
+    rl_rpc_channel_free(&as_proxy);
 }
 END_TEST
 
@@ -317,6 +333,7 @@ int main(void)
     tcase_add_test(tests, whom_nobody_has_cannot_be_dialled);
     tcase_add_test(tests, only_what_is_registered_can_be_dialled);
     tcase_add_test(tests, only_a_proxy_may_dial);
+    tcase_add_test(tests, where_agents_arrive_nobody_dials);
     tcase_add_test(tests, a_refusal_by_the_agent_reaches_the_dialler);
     tcase_add_test(tests, a_stream_id_is_for_one_agent_one_epoch_and_once);
     tcase_add_test(tests, an_agent_that_comes_too_late_finds_nobody);
