@@ -125,7 +125,7 @@ static const struct {
     [RL_SSHD_SESSION_END] = {"session.end", "success"},
     [RL_SSHD_SESSION_REJECTED] = {"session.rejected", "denied"},
     [RL_SSHD_PORT_FORWARD] = {"port.forward", NULL},
-    [RL_SSHD_SFTP] = {"sftp", "success"},
+    [RL_SSHD_SFTP] = {"sftp", NULL},
     [RL_SSHD_CLIENT_DISCONNECT] = {"client.disconnect", "success"},
 };
 
@@ -197,6 +197,21 @@ static void say_what(const struct rl_sshd_event *seen, Pb__Event *event)
     }
 }
 
+/* What a file copy did: one operation, or the sum of many. */
+static void say_which_file(const struct rl_sshd_event *seen, Pb__Event *event)
+{
+    if (seen->type != RL_SSHD_SFTP)
+        return;
+    rl_event_detail(event, "operation", seen->operation);
+    if (*seen->path)
+        rl_event_detail(event, "path", seen->path);
+    if (*seen->target)
+        rl_event_detail(event, "target", seen->target);
+    event->has_bytes = seen->bytes_in || seen->bytes_out;
+    event->bytes_in = seen->bytes_in;
+    event->bytes_out = seen->bytes_out;
+}
+
 static void report(void *context, const struct rl_sshd_event *seen)
 {
     struct visit *visit = context;
@@ -207,6 +222,7 @@ static void report(void *context, const struct rl_sshd_event *seen)
         rl_event_create(event_types[seen->type].type, outcome, agent_now_ns(visit->agent));
     say_who_and_where(visit, seen, event);
     say_what(seen, event);
+    say_which_file(seen, event);
     size_t n = pb__event__get_packed_size(event);
     uint8_t *packed = rl_alloc(n);
     pb__event__pack(event, packed);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,7 +21,8 @@
 struct account_sources rl_account_system_sources(void)
 {
     static const char *const getents[] = {"/usr/bin/getent", "/bin/getent"};
-    struct account_sources s = {"/etc/passwd", "/etc/group", "/etc/shadow", "/etc/nologin", NULL};
+    struct account_sources s = {
+        "/etc/passwd", "/etc/group", "/etc/shadow", {"/etc/nologin", "/run/nologin"}, NULL};
     for (size_t i = 0; i < RL_COUNT(getents) && !s.getent; i++)
         if (access(getents[i], X_OK) == 0)
             s.getent = getents[i];
@@ -244,7 +246,7 @@ static bool has_expired(const char *path, const char *login, int64_t now_s)
 
 static rl_code check_nologin(const char *path, struct rl_error *err)
 {
-    FILE *file = fopen(path, "re");
+    FILE *file = path ? fopen(path, "re") : NULL;
     if (!file)
         return RL_OK;
     char text[256];
@@ -256,15 +258,33 @@ static rl_code check_nologin(const char *path, struct rl_error *err)
     return rl_fail(err, RL_E_DENIED, "%s", n ? text : "this node takes no logins now");
 }
 
+/* As sshd looks at it: root may run what nobody has marked as a program, and a directory. */
+static bool can_be_run(const char *shell)
+{
+    struct stat st;
+    return stat(shell, &st) == 0 && S_ISREG(st.st_mode) &&
+           (st.st_mode & (S_IXUSR | S_IXGRP | S_IXOTH)) && access(shell, X_OK) == 0;
+}
+
+bool rl_account_takes_no_sessions(const struct account *account)
+{
+    const char *slash = strrchr(account->shell, '/');
+    const char *name = slash ? slash + 1 : account->shell;
+    return strcmp(name, "nologin") == 0 || strcmp(name, "false") == 0;
+}
+
 rl_code rl_account_check(const struct account_sources *from, const struct account *account,
                          int64_t now_s, struct rl_error *err)
 {
     if (has_expired(from->shadow, account->name, now_s))
         return rl_fail(err, RL_E_DENIED, "the account \"%s\" has expired", account->name);
-    if (access(account->shell, X_OK) != 0)
+    if (!can_be_run(account->shell))
         return rl_fail(err, RL_E_DENIED, "the shell of \"%s\", %s, cannot be run", account->name,
                        account->shell);
-    return account->uid == 0 ? RL_OK : check_nologin(from->nologin, err);
+    rl_code rc = RL_OK;
+    for (size_t i = 0; rc == RL_OK && account->uid != 0 && i < RL_COUNT(from->nologin); i++)
+        rc = check_nologin(from->nologin[i], err);
+    return rc;
 }
 
 int64_t rl_account_group_id(const struct account_sources *from, const char *name)

@@ -20,8 +20,9 @@ struct account {
 };
 
 struct account_sources {
-    const char *passwd, *group, *shadow, *nologin;
-    const char *getent; /* NULL: none */
+    const char *passwd, *group, *shadow;
+    const char *nologin[2]; /* a text why the system takes no logins now; NULL: none */
+    const char *getent;     /* NULL: none */
 };
 
 /** Those of the system. */
@@ -35,6 +36,8 @@ rl_code rl_account_find(const struct account_sources *from, const char *login, s
  * is run and speaks for itself. Errors: RL_E_DENIED with the reason, in words for the user */
 rl_code rl_account_check(const struct account_sources *from, const struct account *account,
                          int64_t now_s, struct rl_error *err);
+/** Whether its shell is one that only says no: what needs no shell is refused by that too. */
+bool rl_account_takes_no_sessions(const struct account *account);
 /** The id of a group; -1 when there is none. */
 int64_t rl_account_group_id(const struct account_sources *from, const char *name);
 

@@ -9,9 +9,11 @@
 
 #include <netdb.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define CONNECT_S_MAX 60
@@ -83,20 +85,41 @@ static bool become(const char *uid, const char *gid)
     return geteuid() != 0 || rl_confine_become(user, group, &group, 1);
 }
 
-/* argv: name, user id, group id, host, port. */
-int rl_sshd_connect_main(int argc, char **argv)
+static int dial_name(const char *host, const char *port, bool *met_forbidden)
 {
-    if (argc != 5 || !become(argv[1], argv[2]))
-        return 2;
-    alarm(CONNECT_S_MAX);
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
     struct addrinfo *list = NULL;
+    if (getaddrinfo(host, port, &hints, &list) != 0)
+        return -1;
+    int fd = dial(list, met_forbidden);
+    freeaddrinfo(list);
+    return fd;
+}
+
+/* What the user may connect to on this node, the client may. */
+static int dial_path(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof address.sun_path)
+        return -1;
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof address) == 0)
+        return fd;
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+/* argv: name, user id, group id, "unix" or "tcp", host or path, port. */
+int rl_sshd_connect_main(int argc, char **argv)
+{
+    if (argc != 6 || !become(argv[1], argv[2]))
+        return 2;
+    alarm(CONNECT_S_MAX);
     bool met_forbidden = false;
-    int fd = -1;
-    if (getaddrinfo(argv[3], argv[4], &hints, &list) == 0) {
-        fd = dial(list, &met_forbidden);
-        freeaddrinfo(list);
-    }
+    int fd = strcmp(argv[3], "unix") == 0 ? dial_path(argv[4])
+                                          : dial_name(argv[4], argv[5], &met_forbidden);
     struct rl_wire_message m;
     rl_wire_init(&m);
     rl_wire_begin(&m, fd >= 0 ? RL_WIRE_YES : RL_WIRE_NO);

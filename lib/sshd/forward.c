@@ -14,20 +14,20 @@
 
 #define PATIENCE_MS 300
 
-static void tell(struct monitor *m, const struct forward *f, bool is_remote,
-                 enum rl_sshd_outcome outcome, const char *reason)
+static void tell(struct monitor *m, const struct forward *f, enum rl_sshd_outcome outcome,
+                 const char *reason)
 {
     struct rl_sshd_event event = {.type = RL_SSHD_PORT_FORWARD,
                                   .channel = f->channel,
                                   .host = f->host,
                                   .port = f->port,
-                                  .direction = is_remote ? "remote" : "local",
+                                  .direction = "local",
                                   .outcome = outcome,
                                   .reason = reason};
     rl_monitor_event(m, &event);
 }
 
-static struct forward *free_slot(struct monitor *m)
+struct forward *rl_forward_free_slot(struct monitor *m)
 {
     for (size_t i = 0; i < RL_SSHD_FORWARDS_MAX; i++)
         if (!m->forwards[i].is_used)
@@ -65,11 +65,11 @@ static int take_socket(struct monitor *m, struct forward *f)
     f->fd = -1;
     f->is_open = fd >= 0;
     if (fd >= 0)
-        tell(m, f, false, RL_SSHD_SUCCESS, "");
+        tell(m, f, RL_SSHD_SUCCESS, "");
     else if (was_forbidden)
-        tell(m, f, false, RL_SSHD_DENIED, "link-local and metadata addresses are not reachable");
+        tell(m, f, RL_SSHD_DENIED, "link-local and metadata addresses are not reachable");
     else
-        tell(m, f, false, RL_SSHD_FAILURE, "could not connect");
+        tell(m, f, RL_SSHD_FAILURE, "could not connect");
     return fd;
 }
 
@@ -80,30 +80,30 @@ static bool start_connector(struct monitor *m, struct forward *f)
         return false;
     char port[8];
     snprintf(port, sizeof port, "%u", f->port);
-    f->connector = rl_room_start_connector(m, pair[1], f->host, port);
+    f->connector = rl_room_start_connector(m, pair[1], f->is_unix, f->host, port);
     close(pair[1]);
     f->fd = pair[0];
     return f->connector > 0;
 }
 
-static enum verdict refuse(struct monitor *m, const struct forward *asked, bool is_remote,
+static enum verdict refuse(struct monitor *m, const struct forward *asked,
                            enum rl_sshd_outcome outcome, const char *reason)
 {
-    tell(m, asked, is_remote, outcome, reason);
+    tell(m, asked, outcome, reason);
     rl_monitor_answer_no(m, reason);
     return ANSWER;
 }
 
 static enum verdict connect_for(struct monitor *m, const struct forward *asked)
 {
-    struct forward *f = free_slot(m);
+    struct forward *f = rl_forward_free_slot(m);
     if (!f)
-        return refuse(m, asked, false, RL_SSHD_FAILURE, "too many forwarded connections at once");
+        return refuse(m, asked, RL_SSHD_FAILURE, "too many forwarded connections at once");
     *f = *asked;
     f->is_used = true;
     if (!start_connector(m, f)) {
         release(f);
-        return refuse(m, asked, false, RL_SSHD_FAILURE, "this node has no processes left");
+        return refuse(m, asked, RL_SSHD_FAILURE, "this node has no processes left");
     }
     struct pollfd p = {f->fd, POLLIN, 0};
     if (poll(&p, 1, PATIENCE_MS) <= 0) {
@@ -127,21 +127,20 @@ enum verdict rl_forward_open(struct monitor *m, struct rl_cursor *c)
 {
     struct forward asked = {.fd = -1};
     asked.channel = rl_cursor_u32(c);
-    bool is_remote = rl_cursor_u8(c) != 0;
+    uint8_t is_unix = rl_cursor_u8(c);
     rl_wire_text(c, asked.host, sizeof asked.host);
     uint32_t port = rl_cursor_u32(c);
-    if (c->failed || c->n || asked.channel != m->next_channel) {
+    if (!rl_cursor_done(c) || is_unix > 1 || asked.channel != m->next_channel) {
         rl_monitor_refuse(m, "malformed request to forward");
         return SILENCE;
     }
     m->next_channel++;
-    asked.port = (uint16_t)port;
+    asked.is_unix = is_unix;
+    asked.port = is_unix ? 0 : (uint16_t)port;
     if (!m->grant.port_forwarding)
-        return refuse(m, &asked, is_remote, RL_SSHD_DENIED, "your roles allow no forwarding");
-    if (is_remote)
-        return refuse(m, &asked, true, RL_SSHD_DENIED, "remote forwarding is not offered");
-    if (port == 0 || port > UINT16_MAX || !*asked.host)
-        return refuse(m, &asked, false, RL_SSHD_FAILURE, "no such host or port");
+        return refuse(m, &asked, RL_SSHD_DENIED, "your roles allow no forwarding");
+    if (!*asked.host || (!is_unix && (port == 0 || port > UINT16_MAX)))
+        return refuse(m, &asked, RL_SSHD_FAILURE, "no such host or port");
     return connect_for(m, &asked);
 }
 

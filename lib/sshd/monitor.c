@@ -41,8 +41,9 @@ void rl_monitor_event(struct monitor *m, struct rl_sshd_event *event)
     static const char none[] = "";
     event->session_id = m->grant.session_id;
     event->peer_address = m->peer;
-    const char **texts[] = {&event->login, &event->command,   &event->signal,
-                            &event->host,  &event->direction, &event->reason};
+    const char **texts[] = {&event->login,     &event->command,   &event->signal,
+                            &event->host,      &event->direction, &event->reason,
+                            &event->operation, &event->path,      &event->target};
     if (!event->login)
         event->login = m->login;
     for (size_t i = 0; i < RL_COUNT(texts); i++)
@@ -230,26 +231,62 @@ static int timeout_ms(struct monitor *m, uint64_t next, uint32_t wait_ms)
     return left > POLL_MS_MAX ? POLL_MS_MAX : (int)left;
 }
 
-enum { WIRE, CONTROL, SIGNALS, FIRST_FORWARD };
+enum {
+    WIRE,
+    CONTROL,
+    SIGNALS,
+    FIRST_FORWARD,
+    FIRST_COPYING = FIRST_FORWARD + RL_SSHD_FORWARDS_MAX,
+    FIRST_LISTENER = FIRST_COPYING + RL_SSHD_SESSIONS_MAX,
+    POLLED = FIRST_LISTENER + 2 * RL_SSHD_LISTENERS_MAX,
+};
 
-static void wait_and_read(struct monitor *m, uint64_t next)
+static void watch_listeners(struct monitor *m, struct pollfd *p)
 {
-    struct pollfd p[FIRST_FORWARD + RL_SSHD_FORWARDS_MAX];
-    uint32_t wait_ms = rl_request_wait_ms(m);
-    p[WIRE] = (struct pollfd){wait_ms ? -1 : m->wire, POLLIN, 0};
+    /* Those who connect wait while there is no room for another connection. */
+    bool has_room = rl_forward_free_slot(m) != NULL;
+    for (size_t i = 0; i < RL_SSHD_LISTENERS_MAX; i++)
+        for (size_t which = 0; which < 2; which++) {
+            const struct listener *l = &m->listeners[i];
+            p[2 * i + which] =
+                (struct pollfd){has_room && l->is_used ? l->fds[which] : -1, POLLIN, 0};
+        }
+}
+
+static void watch_all(struct monitor *m, struct pollfd p[POLLED], bool reads_wire)
+{
+    p[WIRE] = (struct pollfd){reads_wire ? m->wire : -1, POLLIN, 0};
     p[CONTROL] = (struct pollfd){m->control, POLLIN, 0};
     p[SIGNALS] = (struct pollfd){m->signals, POLLIN, 0};
     for (size_t i = 0; i < RL_SSHD_FORWARDS_MAX; i++)
         p[FIRST_FORWARD + i] =
             (struct pollfd){m->forwards[i].is_used ? m->forwards[i].fd : -1, POLLIN, 0};
+    for (size_t i = 0; i < RL_SSHD_SESSIONS_MAX; i++)
+        p[FIRST_COPYING + i] =
+            (struct pollfd){m->sessions[i].is_used ? m->sessions[i].copying.fd : -1, POLLIN, 0};
+    watch_listeners(m, p + FIRST_LISTENER);
+}
+
+static void wait_and_read(struct monitor *m, uint64_t next)
+{
+    struct pollfd p[POLLED];
+    uint32_t wait_ms = rl_request_wait_ms(m);
+    watch_all(m, p, wait_ms == 0);
     if (poll(p, RL_COUNT(p), timeout_ms(m, next, wait_ms)) < 0)
         return;
-    /* The leaders' ends first: a request to start may be about to need the room. */
+    /* What an SFTP server said before it ended, then the leaders' ends: a request to start may be
+     * about to need the room. */
+    for (size_t i = 0; i < RL_SSHD_SESSIONS_MAX; i++)
+        if (p[FIRST_COPYING + i].revents)
+            rl_copying_ready(m, &m->sessions[i]);
     if (p[SIGNALS].revents)
         read_signals(m);
     for (size_t i = 0; i < RL_SSHD_FORWARDS_MAX; i++)
         if (p[FIRST_FORWARD + i].revents)
             rl_forward_ready(m, i);
+    for (size_t i = 0; i < 2 * RL_SSHD_LISTENERS_MAX; i++)
+        if (p[FIRST_LISTENER + i].revents)
+            rl_listener_ready(m, i / 2, i % 2);
     if (p[CONTROL].revents)
         read_control(m);
     if (p[WIRE].revents)
@@ -354,7 +391,9 @@ static void init(struct monitor *m, const struct rl_sshd_config *config, const c
     for (size_t i = 0; i < RL_SSHD_FORWARDS_MAX; i++)
         m->forwards[i].fd = -1;
     for (size_t i = 0; i < RL_SSHD_SESSIONS_MAX; i++)
-        m->sessions[i].relay_fd = -1;
+        m->sessions[i].relay_fd = m->sessions[i].copying.fd = -1;
+    for (size_t i = 0; i < RL_SSHD_LISTENERS_MAX; i++)
+        m->listeners[i] = (struct listener){.fds = {-1, -1}, .room_fd = -1};
 }
 
 /* What was killed is gone in a moment; how it ended is to be written down. */
@@ -377,6 +416,7 @@ static void close_rooms(struct monitor *m)
         rl_session_kill_all(m, SIGKILL);
         reap_killed(m);
     }
+    rl_listener_close_all(m);
     rl_forward_close_all(m);
     rl_session_end_all(m);
     struct rl_sshd_event event = {.type = RL_SSHD_CLIENT_DISCONNECT,

@@ -9,6 +9,8 @@
 
 #include "account.h"
 #include "exchange.h"
+#include "listener.h"
+#include "sftp/sftp.h"
 #include "sshd/sshd.h"
 #include "sshd/wire.h"
 
@@ -18,6 +20,17 @@
 #define TERM_BYTES_MAX 64
 #define HOST_BYTES_MAX 256
 #define ENVIRONMENT_BYTES_MAX 4096
+#define MODES_BYTES_MAX 1024
+#define SOCKET_PATH_BYTES 108
+
+/** What an SFTP session did that was not told one by one. */
+struct copying {
+    int fd; /* from the SFTP server; -1 */
+    uint32_t tokens;
+    uint64_t filled_ms, summed_ms;
+    uint64_t untold[RL_SFTP_KINDS];
+    uint64_t untold_bytes_read, untold_bytes_written;
+};
 
 struct session {
     bool is_used;
@@ -29,20 +42,33 @@ struct session {
     pid_t relay;    /* a terminal's; 0: none, or gone */
     int relay_fd;   /* to it: window sizes; from it: what it carried. -1 */
     bool is_closed; /* the transport has closed the channel */
+    struct copying copying;
     int exit_code, exit_signal;
     uint64_t bytes_in, bytes_out, started_ms;
 };
 
-/** A connection that is being made for the client. */
+/** A connection that is made for the client, or came for it. */
 struct forward {
     bool is_used;
     uint32_t channel;
     bool is_open; /* the socket was handed over */
+    bool is_unix; /* `host` is a path */
     bool is_late; /* the transport went on; it is told by RL_WIRE_CONNECTED */
     pid_t connector;
     int fd; /* from the connector; -1 when it has answered */
     char host[HOST_BYTES_MAX];
     uint16_t port;
+};
+
+/** What others on this node may connect to, to reach the client. */
+struct listener {
+    bool is_used;
+    enum listen_kind kind;
+    int fds[2];                /* -1: none */
+    int room_fd;               /* to the room that made them; hung up when it may clean up */
+    char host[HOST_BYTES_MAX]; /* as the client asked, or a path */
+    uint16_t port;
+    char path[SOCKET_PATH_BYTES]; /* of a socket that has one */
 };
 
 /** Why the connection ends. The first one said stays. */
@@ -75,7 +101,8 @@ struct monitor {
     /* what they do */
     struct session sessions[RL_SSHD_SESSIONS_MAX];
     struct forward forwards[RL_SSHD_FORWARDS_MAX];
-    uint32_t next_channel;
+    struct listener listeners[RL_SSHD_LISTENERS_MAX];
+    uint32_t next_channel, next_accepted;
     uint64_t active_ms;
     /* the end */
     enum monitor_end end;
@@ -129,19 +156,49 @@ bool rl_forward_closed(struct monitor *m, uint32_t channel);
 void rl_forward_ready(struct monitor *m, size_t i);
 void rl_forward_close_all(struct monitor *m);
 
+/** A slot for another connection; NULL when there are too many. */
+struct forward *rl_forward_free_slot(struct monitor *m);
+
+/* ---- listener.c ---- */
+enum verdict rl_listener_open(struct monitor *m, struct rl_cursor *c);
+enum verdict rl_listener_close(struct monitor *m, struct rl_cursor *c);
+/** The path of the socket that leads to the client's agent; NULL when there is to be none. */
+const char *rl_listener_agent(struct monitor *m);
+/** Somebody has connected to listeners[i]. */
+void rl_listener_ready(struct monitor *m, size_t i, size_t which);
+void rl_listener_close_all(struct monitor *m);
+
+/* ---- copying.c: what an SFTP session does ---- */
+void rl_copying_start(struct session *x, int fd);
+/** Tells what its server said. */
+void rl_copying_ready(struct monitor *m, struct session *x);
+/** Tells the rest. */
+void rl_copying_end(struct monitor *m, struct session *x);
+
+/* ---- modes.c ---- */
+/** Sets a terminal as the client's own is set; what it does not know is left alone.
+ * Source: RFC 4254, 8 */
+void rl_modes_apply(int terminal, struct rl_span modes);
+
 /* ---- room.c ---- */
 #define ROOM_FDS_MAX 3
 /** Starts a room as a fresh image of this program: no host key in its memory, nothing open but
  * `fds`, as 3 and up. -1 on failure. */
 pid_t rl_room_start(const struct monitor *m, const char *name, const int *fds, size_t fds_n);
 /** A connector, for the user whom the connection is bound to. */
-pid_t rl_room_start_connector(const struct monitor *m, int fd, const char *host, const char *port);
+pid_t rl_room_start_connector(const struct monitor *m, int fd, bool is_unix, const char *host,
+                              const char *port);
+
+/** A room that listens, for the same user. */
+pid_t rl_room_start_listener(const struct monitor *m, int fd, enum listen_kind kind,
+                             const char *host, uint16_t port);
 
 /* ---- spawn.c ---- */
 struct spawn {
     const struct monitor *monitor;
     const char *command;          /* NULL: a login shell */
-    const char *program;          /* run instead of the shell; NULL: none */
+    int sftp_fd;                  /* runs our own SFTP server, which tells here; -1: no */
+    const char *agent_path;       /* of the forwarded agent; NULL: none */
     const char *original_command; /* of a forced one; NULL */
     const char *term;             /* NULL: no terminal */
     const char *tty;

@@ -111,6 +111,8 @@ static const struct {
     {RL_WIRE_CLOSED, AFTER_LOGIN, rl_session_closed, "closed"},
     {RL_WIRE_ACTIVE, AFTER_LOGIN, active, "active"},
     {RL_WIRE_GONE, ANY_TIME, gone, "gone"},
+    {RL_WIRE_LISTEN, AFTER_LOGIN, rl_listener_open, "listen"},
+    {RL_WIRE_UNLISTEN, AFTER_LOGIN, rl_listener_close, "unlisten"},
 };
 
 /* What has ended begins nothing more: an honest transport may have asked just before it was told.
@@ -118,7 +120,8 @@ static const struct {
 static bool is_too_late(const struct monitor *m, uint8_t type)
 {
     bool begins_something = type == RL_WIRE_QUERY || type == RL_WIRE_VERIFY ||
-                            type == RL_WIRE_START || type == RL_WIRE_FORWARD;
+                            type == RL_WIRE_START || type == RL_WIRE_FORWARD ||
+                            type == RL_WIRE_LISTEN;
     return m->end != END_NOT && begins_something;
 }
 

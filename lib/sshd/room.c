@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #define HIGH_FD 64
-#define ARGUMENTS_MAX 6
+#define ARGUMENTS_MAX 7
 #define UID_NOBODY 65534
 #define EXIT_NOT_RUN 127
 
@@ -90,7 +90,8 @@ pid_t rl_room_start(const struct monitor *m, const char *name, const int *fds, s
     become_room(fds, fds_n, arguments);
 }
 
-pid_t rl_room_start_connector(const struct monitor *m, int fd, const char *host, const char *port)
+pid_t rl_room_start_connector(const struct monitor *m, int fd, bool is_unix, const char *host,
+                              const char *port)
 {
     pid_t pid = fork();
     if (pid != 0)
@@ -99,8 +100,26 @@ pid_t rl_room_start_connector(const struct monitor *m, int fd, const char *host,
         rl_strdup(RL_SSHD_CONNECT_NAME),
         rl_sprintf("%u", m->account.uid),
         rl_sprintf("%u", m->account.gid),
+        rl_strdup(is_unix ? "unix" : "tcp"),
         rl_strdup(host),
         rl_strdup(port),
+    };
+    become_room(&fd, 1, arguments);
+}
+
+pid_t rl_room_start_listener(const struct monitor *m, int fd, enum listen_kind kind,
+                             const char *host, uint16_t port)
+{
+    pid_t pid = fork();
+    if (pid != 0)
+        return pid;
+    char *arguments[ARGUMENTS_MAX] = {
+        rl_strdup(RL_SSHD_LISTEN_NAME),
+        rl_sprintf("%u", m->account.uid),
+        rl_sprintf("%u", m->account.gid),
+        rl_sprintf("%d", (int)kind),
+        rl_strdup(host),
+        rl_sprintf("%u", port),
     };
     become_room(&fd, 1, arguments);
 }

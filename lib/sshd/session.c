@@ -31,7 +31,8 @@ struct start {
     bool is_pty;
     char term[TERM_BYTES_MAX];
     struct winsize size;
-    struct rl_span environment;
+    struct rl_span modes, environment;
+    bool wants_agent;
 };
 
 /* ---- events ---- */
@@ -55,6 +56,7 @@ static void tell_start(struct monitor *m, const struct start *s)
     if (s->kind == RL_SSHD_SHELL)
         return;
     event.type = s->kind == RL_SSHD_EXEC ? RL_SSHD_SESSION_COMMAND : RL_SSHD_SFTP;
+    event.operation = s->kind == RL_SSHD_EXEC ? "" : "start";
     rl_monitor_event(m, &event);
 }
 
@@ -124,19 +126,25 @@ static bool is_file_copy(const struct start *s)
     return false;
 }
 
-static const char *find_sftp_server(const struct monitor *m)
+/* Our own server, which needs no program on the device; also by the name that sshd has for its own.
+ */
+static bool runs_sftp(const struct monitor *m, const struct start *s)
 {
-    static const char *const places[] = {
-        "/usr/lib/openssh/sftp-server", "/usr/libexec/openssh/sftp-server",
-        "/usr/libexec/sftp-server",     "/usr/lib/ssh/sftp-server",
-        "/usr/lib/sftp-server",
-    };
-    if (m->config->sftp_server)
-        return m->config->sftp_server;
+    if (m->certificate.has_force_command)
+        return rl_span_is(m->certificate.force_command, "internal-sftp");
+    return s->kind == RL_SSHD_SUBSYSTEM;
+}
+
+/* The old form of scp asks for a program of that name on this side. */
+static bool needs_scp(const struct start *s)
+{
+    static const char *const places[] = {"/usr/bin/scp", "/bin/scp", "/usr/local/bin/scp"};
+    if (s->kind != RL_SSHD_EXEC || strncmp(s->command, "scp ", 4) != 0)
+        return false;
     for (size_t i = 0; i < RL_COUNT(places); i++)
         if (access(places[i], X_OK) == 0)
-            return places[i];
-    return NULL;
+            return false;
+    return true;
 }
 
 /* NULL, or why not. */
@@ -149,8 +157,11 @@ static const char *why_not(const struct monitor *m, const struct start *s)
         return "access denied: the only subsystem here is sftp";
     if (!is_forced && !m->grant.file_copy && is_file_copy(s))
         return "access denied: copying files is not allowed by your roles";
-    if (!is_forced && s->kind == RL_SSHD_SUBSYSTEM && !find_sftp_server(m))
-        return "this node has no sftp-server; try scp -O";
+    /* Who is given no shell is given no files either: here no shell is asked. */
+    if (runs_sftp(m, s) && rl_account_takes_no_sessions(&m->account))
+        return "access denied: the shell of this login takes no sessions";
+    if (!is_forced && needs_scp(s))
+        return "this node has no scp program; use scp without -O: that needs none";
     return NULL;
 }
 
@@ -218,6 +229,7 @@ static bool open_terminal(struct monitor *m, struct session *x, const struct sta
         return false;
     fcntl(master, F_SETFD, FD_CLOEXEC);
     fcntl(terminal, F_SETFD, FD_CLOEXEC);
+    rl_modes_apply(terminal, s->modes);
     bool ok = ttyname_r(terminal, e->tty, sizeof e->tty) == 0 &&
               socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, stream) == 0;
     if (ok && m->is_root)
@@ -239,23 +251,24 @@ static bool open_terminal(struct monitor *m, struct session *x, const struct sta
     return true;
 }
 
-static pid_t start_leader(const struct monitor *m, const struct start *s, const struct ends *e)
+static pid_t start_leader(struct monitor *m, const struct start *s, const struct ends *e,
+                          int sftp_fd)
 {
     struct spawn what = {
         .monitor = m,
         .command = s->kind == RL_SSHD_EXEC ? s->command : NULL,
-        .program = s->kind == RL_SSHD_SUBSYSTEM ? find_sftp_server(m) : NULL,
+        .sftp_fd = sftp_fd,
+        .agent_path = s->wants_agent ? rl_listener_agent(m) : NULL,
         .term = s->is_pty ? s->term : NULL,
         .tty = s->is_pty ? e->tty : NULL,
         .environment = s->environment,
         .fds = {e->theirs[0], e->theirs[1], e->theirs[2]},
     };
     char *forced = NULL;
-    if (m->certificate.has_force_command) {
+    if (m->certificate.has_force_command && sftp_fd < 0) {
         forced = rl_span_to_string(m->certificate.force_command);
         what.original_command = s->command;
         what.command = forced ? forced : "exit 1"; /* NUL inside: nothing that can be run */
-        what.program = NULL;
     }
     pid_t pid = rl_spawn_session(&what);
     free(forced);
@@ -265,6 +278,22 @@ static pid_t start_leader(const struct monitor *m, const struct start *s, const 
 static bool open_ends(struct monitor *m, struct session *x, const struct start *s, struct ends *e)
 {
     return s->is_pty ? open_terminal(m, x, s, e) : open_pipes(e);
+}
+
+/* The leader, with a line for its SFTP server to tell by where it is one. -1 on failure. */
+static pid_t start_session(struct monitor *m, struct session *x, const struct start *s,
+                           const struct ends *e)
+{
+    int pair[2] = {-1, -1};
+    if (runs_sftp(m, s) && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
+        return -1;
+    pid_t leader = start_leader(m, s, e, pair[1]);
+    close_all(pair + 1, 1);
+    if (leader < 0)
+        close_all(pair, 1);
+    else
+        rl_copying_start(x, pair[0]);
+    return leader;
 }
 
 static enum verdict start(struct monitor *m, const struct start *s)
@@ -280,12 +309,13 @@ static enum verdict start(struct monitor *m, const struct start *s)
                           .kind = s->kind,
                           .is_pty = s->is_pty,
                           .relay_fd = -1,
+                          .copying = {.fd = -1},
                           .exit_code = EXIT_UNKNOWN,
                           .started_ms = rl_monitor_now_ms()};
     if (!open_ends(m, x, s, &e))
         return reject(m, s, "this node has no terminals or descriptors left");
     x->is_used = true; /* the relay, if there is one, is followed from here on */
-    x->leader = start_leader(m, s, &e);
+    x->leader = start_session(m, x, s, &e);
     close_all(e.theirs, s->is_pty ? 1 : 3);
     if (x->leader < 0) {
         close_all(e.ours, e.ours_n);
@@ -318,16 +348,19 @@ enum verdict rl_session_start(struct monitor *m, struct rl_cursor *c)
     s.is_pty = rl_cursor_u8(c) != 0;
     rl_wire_text(c, s.term, sizeof s.term);
     read_size(c, &s.size);
+    s.modes = rl_cursor_string(c);
     s.environment = rl_cursor_string(c);
+    uint8_t wants_agent = rl_cursor_u8(c);
     s.command = rl_span_to_string(command);
     enum verdict verdict = ANSWER;
     if (!rl_cursor_done(c) || kind > RL_SSHD_SUBSYSTEM || s.channel != m->next_channel ||
         !s.command || command.n > RL_SSHD_COMMAND_BYTES_MAX ||
-        s.environment.n > ENVIRONMENT_BYTES_MAX) {
+        s.environment.n > ENVIRONMENT_BYTES_MAX || s.modes.n > MODES_BYTES_MAX || wants_agent > 1) {
         rl_monitor_refuse(m, "malformed request for a session");
     } else {
         m->next_channel++;
         s.kind = (enum rl_sshd_kind)kind;
+        s.wants_agent = wants_agent;
         verdict = start(m, &s);
     }
     free(s.command);
@@ -424,6 +457,7 @@ static void end_if_done(struct monitor *m, struct session *x)
     if (!x->is_used || !x->leader_is_gone || x->relay > 0 || !(x->is_closed || x->is_pty))
         return;
     close_relay_fd(x);
+    rl_copying_end(m, x);
     if (x->leader > 0)
         tell_end(m, x);
     x->is_used = false;

@@ -18,8 +18,11 @@
 #define FDS_SOFT_MAX                                                                               \
     1024 /* programs that select() count on it, whatever the agent raised it to                    \
           */
+enum { FIRST_FREE_FD = STDERR_FILENO + 1, SELF_FD };
+
 #define EXIT_NO_USER 254
 #define EXIT_NOT_RUN 127
+#define MOTD_BYTES_MAX 65536
 #define PATH_ROOT "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define PATH_USER "/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games"
 
@@ -85,11 +88,27 @@ static char **make_environment(const struct spawn *s)
         set(&v, "TERM=%s", s->term);
     if (s->tty)
         set(&v, "SSH_TTY=%s", s->tty);
+    if (s->agent_path)
+        set(&v, "SSH_AUTH_SOCK=%s", s->agent_path);
     if (s->original_command)
         set(&v, "SSH_ORIGINAL_COMMAND=%s", s->original_command);
     set_client_variables(&v, s->environment);
     v.list[v.n] = NULL;
     return v.list;
+}
+
+/* Our own SFTP server starts as a fresh image of this program, which is opened while that may still
+ * be done: it can lie where the user does not come. Returns the first descriptor that is not its.
+ */
+static int keep_for_sftp(const struct spawn *s)
+{
+    int tell = fcntl(s->sftp_fd, F_DUPFD, 10);
+    int self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    int self_high = fcntl(self, F_DUPFD_CLOEXEC, 10);
+    dup2(tell, FIRST_FREE_FD);
+    if (dup3(self_high, SELF_FD, O_CLOEXEC) < 0)
+        _exit(EXIT_NOT_RUN);
+    return SELF_FD + 1;
 }
 
 static void take_terminal(const struct spawn *s)
@@ -101,9 +120,10 @@ static void take_terminal(const struct spawn *s)
     int high[3];
     for (int i = 0; i < 3; i++)
         high[i] = fcntl(s->fds[i], F_DUPFD, 10);
+    int first_to_close = s->sftp_fd >= 0 ? keep_for_sftp(s) : FIRST_FREE_FD;
     for (int i = 0; i < 3; i++)
         dup2(high[i], i);
-    rl_confine_close_from(3);
+    rl_confine_close_from(first_to_close);
 }
 
 static void limit_fds(void)
@@ -129,11 +149,16 @@ static void show_motd(const char *path)
 {
     if (!path || access(".hushlogin", F_OK) == 0)
         return;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); /* not to wait on a FIFO */
     char text[4096];
-    ssize_t n = fd >= 0 ? read(fd, text, sizeof text) : 0;
-    if (n > 0 && write(STDOUT_FILENO, text, (size_t)n) < 0)
-        _exit(EXIT_NOT_RUN);
+    ssize_t n = 0;
+    for (size_t total = 0; fd >= 0 && total < MOTD_BYTES_MAX; total += (size_t)n) {
+        n = read(fd, text, sizeof text);
+        if (n <= 0)
+            break;
+        if (write(STDOUT_FILENO, text, (size_t)n) < 0)
+            _exit(EXIT_NOT_RUN);
+    }
     if (fd >= 0)
         close(fd);
 }
@@ -148,8 +173,9 @@ static _Noreturn void run(const struct spawn *s, char **environment)
 {
     const char *shell = s->monitor->account.shell;
     const char *name = last_part(shell);
-    if (s->program) {
-        execle(s->program, last_part(s->program), (char *)NULL, environment);
+    if (s->sftp_fd >= 0) {
+        char *home = rl_strdup(s->monitor->account.home);
+        fexecve(SELF_FD, (char *[]){rl_strdup(RL_SSHD_SFTP_NAME), home, NULL}, environment);
     } else if (s->command) {
         execle(shell, name, "-c", s->command, (char *)NULL, environment);
     } else {
@@ -159,7 +185,7 @@ static _Noreturn void run(const struct spawn *s, char **environment)
         char *argument = rl_sprintf("-%s", name);
         execle(shell, argument, (char *)NULL, environment);
     }
-    dprintf(STDERR_FILENO, "cannot run %s: %m\n", s->program ? s->program : shell);
+    dprintf(STDERR_FILENO, "cannot run %s: %m\n", shell);
     _exit(EXIT_NOT_RUN);
 }
 

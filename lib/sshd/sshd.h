@@ -15,8 +15,9 @@
 
 #define RL_SSHD_SESSION_ID_BYTES 64
 #define RL_SSHD_MESSAGE_BYTES_MAX 1024
-#define RL_SSHD_SESSIONS_MAX 32 /* at once on one connection */
-#define RL_SSHD_FORWARDS_MAX 64 /* at once on one connection */
+#define RL_SSHD_SESSIONS_MAX 32  /* at once on one connection */
+#define RL_SSHD_FORWARDS_MAX 64  /* at once on one connection */
+#define RL_SSHD_LISTENERS_MAX 16 /* -R and the agent, at once on one connection */
 #define RL_SSHD_COMMAND_BYTES_MAX 131071
 #define RL_SSHD_LOGIN_BYTES_MAX 64
 
@@ -45,8 +46,8 @@ enum rl_sshd_event_type {
     RL_SSHD_SESSION_RESIZE,    /* columns, rows */
     RL_SSHD_SESSION_END,       /* kind, exit_code or signal, bytes_in, bytes_out, duration_ms */
     RL_SSHD_SESSION_REJECTED,  /* reason: a login, or a session that the grant does not allow */
-    RL_SSHD_PORT_FORWARD,      /* host, port, direction, outcome */
-    RL_SSHD_SFTP,              /* the file transfer subsystem was started */
+    RL_SSHD_PORT_FORWARD,      /* host or path, port, direction, outcome */
+    RL_SSHD_SFTP,              /* operation, outcome, path, target, bytes_in, bytes_out */
     RL_SSHD_CLIENT_DISCONNECT, /* reason, duration_ms: the last one of a connection */
 };
 
@@ -71,8 +72,10 @@ struct rl_sshd_event {
     uint64_t duration_ms;
     const char *host;
     uint16_t port;
-    const char *direction; /* "local" (-L, -D) or "remote" (-R) */
-    const char *reason;    /* printable, for people */
+    const char *direction;     /* "local" (-L, -D), "remote" (-R) or "agent" (-A) */
+    const char *operation;     /* "start", "read", "write", "rename" and so on; "summary" of many */
+    const char *path, *target; /* of a file: any bytes */
+    const char *reason;        /* printable, for people */
 };
 
 struct rl_sshd_config {
@@ -88,7 +91,6 @@ struct rl_sshd_config {
     uint32_t login_grace_s;      /* 0: 60 */
     uint32_t attempts_max;       /* keys offered and signatures shown; 0: 20 */
     uint32_t sessions_max;       /* 0: 10; at most RL_SSHD_SESSIONS_MAX */
-    const char *sftp_server;     /* NULL: looked for in the usual places */
     const char *motd_path;       /* shown in a new shell with a terminal; NULL: none */
     void *ctx;                   /* for the callbacks, which run in the monitor process */
     int64_t (*now_s)(void *ctx); /* seconds since 1970; NULL: the wall clock */
@@ -119,8 +121,12 @@ rl_code rl_sshd_control_end(int control_fd, const char *message, struct rl_error
 /** Rooms, run by the monitor as fresh images of the same program under these names. */
 #define RL_SSHD_RELAY_NAME "remoteler-ssh-relay"
 #define RL_SSHD_CONNECT_NAME "remoteler-ssh-connect"
+#define RL_SSHD_LISTEN_NAME "remoteler-ssh-listen"
+#define RL_SSHD_SFTP_NAME "remoteler-sftp"
 #define RL_SSHD_TRANSPORT_NAME "remoteler-ssh-transport"
 int rl_sshd_relay_main(int argc, char **argv);
 int rl_sshd_connect_main(int argc, char **argv);
+int rl_sshd_listen_main(int argc, char **argv);
+int rl_sshd_sftp_main(int argc, char **argv);
 
 #endif

@@ -18,13 +18,16 @@ enum rl_wire_type {
     RL_WIRE_SIGN = 1, /* exchange hash input -> YES signature blob */
     RL_WIRE_QUERY,    /* login, certificate -> NO text */
     RL_WIRE_VERIFY,   /* login, service, algorithm, certificate, signature -> YES grant */
-    RL_WIRE_START,    /* channel, kind, command, pty, term, columns, rows, pixels, environment */
+    RL_WIRE_START,    /* channel, kind, command, pty, term, columns, rows, pixels, modes,
+                         environment, wants agent */
     RL_WIRE_WINDOW,   /* channel, columns, rows, width, height */
     RL_WIRE_SIGNAL,   /* channel, name */
-    RL_WIRE_FORWARD,  /* channel, is_remote, host, port -> YES with or without a descriptor */
+    RL_WIRE_FORWARD,  /* channel, is_unix, host or path, port -> YES, perhaps a descriptor */
     RL_WIRE_CLOSED,   /* notice: channel, bytes in, bytes out */
     RL_WIRE_ACTIVE,   /* notice: the user has sent something */
     RL_WIRE_GONE,     /* notice: text; why the transport is about to end */
+    RL_WIRE_LISTEN,   /* kind, host or path, port -> YES port */
+    RL_WIRE_UNLISTEN, /* the same -> YES */
     /* monitor to transport */
     RL_WIRE_HELLO = 64, /* host public key, host certificate, cookie */
     RL_WIRE_YES,
@@ -32,6 +35,9 @@ enum rl_wire_type {
     RL_WIRE_EXIT,      /* channel, exit code, signal number */
     RL_WIRE_CONNECTED, /* channel; a descriptor, or none when it failed */
     RL_WIRE_END,       /* text for the user: end the connection */
+    RL_WIRE_ACCEPTED,  /* channel, kind, host or path, port, peer, peer's port; a descriptor */
+    /* the SFTP server to the monitor */
+    RL_WIRE_FILE = 96, /* kind, errno, bytes read, bytes written, path, target */
 };
 
 struct rl_wire_message {

@@ -44,7 +44,8 @@ static void log_in(struct monitor *m)
                                           .channel = (uint32_t)i,
                                           .leader_is_gone = true,
                                           .relay = 1,
-                                          .relay_fd = -1};
+                                          .relay_fd = -1,
+                                          .copying = {.fd = -1}};
     for (size_t i = 0; i < RL_SSHD_FORWARDS_MAX; i++)
         m->forwards[i] =
             (struct forward){.is_used = true, .channel = (uint32_t)(1000 + i), .fd = -1};
@@ -61,6 +62,8 @@ static void read_as(struct rl_span input, bool is_logged_in)
     rl_buf_init(&m->certificate_blob, RL_SSHCERT_BYTES_MAX);
     for (size_t i = 0; i < RL_SSHD_FORWARDS_MAX; i++)
         m->forwards[i].fd = -1;
+    for (size_t i = 0; i < RL_SSHD_LISTENERS_MAX; i++)
+        m->listeners[i] = (struct listener){.fds = {-1, -1}, .room_fd = -1};
     if (is_logged_in)
         log_in(m);
     read_all(m, rl_cursor_of(input));

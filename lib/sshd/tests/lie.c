@@ -4,6 +4,7 @@
  *
  *   record:DIR   honest, but keeps what it sent to have signed and verified
  *   NAME:DIR     one of the lies below; old messages come from DIR */
+#include "sshd/listener.h"
 #include "sshd/sshd.h"
 #include "sshd/wire.h"
 
@@ -39,6 +40,8 @@ static void put_start(struct rl_wire_message *m, uint32_t channel)
     for (int i = 0; i < 4; i++)
         rl_buf_put_u32(&m->body, 0);
     rl_buf_put_string(&m->body, rl_span_of(""));
+    rl_buf_put_string(&m->body, rl_span_of(""));
+    rl_buf_put_u8(&m->body, 0);
 }
 
 static void session_before_login(struct rl_wire_message *m)
@@ -202,6 +205,53 @@ static void an_oversized_message(struct rl_wire_message *m)
         abort();
 }
 
+static void put_listen(struct rl_wire_message *m, uint8_t kind, const char *host, uint32_t port)
+{
+    rl_wire_begin(m, RL_WIRE_LISTEN);
+    rl_buf_put_u8(&m->body, kind);
+    rl_buf_put_string(&m->body, rl_span_of(host));
+    rl_buf_put_u32(&m->body, port);
+}
+
+static void listen_before_login(struct rl_wire_message *m)
+{
+    put_listen(m, LISTEN_TCP, "", 0);
+}
+
+static void unlisten_before_login(struct rl_wire_message *m)
+{
+    put_listen(m, LISTEN_TCP, "", 0);
+    m->body.p[0] = RL_WIRE_UNLISTEN;
+}
+
+/* An agent's socket is asked for with a session, never by itself. */
+static void an_agent_without_a_session(struct rl_wire_message *m)
+{
+    put_listen(m, LISTEN_AGENT, "", 0);
+}
+
+static void a_port_too_high(struct rl_wire_message *m)
+{
+    put_listen(m, LISTEN_TCP, "", 65536);
+}
+
+static void a_cut_listen(struct rl_wire_message *m)
+{
+    put_listen(m, LISTEN_UNIX, "/tmp/rl-sshd-lie", 0);
+    cut(m);
+}
+
+static void a_listener(struct rl_wire_message *m)
+{
+    put_listen(m, LISTEN_UNIX, "/tmp/rl-sshd-lie", 0);
+}
+
+static void another_kind_of_forward(struct rl_wire_message *m)
+{
+    put_forward(m, 0, "127.0.0.1");
+    m->body.p[5] = 2;
+}
+
 static void query_after_login(struct rl_wire_message *m)
 {
     rl_wire_begin(m, RL_WIRE_QUERY);
@@ -255,8 +305,8 @@ static void a_cut_farewell(struct rl_wire_message *m)
 
 struct odd_start {
     uint32_t kind;
-    struct rl_span command, environment;
-    uint8_t pty;
+    struct rl_span command, modes, environment;
+    uint8_t pty, agent;
     const char *term;
 };
 
@@ -270,7 +320,9 @@ static void put_odd_start(struct rl_wire_message *m, const struct odd_start *odd
     rl_buf_put_string(&m->body, rl_span_of(odd->term ? odd->term : ""));
     for (int i = 0; i < 4; i++)
         rl_buf_put_u32(&m->body, 24);
+    rl_buf_put_string(&m->body, odd->modes);
     rl_buf_put_string(&m->body, odd->environment);
+    rl_buf_put_u8(&m->body, odd->agent);
 }
 
 static const uint8_t many[RL_SSHD_COMMAND_BYTES_MAX + 1] = {'x'};
@@ -296,6 +348,19 @@ static void a_long_environment(struct rl_wire_message *m)
     put_odd_start(m, &(struct odd_start){.kind = RL_SSHD_EXEC,
                                          .command = rl_span_of("echo RAN"),
                                          .environment = RL_SPAN(many, 4097)});
+}
+
+static void a_long_list_of_modes(struct rl_wire_message *m)
+{
+    put_odd_start(m, &(struct odd_start){.kind = RL_SSHD_EXEC,
+                                         .command = rl_span_of("echo RAN"),
+                                         .modes = RL_SPAN(many, 1025)});
+}
+
+static void an_agent_and_a_half(struct rl_wire_message *m)
+{
+    put_odd_start(m, &(struct odd_start){
+                         .kind = RL_SSHD_EXEC, .command = rl_span_of("echo RAN"), .agent = 2});
 }
 
 static void a_long_terminal(struct rl_wire_message *m)
@@ -445,6 +510,15 @@ static const struct {
     {"changed-signature", RL_WIRE_VERIFY, a_changed_signature},
     {"another-service", RL_WIRE_VERIFY, another_service},
     {"another-algorithm", RL_WIRE_VERIFY, another_algorithm},
+    {"listen-before-login", RL_WIRE_QUERY, listen_before_login},
+    {"unlisten-before-login", RL_WIRE_QUERY, unlisten_before_login},
+    {"agent-without-session", RL_WIRE_START, an_agent_without_a_session},
+    {"port-too-high", RL_WIRE_START, a_port_too_high},
+    {"cut-listen", RL_WIRE_START, a_cut_listen},
+    {"listener", RL_WIRE_START, a_listener},
+    {"another-kind-of-forward", RL_WIRE_START, another_kind_of_forward},
+    {"long-modes", RL_WIRE_START, a_long_list_of_modes},
+    {"agent-and-a-half", RL_WIRE_START, an_agent_and_a_half},
     {"query-after-login", RL_WIRE_START, query_after_login},
     {"sign-after-login", RL_WIRE_START, sign_anything},
     {"forward-on-another-channel", RL_WIRE_START, forward_on_another_channel},

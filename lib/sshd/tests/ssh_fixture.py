@@ -88,6 +88,12 @@ class Place:
         shutil.rmtree(self.dir)
 
 
+def private_copy(place, program):
+    """The rooms start where no other user may look, such as under /root."""
+    os.mkdir(place.path("private"), 0o700)
+    return shutil.copy(program, place.path("private/harness"))
+
+
 class Server:
     """A harness process. Its lines are kept in `log`."""
 

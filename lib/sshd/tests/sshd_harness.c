@@ -3,7 +3,7 @@
  *
  *   sshd_harness --dir=DIR --login=NAME... [--no-pty] [--no-forwarding] [--no-file-copy]
  *                [--idle=S] [--expire=S] [--max-sessions=N] [--grace=S] [--attempts=N]
- *                [--message=TEXT]
+ *                [--message=TEXT] [--agent] [--motd=FILE]
  *
  * DIR holds host (private key), host-cert.pub, ca.pub, and empty/. "port N" is the first line.
  * SIGUSR1 ends every connection with a message. */
@@ -118,13 +118,15 @@ static void print_event(void *ctx, const struct rl_sshd_event *e)
                                         "session.end",   "session.rejected", "port.forward",
                                         "sftp",          "client.disconnect"};
     (void)ctx;
-    dprintf(STDOUT_FILENO,
-            "event %s session=%s login=%s channel=%u kind=%d outcome=%d pty=%d size=%ux%u exit=%d "
-            "signal=%s in=%llu out=%llu host=%s port=%u direction=%s command=%.300s reason=%s\n",
-            types[e->type], e->session_id, e->login, e->channel, (int)e->kind, (int)e->outcome,
-            e->pty, e->columns, e->rows, e->exit_code, e->signal, (unsigned long long)e->bytes_in,
-            (unsigned long long)e->bytes_out, e->host, e->port, e->direction, e->command,
-            e->reason);
+    dprintf(
+        STDOUT_FILENO,
+        "event %s session=%s login=%s channel=%u kind=%d outcome=%d pty=%d size=%ux%u exit=%d "
+        "signal=%s in=%llu out=%llu host=%s port=%u direction=%s operation=%s path=%s target=%s "
+        "command=%.300s reason=%s\n",
+        types[e->type], e->session_id, e->login, e->channel, (int)e->kind, (int)e->outcome, e->pty,
+        e->columns, e->rows, e->exit_code, e->signal, (unsigned long long)e->bytes_in,
+        (unsigned long long)e->bytes_out, e->host, e->port, e->direction, e->operation, e->path,
+        e->target, e->command, e->reason);
 }
 
 static void parse(struct harness *h, int argc, char **argv)
@@ -140,7 +142,9 @@ static void parse(struct harness *h, int argc, char **argv)
         SESSIONS,
         GRACE,
         ATTEMPTS,
-        MESSAGE
+        MESSAGE,
+        AGENT,
+        MOTD
     };
     static const struct option options[] = {
         {"dir", 1, NULL, DIR_},
@@ -154,6 +158,8 @@ static void parse(struct harness *h, int argc, char **argv)
         {"grace", 1, NULL, GRACE},
         {"message", 1, NULL, MESSAGE},
         {"attempts", 1, NULL, ATTEMPTS},
+        {"agent", 0, NULL, AGENT},
+        {"motd", 1, NULL, MOTD},
         {NULL, 0, NULL, 0},
     };
     h->grant.permit_pty = h->grant.port_forwarding = h->grant.file_copy = true;
@@ -169,6 +175,10 @@ static void parse(struct harness *h, int argc, char **argv)
             h->grant.port_forwarding = false;
         else if (o == NO_COPY)
             h->grant.file_copy = false;
+        else if (o == AGENT)
+            h->grant.agent_forwarding = true;
+        else if (o == MOTD)
+            h->config.motd_path = optarg;
         else if (o == IDLE)
             h->grant.client_idle_timeout_s = value;
         else if (o == EXPIRE)

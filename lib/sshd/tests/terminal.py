@@ -10,11 +10,17 @@ import time
 
 
 class Terminal:
-    def __init__(self, config, rows, columns, *options):
+    def __init__(self, config, rows, columns, *options, characters=None):
+        """`characters`: of the terminal, by index: {termios.VINTR: b"\\x07"}."""
         self.seen = ""
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+            if characters:
+                modes = termios.tcgetattr(0)
+                for index, value in characters.items():
+                    modes[6][index] = value
+                termios.tcsetattr(0, termios.TCSANOW, modes)
             os.execvp("ssh", ["ssh", "-F", config, "-tt", *options, "n"])
 
     def resize(self, rows, columns):

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 static char dir[] = "/tmp/rl-account-XXXXXX";
-static char paths[5][64];
+static char paths[6][64];
 static struct account_sources from;
 static struct account account;
 static struct rl_error err;
@@ -35,7 +35,11 @@ static void enter(void)
                "wild:x:-1:0::/:/bin/sh\n"
                "huge:x:4294967295:0::/:/bin/sh\n"
                "nan:x:12a:0::/:/bin/sh\n"
-               "gone:x:8:8::/:/nonexistent/shell\n",
+               "gone:x:8:8::/:/nonexistent/shell\n"
+               "folder:x:9:9::/:/usr/bin\n"
+               "data:x:9:9::/:/etc/passwd\n"
+               "daemon:x:1:1::/:/usr/sbin/nologin\n"
+               "never:x:1:1::/:/bin/false\n",
                0644);
     write_file(1, "group",
                "root:x:0:\nalice:x:1001:\nwheel:x:10:bob,alice\nboth:x:1001:alice\ntty:x:5:\n"
@@ -52,7 +56,8 @@ static void enter(void)
                "esac\n",
                0755);
     snprintf(paths[4], sizeof paths[4], "%s/nologin", dir);
-    from = (struct account_sources){paths[0], paths[1], paths[2], paths[4], paths[3]};
+    snprintf(paths[5], sizeof paths[5], "%s/run-nologin", dir);
+    from = (struct account_sources){paths[0], paths[1], paths[2], {paths[4], paths[5]}, paths[3]};
     memset(&account, 0, sizeof account);
 }
 
@@ -122,6 +127,12 @@ START_TEST(a_node_that_takes_no_logins_still_takes_root)
     ck_assert_str_eq(err.message, "going down for maintenance");
     ck_assert_int_eq(rl_account_find(&from, "root", &account, &err), RL_OK);
     ck_assert_int_eq(rl_account_check(&from, &account, 0, &err), RL_OK);
+    unlink(paths[4]);
+    ck_assert_int_eq(rl_account_find(&from, "alice", &account, &err), RL_OK);
+    ck_assert_int_eq(rl_account_check(&from, &account, 0, &err), RL_OK);
+    write_file(5, "run-nologin", "", 0644); /* as systemd has it while a system starts */
+    ck_assert_int_eq(rl_account_check(&from, &account, 0, &err), RL_E_DENIED);
+    ck_assert_str_eq(err.message, "this node takes no logins now");
 }
 END_TEST
 
@@ -130,6 +141,30 @@ START_TEST(a_shell_that_is_not_there_is_said)
     ck_assert_int_eq(rl_account_find(&from, "gone", &account, &err), RL_OK);
     ck_assert_int_eq(rl_account_check(&from, &account, 0, &err), RL_E_DENIED);
     ck_assert_ptr_nonnull(strstr(err.message, "/nonexistent/shell"));
+}
+END_TEST
+
+START_TEST(a_directory_or_a_file_that_is_no_program_is_no_shell)
+{
+    static const char *const logins[] = {"folder", "data"};
+    for (size_t i = 0; i < RL_COUNT(logins); i++) {
+        ck_assert_int_eq(rl_account_find(&from, logins[i], &account, &err), RL_OK);
+        ck_assert_int_eq(rl_account_check(&from, &account, 0, &err), RL_E_DENIED);
+        ck_assert_ptr_nonnull(strstr(err.message, "cannot be run"));
+    }
+}
+END_TEST
+
+START_TEST(a_shell_that_only_says_no_is_known)
+{
+    static const struct {
+        const char *login;
+        bool takes_none;
+    } cases[] = {{"daemon", true}, {"never", true}, {"alice", false}, {"root", false}};
+    for (size_t i = 0; i < RL_COUNT(cases); i++) {
+        ck_assert_int_eq(rl_account_find(&from, cases[i].login, &account, &err), RL_OK);
+        ck_assert_int_eq(rl_account_takes_no_sessions(&account), cases[i].takes_none);
+    }
 }
 END_TEST
 
@@ -151,6 +186,8 @@ int main(void)
     tcase_add_test(t, an_account_expires_on_its_day);
     tcase_add_test(t, a_node_that_takes_no_logins_still_takes_root);
     tcase_add_test(t, a_shell_that_is_not_there_is_said);
+    tcase_add_test(t, a_directory_or_a_file_that_is_no_program_is_no_shell);
+    tcase_add_test(t, a_shell_that_only_says_no_is_known);
     tcase_add_test(t, finds_a_group_by_name);
     Suite *s = suite_create("account");
     suite_add_tcase(s, t);

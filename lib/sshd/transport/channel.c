@@ -15,6 +15,9 @@
  */
 #define PACKET_BYTES 32256u
 
+#define WINDOW_BYTES (4u << 20) /* for a client that sends much; OpenSSH's server has 2 MiB */
+#define GROW_EVERY (256u << 10)
+
 struct channel *rl_channel_create(struct transport *t)
 {
     for (size_t i = 0; i < CHANNELS_MAX; i++) {
@@ -61,6 +64,7 @@ void rl_channel_free(struct transport *t, size_t slot)
     if (c->ssh)
         ssh_channel_free(c->ssh);
     rl_buf_fini(&c->environment);
+    free(c->origin);
     free(c);
     t->channels[slot] = NULL;
 }
@@ -137,11 +141,24 @@ static void finish_sink(struct channel *c)
         rl_channel_close_fd(&c->sink);
 }
 
+/* libssh lets a client send 1.25 MiB ahead, which is little over a long way. Who sends much, to a
+ * sink that keeps up, may send more: libssh grows the window for who asks to read so much at once.
+ * What is there already is all that it gives then, and fits. */
+static int read_and_grow(struct channel *c)
+{
+    struct part *p = &c->to_sink;
+    int there = ssh_channel_poll(c->ssh, 0);
+    if (there <= 0 || (size_t)there > sizeof p->bytes || c->bytes_in < c->grown_at + GROW_EVERY)
+        return ssh_channel_read_nonblocking(c->ssh, p->bytes, sizeof p->bytes, 0);
+    c->grown_at = c->bytes_in;
+    return ssh_channel_read_timeout(c->ssh, p->bytes, WINDOW_BYTES, 0, 0);
+}
+
 static bool read_client(struct channel *c)
 {
     if (c->to_sink.n)
         return false;
-    int n = ssh_channel_read_nonblocking(c->ssh, c->to_sink.bytes, sizeof c->to_sink.bytes, 0);
+    int n = read_and_grow(c);
     if (n > 0) {
         c->transport->is_active = true;
         c->bytes_in += (uint64_t)n;
@@ -184,7 +201,7 @@ bool rl_channel_step(struct channel *c)
 {
     if (!c->has_started)
         return false;
-    if (c->is_connecting)
+    if (c->is_connecting || c->is_opening)
         return false;
     bool any = read_client(c);
     flush_to_client(c, OUT);
@@ -202,5 +219,5 @@ bool rl_channel_step(struct channel *c)
  * them are still here. */
 bool rl_channel_can_go(const struct channel *c)
 {
-    return ssh_channel_is_closed(c->ssh) && !(c->sink >= 0 && c->to_sink.n);
+    return !c->is_opening && ssh_channel_is_closed(c->ssh) && !(c->sink >= 0 && c->to_sink.n);
 }

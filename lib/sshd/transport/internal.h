@@ -2,6 +2,7 @@
 #ifndef RL_SSHD_TRANSPORT_INTERNAL_H
 #define RL_SSHD_TRANSPORT_INTERNAL_H
 
+#include "sshd/listener.h"
 #include "sshd/sshd.h"
 #include "sshd/wire.h"
 
@@ -10,6 +11,7 @@
 #include <libssh/server.h>
 
 #define CHANNELS_MAX (RL_SSHD_SESSIONS_MAX + RL_SSHD_FORWARDS_MAX)
+#define MODES_BYTES_MAX 1024
 #define PART_BYTES 65536
 #define ENVIRONMENT_BYTES_MAX 4096
 #define TERM_BYTES_MAX 64
@@ -24,9 +26,18 @@ struct terminal {
     bool is_wanted;
     char term[TERM_BYTES_MAX];
     uint32_t columns, rows, width, height;
+    size_t modes_n;
+    uint8_t modes[MODES_BYTES_MAX];
 };
 
 enum { OUT, ERR, SOURCES };
+
+/** Where a connection to the client comes from. */
+struct origin {
+    enum listen_kind kind;
+    char host[256], peer[64];
+    uint16_t port, peer_port;
+};
 
 /** A session or a forwarded connection. What comes from the client goes to `sink`; what `sources`
  * say goes to the client. -1: closed, or not there yet. */
@@ -36,12 +47,16 @@ struct channel {
     uint32_t id; /* the monitor's name for it, from start on */
     bool is_forward;
     bool has_started;
-    bool is_connecting; /* forward: accepted, its socket is still to come */
-    bool has_exited;    /* session: its leader is gone */
+    bool is_opening;       /* forward from this side: the client has not answered yet */
+    struct origin *origin; /* then: what it is opened as */
+    bool is_connecting;    /* forward: accepted, its socket is still to come */
+    bool has_exited;       /* session: its leader is gone */
     bool client_is_done, we_are_done;
     int sink, sources[SOURCES];
     struct part to_sink, to_client[SOURCES];
     uint64_t bytes_in, bytes_out;
+    uint64_t grown_at; /* bytes_in when the window was last made large */
+    bool wants_agent;
     uint32_t exit_code, exit_signal;
     struct terminal terminal;
     struct rl_buf environment; /* "NAME=value\0" each */
@@ -100,5 +115,17 @@ void rl_session_finish(struct channel *c);
 /* ---- forward.c ---- */
 int rl_forward_message(ssh_session session, ssh_message message, void *ctx);
 void rl_forward_connected(struct transport *t, uint32_t id, struct rl_wire_message *m);
+/** A connection for the client has come: the notice is in m. */
+void rl_forward_accepted(struct transport *t, struct rl_wire_message *m);
+/** Opens its channel, or goes on with that; false: the client does not want it. */
+bool rl_forward_open_channel(struct channel *c);
+
+/* ---- openssh.c: what OpenSSH says and libssh does not know ---- */
+/** Whether the request that is being handled is about a Unix socket: its host is the path. */
+bool rl_openssh_is_unix(void);
+/** The terminal modes of the request that is being handled. */
+struct rl_span rl_openssh_modes(void);
+/** As ssh_channel_open_reverse_forward(), of a Unix socket. */
+int rl_openssh_open_forwarded_unix(ssh_channel channel, const char *path);
 
 #endif

@@ -52,6 +52,9 @@ static bool take_notice(struct transport *t)
     case RL_WIRE_END:
         take_end(t);
         return true;
+    case RL_WIRE_ACCEPTED:
+        rl_forward_accepted(t, &t->message);
+        return true;
     case RL_WIRE_CONNECTED:
         take_connected(t);
         return true;

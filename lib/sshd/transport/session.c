@@ -23,7 +23,6 @@ static void put_size(struct rl_buf *out, const struct terminal *terminal)
     rl_buf_put_u32(out, terminal->height);
 }
 
-/* libssh reads the terminal modes and does not pass them on: the terminal has the defaults. */
 static int on_pty(ssh_session session, ssh_channel ssh, const char *term, int columns, int rows,
                   int width, int height, void *ctx)
 {
@@ -35,6 +34,10 @@ static int on_pty(ssh_session session, ssh_channel ssh, const char *term, int co
     c->terminal.is_wanted = true;
     snprintf(c->terminal.term, sizeof c->terminal.term, "%s", term);
     set_size(&c->terminal, columns, rows, width, height);
+    struct rl_span modes = rl_openssh_modes();
+    c->terminal.modes_n = modes.n <= MODES_BYTES_MAX ? modes.n : 0;
+    if (c->terminal.modes_n)
+        memcpy(c->terminal.modes, modes.p, modes.n);
     return SSH_OK;
 }
 
@@ -84,6 +87,15 @@ static void on_signal(ssh_session session, ssh_channel ssh, const char *name, vo
     rl_monitor_ask(c->transport);
 }
 
+/* Whether the session gets one is the monitor's to say; OpenSSH asks for no answer here. */
+static void on_agent(ssh_session session, ssh_channel ssh, void *ctx)
+{
+    (void)session;
+    (void)ssh;
+    struct channel *c = ctx;
+    c->wants_agent = true;
+}
+
 static void put_start(struct channel *c, enum rl_sshd_kind kind, const char *command)
 {
     struct rl_wire_message *m = &c->transport->message;
@@ -94,7 +106,9 @@ static void put_start(struct channel *c, enum rl_sshd_kind kind, const char *com
     rl_buf_put_u8(&m->body, c->terminal.is_wanted);
     rl_buf_put_string(&m->body, rl_span_of(c->terminal.term));
     put_size(&m->body, &c->terminal);
+    rl_buf_put_string(&m->body, RL_SPAN(c->terminal.modes, c->terminal.modes_n));
     rl_buf_put_string(&m->body, rl_buf_span(&c->environment));
+    rl_buf_put_u8(&m->body, c->wants_agent);
 }
 
 #define EXIT_REFUSED 255 /* what ssh says of itself when it fails */
@@ -186,6 +200,7 @@ ssh_channel rl_session_open(ssh_session session, void *ctx)
         .channel_exec_request_function = on_exec,
         .channel_subsystem_request_function = on_subsystem,
         .channel_signal_function = on_signal,
+        .channel_auth_agent_req_function = on_agent,
     };
     ssh_callbacks_init(&c->callbacks);
     ssh_set_channel_callbacks(c->ssh, &c->callbacks);

@@ -46,7 +46,7 @@ static void watch(struct watched *w, int fd, int events, struct watch what)
 
 static void watch_channel(struct watched *w, struct channel *c, bool client_takes_more)
 {
-    if (!c->has_started)
+    if (!c->has_started || c->is_opening)
         return;
     if (c->sink >= 0 && c->to_sink.n)
         watch(w, c->sink, POLLOUT, (struct watch){c, true, 0});
@@ -62,8 +62,12 @@ static bool step_channels(struct transport *t)
     bool any = false;
     for (size_t i = 0; i < CHANNELS_MAX; i++) {
         struct channel *c = t->channels[i];
-        if (!c || !c->ssh)
+        if (!c || (!c->ssh && !c->is_opening))
             continue;
+        if (c->is_opening && !rl_forward_open_channel(c)) {
+            rl_channel_free(t, i);
+            continue;
+        }
         any |= rl_channel_step(c);
         if (rl_channel_can_go(c))
             rl_channel_free(t, i);
@@ -264,6 +268,10 @@ bool rl_sshd_room(int argc, char **argv, int *status)
         *status = rl_sshd_relay_main(argc, argv);
     else if (strcmp(argv[0], RL_SSHD_CONNECT_NAME) == 0)
         *status = rl_sshd_connect_main(argc, argv);
+    else if (strcmp(argv[0], RL_SSHD_LISTEN_NAME) == 0)
+        *status = rl_sshd_listen_main(argc, argv);
+    else if (strcmp(argv[0], RL_SSHD_SFTP_NAME) == 0)
+        *status = rl_sshd_sftp_main(argc, argv);
     else
         return false;
     return true;
