@@ -170,9 +170,8 @@ void rl_copying_ready(struct monitor *m, struct session *x)
 
 void rl_copying_end(struct monitor *m, struct session *x)
 {
-    if (x->copying.fd < 0)
-        return;
-    read_some(m, x, UINT32_MAX);
+    if (x->copying.fd >= 0)
+        read_some(m, x, UINT32_MAX);
     tell_summary(m, x);
     hang_up(x);
 }
