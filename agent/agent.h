@@ -5,6 +5,7 @@
 #define RL_AGENT_H
 
 #include "clock/clock.h"
+#include "dial/http_proxy.h"
 #include "enrol/enrol.h"
 #include "event/event.h"
 #include "loop/loop.h"
@@ -21,9 +22,11 @@ struct agent_settings {
     char *token, *nodename, *data_dir, *ca_pin, *config, *log_level;
     char *advertise;
     struct rl_text_list labels, roles;
-    bool insecure, log_text;
+    char *state, *https_proxy, *no_proxy;
+    bool insecure, log_text, seccomp;
 };
-extern const struct rl_settings_spec agent_start_spec, agent_status_spec;
+extern const struct rl_settings_spec agent_start_spec, agent_configure_spec, agent_status_spec,
+    agent_install_spec;
 
 struct policy_keeper; /* policy_keeper.h */
 struct admission;     /* admission.h */
@@ -39,6 +42,8 @@ struct agent {
     char hostname[256];
     bool is_direct;
     bool is_unprivileged;
+    bool in_memory; /* --state=memory: nothing is kept for the next start */
+    struct rl_http_proxy *http_proxy;
     Pb__Label **labels;
     size_t label_count;
     struct rl_enrol *enrol;
@@ -63,6 +68,8 @@ struct agent {
 rl_code agent_choose(struct agent *agent, struct rl_error *err);
 /** Where an agent of this user keeps its data unless told; heap text. */
 rl_code agent_data_dir(char **out, struct rl_error *err);
+/** Where one that keeps nothing has its lock and its socket; heap text. */
+char *agent_run_dir(void);
 /** The token itself, @FILE, or - for stdin; heap text, to be wiped. */
 rl_code agent_read_token(const char *setting, char **out, struct rl_error *err);
 
@@ -72,6 +79,8 @@ int64_t agent_now_s(void *agent);
 
 int agent_start(int argc, char **argv);
 int agent_status(int argc, char **argv);
+int agent_configure(int argc, char **argv);
+int agent_install(int argc, char **argv);
 int agent_version(int argc, char **argv);
 int agent_completion(int argc, char **argv);
 

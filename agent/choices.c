@@ -4,6 +4,7 @@
 #include "file/file.h"
 #include "names/names.h"
 #include "resource/resource.h"
+#include "sshd/confine.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,47 @@ rl_code agent_data_dir(char **out, struct rl_error *err)
     else
         return rl_fail(err, RL_E_INVAL, "HOME is not set; say --data-dir");
     return RL_OK;
+}
+
+char *agent_run_dir(void)
+{
+    const char *own = getenv("XDG_RUNTIME_DIR");
+    if (geteuid() == 0)
+        return rl_strdup("/run/remoteler");
+    return own && own[0] == '/' ? rl_sprintf("%s/remoteler", own)
+                                : rl_sprintf("/tmp/remoteler-%u", (unsigned)geteuid());
+}
+
+static rl_code choose_state(struct agent *agent, struct rl_error *err)
+{
+    struct agent_settings *s = &agent->settings;
+    agent->in_memory = strcmp(s->state, "memory") == 0;
+    if (!agent->in_memory && strcmp(s->state, "disk") != 0)
+        return rl_fail(err, RL_E_INVAL, "--state is disk or memory, not %.32s", s->state);
+    if (s->data_dir)
+        return RL_OK;
+    if (!agent->in_memory)
+        return agent_data_dir(&s->data_dir, err);
+    s->data_dir = agent_run_dir();
+    return RL_OK;
+}
+
+/* As curl has it, and many who set them: in small letters too. */
+static const char *or_environment(const char *setting, const char *name)
+{
+    return setting ? setting : getenv(name);
+}
+
+static rl_code choose_http_proxy(struct agent *agent, struct rl_error *err)
+{
+    struct agent_settings *s = &agent->settings;
+    const char *url = or_environment(s->https_proxy, "https_proxy");
+    rl_code rc = RL_OK;
+    if (url && *url)
+        rc = rl_http_proxy_create(url, or_environment(s->no_proxy, "no_proxy"), &agent->http_proxy,
+                                  err);
+    rl_wipe_text(&s->https_proxy); /* sessions are forked: they shall not have its password */
+    return rc == RL_OK ? RL_OK : rl_error_prefix(err, "--https-proxy (HTTPS_PROXY)");
 }
 
 static rl_code choose_name(struct agent *agent, struct rl_error *err)
@@ -99,8 +141,14 @@ rl_code agent_choose(struct agent *agent, struct rl_error *err)
     if (rc == RL_OK && (rc = choose_name(agent, err)) == RL_OK &&
         (rc = choose_mode(agent, err)) == RL_OK)
         rc = read_labels(agent, err);
-    if (rc == RL_OK && !agent->settings.data_dir)
-        rc = agent_data_dir(&agent->settings.data_dir, err);
+    if (rc == RL_OK)
+        rc = choose_state(agent, err);
+    if (rc == RL_OK)
+        rc = choose_http_proxy(agent, err);
+    if (rc == RL_OK && agent->settings.seccomp && !rl_confine_has_seccomp())
+        rc = rl_fail(err, RL_E_PRECONDITION,
+                     "this kernel has no seccomp filter for what faces the network; --no-seccomp "
+                     "goes without (own user id, empty root and limits stay)");
     return rc;
 }
 

@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 
+#define AUDIT_IDLE_MS 30000 /* an idle device has one connection, and its PINGs, not two */
+
 static void send_event(void *context, Pb__Event **event)
 {
     rl_event_send(((struct agent *)context)->events, event);
@@ -28,7 +30,8 @@ static void on_trouble(void *context, const char *message)
 
 static void open_journal(struct agent *agent)
 {
-    char *path = rl_sprintf("%s/" RL_AGENT_JOURNAL_FILE, agent->settings.data_dir);
+    char *path =
+        agent->in_memory ? NULL : rl_sprintf("%s/" RL_AGENT_JOURNAL_FILE, agent->settings.data_dir);
     const struct rl_journal_config config = {
         .loop = agent->loop,
         .path = path,
@@ -68,6 +71,8 @@ static rl_code open_channel(struct agent *agent, struct rl_error *err)
         /* A direct node hears where audit is from auth; until then its events wait. */
         .address = agent->is_direct ? agent->settings.auth_server : agent->settings.proxy,
         .tls = agent->audit_tls,
+        .idle_ms = AUDIT_IDLE_MS,
+        .http_proxy = agent->http_proxy,
         .now_s = agent_now_s,
         .now_context = agent,
     };

@@ -17,6 +17,8 @@ struct command {
 static const struct command commands[] = {
     {"start", agent_start, "serve this machine"},
     {"status", agent_status, "what the agent that runs here is doing"},
+    {"configure", agent_configure, "print the settings of start as a file"},
+    {"install", agent_install, "make the agent a service of this machine"},
     {"version", agent_version, "which version this is"},
     {"completion", agent_completion, "complete commands and flags: bash, zsh or fish"},
 };
@@ -24,8 +26,9 @@ static const struct command commands[] = {
 static const struct rl_settings_spec version_spec = RL_ABOUT_VERSION_SPEC("remoteler", 8);
 static const struct rl_settings_spec completion_spec = RL_ABOUT_COMPLETION_SPEC("remoteler", 8);
 
-static const struct rl_settings_spec *const specs[] = {&agent_start_spec, &agent_status_spec,
-                                                       &version_spec, &completion_spec};
+static const struct rl_settings_spec *const specs[] = {&agent_start_spec,     &agent_status_spec,
+                                                       &agent_configure_spec, &agent_install_spec,
+                                                       &version_spec,         &completion_spec};
 static const struct rl_program program = {
     .name = "remoteler",
     .summary = "the agent: serves this machine to its cluster",

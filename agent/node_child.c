@@ -7,6 +7,7 @@
 #include "names/names.h"
 #include "policy_keeper.h"
 #include "sshcert/sshkey.h"
+#include "sshd/confine.h"
 #include "sshd/sshd.h"
 
 #include <fcntl.h>
@@ -47,7 +48,7 @@ static void keep_three(int *stream, int *control, int *reports)
             _exit(EXIT_NO_DESCRIPTOR);
         *fds[i] = to;
     }
-    close_range((unsigned)last + 1, ~0u, 0);
+    rl_confine_close_from(last + 1);
 }
 
 /* "192.0.2.7:1234" or "[2001:db8::1]:1234" to the address alone. */
@@ -270,6 +271,7 @@ static rl_code serve(struct visit *visit, int stream, int control, struct rl_err
             .user_authorities_n = authorities(agent, trusted),
             .node_name = rl_enrol_name(agent->enrol),
             .empty_dir = empty,
+            .no_seccomp = !agent->settings.seccomp,
             .room_uid_base = ROOM_UID_BASE,
             .room_uid_count = ROOM_UID_COUNT,
             .motd_path = "/etc/motd",

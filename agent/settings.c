@@ -1,4 +1,4 @@
-/* settings: the one table of `remoteler start`. */
+/* settings: the one table of `remoteler start` and `configure`. */
 #include "agent.h"
 
 #define AT(field) offsetof(struct agent_settings, field)
@@ -51,6 +51,29 @@ static const struct rl_setting rows[] = {
      .type = RL_SETTING_FILE,
      .offset = AT(data_dir),
      .help = "keys, certificates, policy; /var/lib/remoteler as root"},
+    {.name = "state",
+     .type = RL_SETTING_TEXT,
+     .offset = AT(state),
+     .fallback = "disk",
+     .help =
+         "disk, or memory: nothing is kept, and every start joins anew (a token with --uses=); the "
+         "data directory, /run/remoteler unless said, has a lock and a socket then"},
+    {.name = "https-proxy",
+     .type = RL_SETTING_TEXT,
+     .offset = AT(https_proxy),
+     .environment = "HTTPS_PROXY",
+     .help = "go out through this HTTP proxy: http://[USER:PASSWORD@]HOST:PORT"},
+    {.name = "no-proxy",
+     .type = RL_SETTING_TEXT,
+     .offset = AT(no_proxy),
+     .environment = "NO_PROXY",
+     .help = "names, addresses and networks that are reached without it, between commas"},
+    {.name = "seccomp",
+     .type = RL_SETTING_SWITCH,
+     .offset = AT(seccomp),
+     .fallback = "yes",
+     .help = "filter the system calls of what faces the network; --no-seccomp where the kernel can "
+             "not"},
     {.name = "config",
      .type = RL_SETTING_FILE,
      .offset = AT(config),
@@ -74,6 +97,18 @@ const struct rl_settings_spec agent_start_spec = {
     .usage = "--proxy=HOST:PORT --token=TOKEN [flags]",
     .example = "remoteler start --proxy=root.example.com:443 --token=@token --ca-pin=sha256:... "
                "--labels=env=prod",
+    .rows = rows,
+    .count = RL_COUNT(rows),
+    .file_setting = "config",
+    .section = 8,
+};
+
+const struct rl_settings_spec agent_configure_spec = {
+    .program = "remoteler configure",
+    .summary = "print the settings of `remoteler start` as the file that it reads by --config",
+    .usage = "--proxy=HOST:PORT --token=TOKEN [flags]",
+    .example = "remoteler configure --proxy=root.example.com:443 --token=@/etc/remoteler.token "
+               "--ca-pin=sha256:... > /etc/remoteler.yaml",
     .rows = rows,
     .count = RL_COUNT(rows),
     .file_setting = "config",

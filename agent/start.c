@@ -112,6 +112,7 @@ static rl_code open_identity(struct agent *agent, struct rl_error *err)
     const struct rl_enrol_config config = {
         .loop = agent->loop,
         .state_dir = s->data_dir,
+        .in_memory = agent->in_memory,
         .auth_address = agent->is_direct ? s->auth_server : s->proxy,
         .through_proxy = !agent->is_direct,
         .ca_pin = s->ca_pin,
@@ -127,6 +128,7 @@ static rl_code open_identity(struct agent *agent, struct rl_error *err)
         .addresses = addresses,
         .address_count = host ? 1 : 0,
         .advertise_address = s->advertise,
+        .http_proxy = agent->http_proxy,
         .changed = on_changed,
         .trouble = on_trouble,
         .context = agent,
@@ -187,6 +189,7 @@ static void close_rooms(struct agent *agent)
     events_close(agent, EVENTS_GRACE_MS);
     policy_keeper_free(&agent->policy);
     rl_enrol_close(&agent->enrol);
+    rl_http_proxy_free(&agent->http_proxy);
     rl_labels_free(&agent->labels, agent->label_count);
     rl_settings_free(&agent_start_spec, &agent->settings);
 }
@@ -221,6 +224,8 @@ static rl_code run(struct agent *agent, struct rl_error *err)
         rc = open_rooms(agent, err);
     if (rc != RL_OK)
         return rc;
+    if (!agent->settings.seccomp)
+        rl_log_warn("--no-seccomp: the system calls of what faces the network are not filtered");
     if (agent->is_unprivileged)
         rl_log_warn("not root: only the user that runs this agent can be logged in as");
     if (netwatch_create(agent->loop, on_network_changed, agent, &netwatch, err) != RL_OK)

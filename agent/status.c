@@ -185,6 +185,10 @@ static rl_code show(const struct status_settings *s, enum rl_format format, stru
     rl_code rc = dir ? RL_OK : agent_data_dir(&dir, err);
     if (rc == RL_OK)
         rc = ask(dir, &status, err);
+    char *run_dir = agent_run_dir();
+    if (rc != RL_OK && !s->data_dir && ask(run_dir, &status, NULL) == RL_OK)
+        rc = RL_OK; /* --state=memory */
+    free(run_dir);
     if (rc == RL_OK && !json_is_object(status))
         rc = rl_fail(err, RL_E_INTERNAL, "the agent's answer can not be read");
     if (rc == RL_OK)

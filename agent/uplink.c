@@ -341,6 +341,8 @@ rl_code uplink_create(struct agent *agent, struct uplink **out, struct rl_error 
             .down = on_down,
             .context = uplink,
             .stay_connected = true,
+            .keepalive_ms = RL_RPC_HEARTBEAT_MS,
+            .http_proxy = agent->http_proxy,
             .now_s = agent_now_s,
             .now_context = agent,
         };

@@ -7,6 +7,7 @@
 
 #define NS_PER_S INT64_C(1000000000)
 #define NS_PER_MS INT64_C(1000000)
+#define S_PER_DAY 86400
 
 int64_t rl_clock_wall_ns(void)
 {
@@ -27,6 +28,27 @@ uint64_t rl_clock_boot_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)(now.tv_nsec / NS_PER_MS);
 }
 
+struct date {
+    int year, month, day;
+};
+
+/* By hand: the libc's calendar ends in 2038 where time_t has 32 bits. In years that begin in March
+ * the leap day is the last one. */
+static struct date date_of(int64_t days_since_1970)
+{
+    int64_t days = days_since_1970 + 719468; /* since the 1st of March of the year 0 */
+    int64_t era = (days >= 0 ? days : days - 146096) / 146097;
+    int64_t of_era = days - era * 146097;
+    int64_t year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
+    int64_t of_year = of_era - (365 * year + year / 4 - year / 100);
+    int month = (int)((5 * of_year + 2) / 153);
+    return (struct date){
+        .year = (int)(year + era * 400) + (month >= 10),
+        .month = month < 10 ? month + 3 : month - 9,
+        .day = (int)of_year - (153 * month + 2) / 5 + 1,
+    };
+}
+
 void rl_clock_format(int64_t time_ns, char text[RL_CLOCK_TEXT_BYTES])
 {
     int64_t seconds = time_ns / NS_PER_S;
@@ -35,15 +57,16 @@ void rl_clock_format(int64_t time_ns, char text[RL_CLOCK_TEXT_BYTES])
         seconds--;
         rest_ns += NS_PER_S;
     }
-    time_t when = seconds;
-    struct tm tm;
-    RL_ASSERT(gmtime_r(&when, &tm)); /* an int64_t of nanoseconds ends in 2262 */
-    size_t n = strftime(text, RL_CLOCK_TEXT_BYTES, "%Y-%m-%dT%H:%M:%S", &tm);
+    int64_t days = seconds / S_PER_DAY - (seconds % S_PER_DAY < 0);
+    int of_day = (int)(seconds - days * S_PER_DAY);
+    struct date date = date_of(days);
+    int n = snprintf(text, RL_CLOCK_TEXT_BYTES, "%04d-%02d-%02dT%02d:%02d:%02d", date.year,
+                     date.month, date.day, of_day / 3600, of_day / 60 % 60, of_day % 60);
     int ms = (int)(rest_ns / NS_PER_MS);
     if (ms)
-        snprintf(text + n, RL_CLOCK_TEXT_BYTES - n, ".%03dZ", ms);
+        snprintf(text + n, RL_CLOCK_TEXT_BYTES - (size_t)n, ".%03dZ", ms);
     else
-        snprintf(text + n, RL_CLOCK_TEXT_BYTES - n, "Z");
+        snprintf(text + n, RL_CLOCK_TEXT_BYTES - (size_t)n, "Z");
 }
 
 /* ---- reading ---- */

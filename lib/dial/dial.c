@@ -4,6 +4,7 @@
 #include "dial/dial.h"
 
 #include "bytes/buf.h"
+#include "dial/http_connect.h"
 #include "dial/resolve.h"
 #include "names/names.h"
 
@@ -29,8 +30,11 @@ struct rl_dial {
     rl_dial_fn fn;
     void *context;
     struct rl_dial **handle; /* the caller's: NULLed before the callback; may be NULL */
-    char *address;
+    char *address, *shown;   /* with the proxy's, where there is one */
     uint32_t timeout_ms;
+    const struct rl_http_proxy *proxy; /* NULL: straight */
+    struct rl_http_connect *connect;
+    int connected_fd; /* while the proxy is asked */
     struct rl_resolve *resolve;
     struct rl_timer *deadline, *next;
     struct attempt attempts[RL_RESOLVE_ADDRESSES_MAX];
@@ -45,12 +49,16 @@ static void free_dial(struct rl_dial *dial)
         if (dial->attempts[i].fd >= 0)
             close(dial->attempts[i].fd);
     }
+    rl_http_connect_stop(&dial->connect);
+    if (dial->connected_fd >= 0)
+        close(dial->connected_fd);
     rl_resolve_stop(&dial->resolve);
     rl_timer_free(&dial->deadline);
     rl_timer_free(&dial->next);
     if (dial->handle)
         *dial->handle = NULL;
     free(dial->address);
+    free(dial->shown);
     free(dial);
 }
 
@@ -67,8 +75,8 @@ static void fail(struct rl_dial *dial, rl_code code, const char *what)
 {
     struct rl_error error;
     const char *said = dial->said;
-    rl_fail(&error, code, "connecting to %s: %s%s%s", dial->address, what,
-            *what && *said ? "; " : "", said);
+    rl_fail(&error, code, "connecting to %s: %s%s%s", dial->shown, what, *what && *said ? "; " : "",
+            said);
     finish(dial, -1, code, error.message);
 }
 
@@ -96,6 +104,33 @@ static void lose(struct attempt *attempt, int number)
     rl_timer_arm(dial->next, 0);
 }
 
+static void on_proxy_answered(void *context, rl_code code, const char *message)
+{
+    struct rl_dial *dial = context;
+    if (code != RL_OK) {
+        fail(dial, code, message);
+        return;
+    }
+    int fd = dial->connected_fd;
+    dial->connected_fd = -1;
+    finish(dial, fd, RL_OK, "");
+}
+
+/* The other addresses of the proxy are not needed any more. */
+static void ask_proxy(struct rl_dial *dial, int fd)
+{
+    for (size_t i = 0; i < dial->started; i++) {
+        rl_watch_stop(&dial->attempts[i].watch);
+        if (dial->attempts[i].fd >= 0)
+            close(dial->attempts[i].fd);
+        dial->attempts[i].fd = -1;
+    }
+    rl_timer_disarm(dial->next);
+    dial->connected_fd = fd;
+    dial->connect =
+        rl_http_connect_start(dial->loop, fd, dial->address, dial->proxy, on_proxy_answered, dial);
+}
+
 static void on_connected(void *context, int fd, unsigned events)
 {
     struct attempt *attempt = context;
@@ -112,7 +147,10 @@ static void on_connected(void *context, int fd, unsigned events)
     }
     rl_watch_stop(&attempt->watch);
     attempt->fd = -1;
-    finish(dial, fd, RL_OK, "");
+    if (dial->proxy)
+        ask_proxy(dial, fd);
+    else
+        finish(dial, fd, RL_OK, "");
 }
 
 /* 0, or the errno of what refused. */
@@ -175,24 +213,45 @@ static void on_deadline(void *context)
 rl_code rl_dial_start(struct rl_loop *loop, const char *address, uint32_t timeout_ms, rl_dial_fn fn,
                       void *context, struct rl_dial **out, struct rl_error *err)
 {
-    return rl_dial_start_asking(loop, address, NULL, timeout_ms, fn, context, out, err);
+    const struct rl_dial_how straight = {0};
+    return rl_dial_start_by(loop, address, &straight, timeout_ms, fn, context, out, err);
 }
 
-rl_code rl_dial_start_asking(struct rl_loop *loop, const char *address, const char *servers,
-                             uint32_t timeout_ms, rl_dial_fn fn, void *context,
-                             struct rl_dial **out, struct rl_error *err)
+/* Whose addresses are dialled: the target's, or the proxy's. */
+static rl_code choose_way(struct rl_dial *dial, const char *address,
+                          const struct rl_http_proxy *proxy, char **host, uint16_t *port,
+                          struct rl_error *err)
 {
-    char *host;
-    uint16_t port;
-    rl_code rc = rl_address_split(address, &host, &port, err);
+    rl_code rc = rl_address_split(address, host, port, err);
     if (rc != RL_OK)
         return rc;
-    struct rl_dial *dial = rl_alloc(sizeof *dial);
-    *dial = (struct rl_dial){.loop = loop, .fn = fn, .context = context, .timeout_ms = timeout_ms};
     dial->address = rl_strdup(address);
+    if (!rl_http_proxy_is_for(proxy, *host, *port)) {
+        dial->shown = rl_strdup(address);
+        return RL_OK;
+    }
+    free(*host);
+    *host = NULL;
+    dial->proxy = proxy;
+    dial->shown = rl_sprintf("%s by way of %s", address, rl_http_proxy_address(proxy));
+    return rl_address_split(rl_http_proxy_address(proxy), host, port, err);
+}
+
+rl_code rl_dial_start_by(struct rl_loop *loop, const char *address, const struct rl_dial_how *how,
+                         uint32_t timeout_ms, rl_dial_fn fn, void *context, struct rl_dial **out,
+                         struct rl_error *err)
+{
+    char *host = NULL;
+    uint16_t port = 0;
+    struct rl_dial *dial = rl_alloc(sizeof *dial);
+    *dial = (struct rl_dial){
+        .loop = loop, .fn = fn, .context = context, .timeout_ms = timeout_ms, .connected_fd = -1};
     dial->deadline = rl_timer_create(loop, on_deadline, dial);
     dial->next = rl_timer_create(loop, on_next, dial);
-    rc = rl_resolve_start(loop, host, port, servers, on_resolved, dial, &dial->resolve, err);
+    rl_code rc = choose_way(dial, address, how->proxy, &host, &port, err);
+    if (rc == RL_OK)
+        rc = rl_resolve_start(loop, host, port, how->servers, on_resolved, dial, &dial->resolve,
+                              err);
     free(host);
     if (rc != RL_OK) {
         free_dial(dial);

@@ -5,6 +5,7 @@
 #ifndef RL_DIAL_H
 #define RL_DIAL_H
 
+#include "dial/http_proxy.h"
 #include "loop/loop.h"
 
 struct rl_dial;
@@ -16,6 +17,15 @@ typedef void (*rl_dial_fn)(void *context, int fd, rl_code code, const char *mess
 
 rl_code rl_dial_start(struct rl_loop *loop, const char *address, uint32_t timeout_ms, rl_dial_fn fn,
                       void *context, struct rl_dial **out, struct rl_error *err);
+/** How else an address may be reached; zeroed, it is rl_dial_start(). */
+struct rl_dial_how {
+    const struct rl_http_proxy *proxy; /* borrowed until the callback; NULL: none */
+    const char *servers; /* whom to ask for names, "127.0.0.1:5353"; NULL: as the system says */
+};
+/** By way of the HTTP proxy, when it is for this address. */
+rl_code rl_dial_start_by(struct rl_loop *loop, const char *address, const struct rl_dial_how *how,
+                         uint32_t timeout_ms, rl_dial_fn fn, void *context, struct rl_dial **out,
+                         struct rl_error *err);
 /** No callback comes after it. Takes NULL; *dial is NULL once the callback ran too. */
 void rl_dial_cancel(struct rl_dial **dial);
 /** The same, waiting: for command lines. */

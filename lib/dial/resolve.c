@@ -5,7 +5,6 @@
 
 #include <ares.h>
 #include <arpa/inet.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -34,15 +33,26 @@ struct rl_resolve {
     size_t count;
 };
 
+/* By hand: getnameinfo() brings all of the libc's name services into a static program. */
 void rl_endpoint_format(const struct rl_endpoint *endpoint, char text[RL_RESOLVE_TEXT_BYTES])
 {
-    char host[RL_RESOLVE_TEXT_BYTES - 10], port[8];
-    if (getnameinfo((const struct sockaddr *)&endpoint->address, endpoint->bytes, host, sizeof host,
-                    port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+    char host[INET6_ADDRSTRLEN] = "", zone[16] = "";
+    const struct sockaddr_in *v4 = (const struct sockaddr_in *)&endpoint->address;
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&endpoint->address;
+    switch (endpoint->address.ss_family) {
+    case AF_INET:
+        inet_ntop(AF_INET, &v4->sin_addr, host, sizeof host);
+        snprintf(text, RL_RESOLVE_TEXT_BYTES, "%s:%u", host, ntohs(v4->sin_port));
+        break;
+    case AF_INET6:
+        inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof host);
+        if (v6->sin6_scope_id)
+            snprintf(zone, sizeof zone, "%%%u", v6->sin6_scope_id);
+        snprintf(text, RL_RESOLVE_TEXT_BYTES, "[%s%s]:%u", host, zone, ntohs(v6->sin6_port));
+        break;
+    default:
         snprintf(text, RL_RESOLVE_TEXT_BYTES, "an unknown address");
-    else
-        snprintf(text, RL_RESOLVE_TEXT_BYTES,
-                 endpoint->address.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
+    }
 }
 
 bool rl_endpoint_parse(const char *host, uint16_t port, struct rl_endpoint *out)
@@ -261,4 +271,39 @@ void rl_resolve_stop(struct rl_resolve **resolve)
     rl_timer_free(&dead->retry);
     rl_timer_free(&dead->answer);
     free(dead);
+}
+
+/* ---- waiting ---- */
+
+struct found {
+    bool is_known;
+    struct rl_endpoint *endpoints;
+    size_t count;
+};
+
+static void on_found(void *context, const struct rl_endpoint *endpoints, size_t count,
+                     const char *message)
+{
+    (void)message;
+    struct found *found = context;
+    found->is_known = true;
+    found->count = count;
+    if (count)
+        memcpy(found->endpoints, endpoints, count * sizeof *endpoints);
+}
+
+size_t rl_resolve_blocking(const char *host, uint16_t port,
+                           struct rl_endpoint out[RL_RESOLVE_ADDRESSES_MAX])
+{
+    struct found found = {.endpoints = out};
+    struct rl_loop *loop = NULL;
+    struct rl_resolve *resolve = NULL;
+    if (rl_loop_create(&loop, NULL) != RL_OK)
+        return 0;
+    rl_code rc = rl_resolve_start(loop, host, port, NULL, on_found, &found, &resolve, NULL);
+    while (rc == RL_OK && !found.is_known)
+        rl_loop_turn(loop, -1);
+    rl_resolve_stop(&resolve);
+    rl_loop_free(&loop);
+    return found.count;
 }

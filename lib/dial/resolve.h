@@ -1,4 +1,4 @@
-/* What the files of dial share: HOST to addresses, asked anew each time (c-ares on the loop, so
+/* resolve: HOST to addresses, asked anew each time (c-ares on the loop, so
  * that static programs can do it too). An address that is written out needs no asking.
  */
 #ifndef RL_DIAL_RESOLVE_H
@@ -36,9 +36,8 @@ rl_code rl_resolve_start(struct rl_loop *loop, const char *host, uint16_t port, 
                          struct rl_error *err);
 void rl_resolve_stop(struct rl_resolve **resolve); /* takes NULL */
 
-/** rl_dial_start() with other name servers than the system's. */
-rl_code rl_dial_start_asking(struct rl_loop *loop, const char *address, const char *servers,
-                             uint32_t timeout_ms, rl_dial_fn fn, void *context,
-                             struct rl_dial **out, struct rl_error *err);
+/** The same, waiting: how many of at most RL_RESOLVE_ADDRESSES_MAX; 0 when there are none. */
+size_t rl_resolve_blocking(const char *host, uint16_t port,
+                           struct rl_endpoint out[RL_RESOLVE_ADDRESSES_MAX]);
 
 #endif

@@ -15,9 +15,16 @@
 #define LOCK_FILE "lock"
 #define TEMPORARY_SUFFIX ".new"
 
+struct remembered {
+    char *name; /* NULL: a free place */
+    struct rl_buf content;
+};
+
 struct rl_directory {
     char *path;
     int fd, lock_fd;
+    bool in_memory;
+    struct remembered remembered[RL_DIRECTORY_MEMORY_FILES_MAX];
 };
 
 static rl_code make(const char *path, struct rl_error *err)
@@ -57,13 +64,15 @@ static rl_code take_lock(struct rl_directory *directory, struct rl_error *err)
     return rl_fail_errno(err, RL_E_INVAL, "locking %s", directory->path);
 }
 
-rl_code rl_directory_open(const char *path, struct rl_directory **out, struct rl_error *err)
+rl_code rl_directory_open(const char *path, bool in_memory, struct rl_directory **out,
+                          struct rl_error *err)
 {
     rl_code code = make(path, err);
     if (code != RL_OK)
         return code;
     struct rl_directory *directory = rl_alloc(sizeof *directory);
     directory->path = rl_strdup(path);
+    directory->in_memory = in_memory;
     directory->lock_fd = -1;
     directory->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (directory->fd < 0)
@@ -85,6 +94,10 @@ void rl_directory_close(struct rl_directory **directory)
     if (!gone)
         return;
     *directory = NULL;
+    for (size_t i = 0; i < RL_COUNT(gone->remembered); i++) {
+        free(gone->remembered[i].name);
+        rl_buf_fini(&gone->remembered[i].content); /* wipes: a key is among them */
+    }
     if (gone->lock_fd >= 0)
         close(gone->lock_fd);
     if (gone->fd >= 0)
@@ -102,6 +115,52 @@ static bool is_plain(const char *name)
 {
     return *name && *name != '.' && !strchr(name, '/') && strcmp(name, LOCK_FILE) != 0;
 }
+
+/* ---- in memory ---- */
+
+/* By its name, or NULL; NULL finds a free place. */
+static struct remembered *find(struct rl_directory *directory, const char *name)
+{
+    for (size_t i = 0; i < RL_COUNT(directory->remembered); i++) {
+        struct remembered *r = &directory->remembered[i];
+        if (name && r->name ? strcmp(r->name, name) == 0 : !name && !r->name)
+            return r;
+    }
+    return NULL;
+}
+
+static rl_code remember(struct rl_directory *directory, const char *name, struct rl_span content,
+                        struct rl_error *err)
+{
+    struct remembered *r = find(directory, name);
+    if (!r)
+        r = find(directory, NULL);
+    if (!r)
+        return rl_fail(err, RL_E_EXHAUSTED, "more than %d files in memory",
+                       RL_DIRECTORY_MEMORY_FILES_MAX);
+    struct rl_buf copy;
+    rl_buf_init(&copy, content.n);
+    if (!rl_buf_put_span(&copy, content))
+        return rl_fail(err, RL_E_EXHAUSTED, "no memory for %s", name);
+    if (!r->name)
+        r->name = rl_strdup(name);
+    rl_buf_fini(&r->content);
+    r->content = copy;
+    return RL_OK;
+}
+
+static rl_code recall(struct rl_directory *directory, const char *name, size_t bytes_max,
+                      struct rl_buf *out, struct rl_error *err)
+{
+    const struct remembered *r = find(directory, name);
+    if (!r)
+        return rl_fail(err, RL_E_NOT_FOUND, "no %s in memory", name);
+    if (r->content.n > bytes_max || !rl_buf_put_span(out, rl_buf_span(&r->content)))
+        return rl_fail(err, RL_E_INVAL, "%s is longer than %zu bytes", name, bytes_max);
+    return RL_OK;
+}
+
+/* ---- on disk ---- */
 
 static rl_code write_beside(struct rl_directory *directory, const char *temporary,
                             struct rl_span content, struct rl_error *err)
@@ -123,6 +182,8 @@ rl_code rl_directory_write(struct rl_directory *directory, const char *name, str
                            struct rl_error *err)
 {
     RL_ASSERT(is_plain(name));
+    if (directory->in_memory)
+        return remember(directory, name, content, err);
     char *temporary = rl_sprintf("%s" TEMPORARY_SUFFIX, name);
     rl_code code = write_beside(directory, temporary, content, err);
     if (code == RL_OK &&
@@ -152,6 +213,8 @@ rl_code rl_directory_read(struct rl_directory *directory, const char *name, size
                           struct rl_buf *out, struct rl_error *err)
 {
     RL_ASSERT(is_plain(name));
+    if (directory->in_memory)
+        return recall(directory, name, bytes_max, out, err);
     int fd = openat(directory->fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return rl_fail_errno(err, errno == ENOENT ? RL_E_NOT_FOUND : RL_E_INVAL, "opening %s/%s",

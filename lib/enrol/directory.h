@@ -1,5 +1,5 @@
 /* directory: a state directory, held by one process, whose files are written whole or not at all.
- * Internal to enrol.
+ * Or one that only the process itself remembers. Internal to enrol.
  */
 #ifndef RL_ENROL_DIRECTORY_H
 #define RL_ENROL_DIRECTORY_H
@@ -8,9 +8,13 @@
 
 struct rl_directory;
 
-/** Makes it (0700) when it is not there, and takes its lock. Errors: RL_E_EXISTS another process
+#define RL_DIRECTORY_MEMORY_FILES_MAX 8
+
+/** Makes it (0700) when it is not there, and takes its lock. `in_memory`: no file but the lock is
+ * ever made in it, and none is read. Errors: RL_E_EXISTS another process
  * has it; RL_E_INVAL it is another's, or others may write to it. */
-rl_code rl_directory_open(const char *path, struct rl_directory **out, struct rl_error *err);
+rl_code rl_directory_open(const char *path, bool in_memory, struct rl_directory **out,
+                          struct rl_error *err);
 void rl_directory_close(struct rl_directory **directory);
 const char *rl_directory_path(const struct rl_directory *directory);
 /** `name` is a plain file name. Mode 0600, synced to the disk before it takes the old one's place.

@@ -67,6 +67,7 @@ rl_code rl_enrol_connect(struct rl_enrol *enrol, bool with_own, struct rl_error 
         .tls = enrol->tls,
         .down = on_down,
         .context = enrol,
+        .http_proxy = enrol->config.http_proxy,
         .now_s = now_s,
         .now_context = enrol,
     };
@@ -140,7 +141,8 @@ rl_code rl_enrol_open(const struct rl_enrol_config *config, bool *needs_join, st
     enrol->message = rl_strdup("");
     enrol->timer = rl_timer_create(config->loop, rl_enrol_on_timer, enrol);
     enrol->hang_up = rl_task_create(config->loop, rl_enrol_on_hang_up, enrol);
-    rl_code code = rl_directory_open(enrol->config.state_dir, &enrol->directory, err);
+    rl_code code =
+        rl_directory_open(enrol->config.state_dir, enrol->config.in_memory, &enrol->directory, err);
     if (code == RL_OK)
         code = load(enrol, err);
     if (code != RL_OK) {

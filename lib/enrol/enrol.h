@@ -12,7 +12,9 @@
 
 struct rl_enrol_config {
     struct rl_loop *loop;
-    const char *state_dir;    /* made 0700 when it is not there */
+    const char *state_dir; /* made 0700 when it is not there */
+    bool in_memory; /* the directory has the lock, and nothing else that is written here: what is
+                       joined for lasts as long as the process */
     const char *auth_address; /* HOST:PORT: auth itself, or the proxy when `through_proxy` */
     bool through_proxy;       /* SNI auth.CLUSTER.remoteler.internal (auth.remoteler.internal until
                                  the cluster is known) */
@@ -30,6 +32,7 @@ struct rl_enrol_config {
     const char *const *addresses;
     size_t address_count;
     const char *advertise_address;
+    const struct rl_http_proxy *http_proxy; /* borrowed; NULL: straight to auth_address */
     /* Certificates and trust have changed: reload contexts. On the loop's thread. */
     void (*changed)(void *context);
     /* A renewal failed and will be tried again; or the identity was stopped by auth. For the log.

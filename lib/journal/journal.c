@@ -12,8 +12,8 @@
 
 struct rl_journal {
     struct rl_journal_config config;
-    char *path;
-    int fd; /* < 0: it can not be written */
+    char *path; /* NULL: no file */
+    int fd;     /* < 0: it can not be written */
     size_t bytes;
     struct rl_timer *timer;
     struct open_sessions open;
@@ -42,6 +42,8 @@ static void put_record(struct rl_buf *out, const Pb__Event *event)
 /* One write for a record: a process that is killed leaves it whole or not at all. */
 static void append(struct rl_journal *journal, const Pb__Event *event)
 {
+    if (!journal->path)
+        return;
     struct rl_buf record;
     rl_buf_init(&record, RL_JOURNAL_BYTES_MAX);
     put_record(&record, event);
@@ -171,10 +173,11 @@ struct rl_journal *rl_journal_open(const struct rl_journal_config *config)
 {
     struct rl_journal *journal = rl_alloc(sizeof *journal);
     journal->config = *config;
-    journal->path = rl_strdup(config->path);
+    journal->path = config->path ? rl_strdup(config->path) : NULL;
     journal->fd = -1;
     journal->timer = rl_timer_create(config->loop, look, journal);
-    take_over(journal);
+    if (journal->path)
+        take_over(journal);
     rl_journal_session_gone(journal, NULL, "the agent ended before the session's end was known");
     return journal;
 }

@@ -17,7 +17,7 @@
 
 struct rl_journal_config {
     struct rl_loop *loop;
-    const char *path; /* mode 0600 */
+    const char *path; /* mode 0600; NULL: no file, what is not sent is lost with the process */
     /* Takes the event on its way to audit. */
     void (*send)(void *context, Pb__Event **event);
     /* How many of those that were sent audit has not taken yet. */

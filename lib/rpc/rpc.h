@@ -25,8 +25,13 @@
 #define RL_RPC_HANDSHAKE_MS 10000
 #define RL_RPC_KEEPALIVE_MS 10000         /* a PING after this silence ... */
 #define RL_RPC_KEEPALIVE_TIMEOUT_MS 10000 /* ... and the connection is dead this long after it */
+/* Between an agent and its broker: the agent's PING is its heartbeat. The other end sends one of
+ * its own only when that is overdue, so that an idle link carries one each way and no more. */
+#define RL_RPC_HEARTBEAT_MS 15000
+#define RL_RPC_HEARTBEAT_OVERDUE_MS 17000
 
 struct rl_rpc_call;
+struct rl_http_proxy; /* dial/http_proxy.h */
 
 /** Who is at the other end; borrowed for the life of the call. */
 struct rl_rpc_peer {
@@ -182,6 +187,10 @@ struct rl_rpc_channel_config {
     void (*down)(void *context, rl_code code, const char *message);
     void *context;
     bool stay_connected;
+    /* h2: a connection that carried no call for so long is closed; 0: it is kept. */
+    uint32_t idle_ms;
+    /* h2: the way out of this network; borrowed for the channel's life; NULL: straight. */
+    const struct rl_http_proxy *http_proxy;
     int64_t (*now_s)(void *context); /* as for servers */
     void *now_context;
 };

@@ -16,6 +16,11 @@ struct rl_confine {
     unsigned fds_max;
 };
 
+/** In a room's environment, which the monitor makes from nothing: its kernel has no seccomp. */
+#define RL_CONFINE_NO_SECCOMP "REMOTELER_NO_SECCOMP"
+/** Whether this kernel filters system calls. */
+bool rl_confine_has_seccomp(void);
+
 /** Confines the calling process. Exit status of the room when it fails: which step it was; 0 when
  * all are done. Nothing may be served after a failure. */
 int rl_confine(const struct rl_confine *what);

@@ -3,11 +3,11 @@
  * link-local and metadata addresses are refused. */
 #include "connect.h"
 
+#include "dial/resolve.h"
 #include "sshd/confine.h"
 #include "sshd/sshd.h"
 #include "sshd/wire.h"
 
-#include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,15 +61,16 @@ bool rl_connect_is_forbidden(const struct sockaddr *address)
     }
 }
 
-static int dial(const struct addrinfo *list, bool *met_forbidden)
+static int dial(const struct rl_endpoint *endpoints, size_t count, bool *met_forbidden)
 {
-    for (const struct addrinfo *a = list; a; a = a->ai_next) {
-        if (rl_connect_is_forbidden(a->ai_addr)) {
+    for (size_t i = 0; i < count; i++) {
+        const struct sockaddr *to = (const struct sockaddr *)&endpoints[i].address;
+        if (rl_connect_is_forbidden(to)) {
             *met_forbidden = true;
             continue;
         }
-        int fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        if (fd >= 0 && connect(fd, a->ai_addr, a->ai_addrlen) == 0)
+        int fd = socket(to->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (fd >= 0 && connect(fd, to, endpoints[i].bytes) == 0)
             return fd;
         if (fd >= 0)
             close(fd);
@@ -87,13 +88,10 @@ static bool become(const char *uid, const char *gid)
 
 static int dial_name(const char *host, const char *port, bool *met_forbidden)
 {
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
-    struct addrinfo *list = NULL;
-    if (getaddrinfo(host, port, &hints, &list) != 0)
-        return -1;
-    int fd = dial(list, met_forbidden);
-    freeaddrinfo(list);
-    return fd;
+    /* Not the libc's resolver: a static program has none that works on every device. */
+    struct rl_endpoint endpoints[RL_RESOLVE_ADDRESSES_MAX];
+    size_t count = rl_resolve_blocking(host, (uint16_t)strtoul(port, NULL, 10), endpoints);
+    return dial(endpoints, count, met_forbidden);
 }
 
 /* What the user may connect to on this node, the client may. */

@@ -32,7 +32,8 @@ static void place(const int *fds, size_t n)
 }
 
 /* In the child. Only what execve() needs is left open. */
-static _Noreturn void become_room(const int *fds, size_t fds_n, char *const arguments[])
+static _Noreturn void become_room(const struct monitor *m, const int *fds, size_t fds_n,
+                                  char *const arguments[])
 {
     rl_confine_reset_signals();
     silence();
@@ -42,7 +43,8 @@ static _Noreturn void become_room(const int *fds, size_t fds_n, char *const argu
     if (self < 0 || dup3(self, last, O_CLOEXEC) < 0)
         _exit(EXIT_NOT_RUN);
     rl_confine_close_from(last + 1);
-    char *environment[] = {NULL};
+    static char no_seccomp[] = RL_CONFINE_NO_SECCOMP "=yes";
+    char *environment[] = {m->config->no_seccomp ? no_seccomp : NULL, NULL};
     fexecve(last, arguments, environment);
     _exit(EXIT_NOT_RUN);
 }
@@ -87,7 +89,7 @@ pid_t rl_room_start(const struct monitor *m, const char *name, const int *fds, s
         rl_strdup(m->is_root ? m->config->empty_dir : ""),
         rl_sprintf("%u", choose_uid(m->config)),
     };
-    become_room(fds, fds_n, arguments);
+    become_room(m, fds, fds_n, arguments);
 }
 
 pid_t rl_room_start_connector(const struct monitor *m, int fd, bool is_unix, const char *host,
@@ -104,7 +106,7 @@ pid_t rl_room_start_connector(const struct monitor *m, int fd, bool is_unix, con
         rl_strdup(host),
         rl_strdup(port),
     };
-    become_room(&fd, 1, arguments);
+    become_room(m, &fd, 1, arguments);
 }
 
 pid_t rl_room_start_listener(const struct monitor *m, int fd, enum listen_kind kind,

@@ -88,6 +88,7 @@ struct rl_sshd_config {
     const char *empty_dir; /* the transport's root: empty, root's own, not writable by others */
     uid_t room_uid_base;   /* a range of user ids that nobody else has; as root only */
     uint32_t room_uid_count;
+    bool no_seccomp;             /* the kernel has none; all other confinement is in force */
     uint32_t login_grace_s;      /* 0: 60 */
     uint32_t attempts_max;       /* keys offered and signatures shown; 0: 20 */
     uint32_t sessions_max;       /* 0: 10; at most RL_SSHD_SESSIONS_MAX */

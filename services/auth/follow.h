@@ -6,7 +6,7 @@
 #include "auth.h"
 
 #define RL_FOLLOWERS_MAX 10000
-#define RL_FOLLOW_KEEPALIVE_S 10
+#define RL_FOLLOW_KEEPALIVE_S (RL_RPC_HEARTBEAT_MS / 1000)
 
 struct rl_follow;
 /** Borrows auth and the loop. The followers are gone before it is freed. */

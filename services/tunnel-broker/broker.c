@@ -57,6 +57,7 @@ static rl_code make_servers(struct broker *broker, struct rl_error *err)
         /* An agent may have its old connection and its new one for a while. */
         .connections_max = (uint32_t)broker->config.agents_max * 2 + 1000,
         .stream_window_bytes = broker->config.stream_window_bytes,
+        .keepalive_ms = RL_RPC_HEARTBEAT_OVERDUE_MS,
         .now_s = broker->config.now_s,
     };
     rl_code rc = rl_rpc_server_create_h2(&config, &broker->attach_server, err);

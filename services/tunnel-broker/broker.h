@@ -19,7 +19,7 @@
 #define BROKER_REPORT_MAX 256         /* ... or so many, and told to auth */
 #define BROKER_POLICY_CALLS_MAX 32    /* to auth at once */
 #define BROKER_POLICY_SPREAD_MS 30000 /* over which idle agents get a new policy */
-#define BROKER_KEEPALIVE_S 10
+#define BROKER_KEEPALIVE_S (RL_RPC_HEARTBEAT_MS / 1000)
 #define BROKER_COME_BACK_MS_MAX 60000
 
 struct broker_config {

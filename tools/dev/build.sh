@@ -1,5 +1,6 @@
 # Configures and builds a preset. Sourced.
 . "$RL_ROOT/tools/dev/packages.sh"
+. "$RL_ROOT/tools/dev/agent.sh"
 
 # The build lies in the tree, or in REMOTELER_DEV_DIR when that is set.
 build_dir() {
@@ -12,6 +13,10 @@ build_dir() {
 
 rl_dev_build() {
     local preset=${1:-release} dir
+    if [ "$preset" = agent ]; then
+        agent_build "${@:2}"
+        return
+    fi
     mkdir -p "$RL_RUN/log"
     # shellcheck disable=SC2086 # a list of words
     ensure_packages $RL_PACKAGES_BUILD

@@ -3,6 +3,10 @@ RL_PACKAGES_BUILD="build-essential cmake ninja-build pkg-config protobuf-c-compi
     libprotobuf-c-dev libprotobuf-dev libgrpc-dev libssl-dev libnghttp2-dev libpq-dev
     libmicrohttpd-dev libssh-dev zlib1g-dev libjansson-dev libyaml-dev libpcre2-dev libargon2-dev
     liboath-dev libc-ares-dev libzstd-dev check libsubunit-dev python3 openssh-client"
+# What the agent is built with, and what is linked into it.
+RL_PACKAGES_AGENT="build-essential cmake ninja-build pkg-config protobuf-c-compiler python3"
+RL_PACKAGES_DEVICE="libprotobuf-c-dev libssl-dev libnghttp2-dev libssh-dev zlib1g-dev libjansson-dev
+    libyaml-dev libpcre2-dev libc-ares-dev libzstd-dev"
 RL_PACKAGES_RUN="postgresql openssh-client openssh-sftp-server iproute2 nftables oathtool jq curl
     util-linux openssl"
 RL_PACKAGES_TEST="python3 rsync openssh-server ansible-core procps netcat-openbsd"

@@ -203,19 +203,18 @@ START_TEST(a_dial_tries_every_address)
     char name[64];
     int listener, fd = 0;
     uint16_t port;
+    const struct rl_dial_how how = {.servers = server.address};
     server.knows_name = true;
     ck_assert_int_eq(rl_listen("127.0.0.2:0", &listener, &port, NULL), RL_OK);
     snprintf(name, sizeof name, "node.example.com:%u", port);
-    ck_assert_int_eq(
-        rl_dial_start_asking(loop, name, server.address, 2000, on_dialled, &fd, NULL, NULL), RL_OK);
+    ck_assert_int_eq(rl_dial_start_by(loop, name, &how, 2000, on_dialled, &fd, NULL, NULL), RL_OK);
     while (!fd)
         rl_loop_turn(loop, -1);
     ck_assert_int_gt(fd, 0);
     close(fd);
     close(listener);
     fd = 0;
-    ck_assert_int_eq(
-        rl_dial_start_asking(loop, name, server.address, 2000, on_dialled, &fd, NULL, NULL), RL_OK);
+    ck_assert_int_eq(rl_dial_start_by(loop, name, &how, 2000, on_dialled, &fd, NULL, NULL), RL_OK);
     while (!fd)
         rl_loop_turn(loop, -1);
     ck_assert_int_eq(fd, -RL_E_UNAVAILABLE);

@@ -32,6 +32,7 @@ struct rl_h2_channel {
     struct rl_h2_stream *waiting, *parked;
 
     struct rl_timer *retry;
+    struct rl_timer *unused;     /* how long the current connection carries nothing */
     struct rl_task *settle_down; /* what is not to happen inside of callbacks */
     uint32_t backoff_ms;
     uint64_t up_since_ms;
@@ -143,8 +144,9 @@ static void h2_connect(struct rl_rpc_channel *base)
     rl_timer_disarm(channel->retry);
     uint32_t timeout_ms = base->config.connect_timeout_ms;
     channel->attempt_ends_ms = rl_loop_now_ms(base->config.loop) + timeout_ms;
-    if (rl_dial_start(base->config.loop, base->address, timeout_ms, on_dialled, channel,
-                      &channel->dial, &channel->refusal) != RL_OK) {
+    const struct rl_dial_how how = {.proxy = base->config.http_proxy};
+    if (rl_dial_start_by(base->config.loop, base->address, &how, timeout_ms, on_dialled, channel,
+                         &channel->dial, &channel->refusal) != RL_OK) {
         channel->is_refused = true; /* told later: this may be inside rl_rpc_unary() */
         rl_task_schedule(channel->settle_down);
     }
@@ -226,6 +228,17 @@ static void on_idle(void *owner, struct rl_h2_connection *c)
     struct rl_h2_channel *channel = owner;
     if (c != channel->current)
         rl_task_schedule(channel->settle_down);
+    else if (channel->base.config.idle_ms)
+        rl_timer_arm(channel->unused, channel->base.config.idle_ms);
+}
+
+static void on_unused(void *context)
+{
+    struct rl_h2_channel *channel = context;
+    if (!channel->current || channel->current->streams)
+        return;
+    retire(channel);
+    channel->is_up = false;
 }
 
 static void on_settle_down(void *context)
@@ -321,6 +334,7 @@ static void h2_release(struct rl_rpc_channel *base)
     while (channel->waiting)
         rl_h2_stream_lost(channel->waiting, RL_E_CANCELLED, reason);
     rl_timer_free(&channel->retry);
+    rl_timer_free(&channel->unused);
     rl_task_free(&channel->settle_down);
     rl_tls_client_unref(&channel->tls);
 }
@@ -363,6 +377,7 @@ rl_code rl_rpc_channel_create_h2(const struct rl_rpc_channel_config *config,
     channel->tls = rl_tls_client_ref(config->tls);
     channel->backoff_ms = BACKOFF_FIRST_MS;
     channel->retry = rl_timer_create(config->loop, on_retry, channel);
+    channel->unused = rl_timer_create(config->loop, on_unused, channel);
     channel->settle_down = rl_task_create(config->loop, on_settle_down, channel);
     *out = &channel->base;
     return RL_OK;

@@ -3,10 +3,9 @@
  */
 #include "rpc/h2/h2.h"
 
-#include "dial/dial.h"
+#include "dial/resolve.h"
 
 #include <errno.h>
-#include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -48,13 +47,12 @@ int64_t rl_h2_server_now_s(const struct rl_h2_server *server)
 
 char *rl_h2_address_text(const struct sockaddr_storage *address)
 {
-    char host[NI_MAXHOST], port[NI_MAXSERV];
-    socklen_t length =
-        address->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
-    if (getnameinfo((const struct sockaddr *)address, length, host, sizeof host, port, sizeof port,
-                    NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+    char text[RL_RESOLVE_TEXT_BYTES];
+    const struct rl_endpoint endpoint = {.address = *address};
+    if (address->ss_family != AF_INET && address->ss_family != AF_INET6)
         return rl_strdup("unknown:0");
-    return rl_sprintf(address->ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
+    rl_endpoint_format(&endpoint, text);
+    return rl_strdup(text);
 }
 
 /* ---- connections ---- */

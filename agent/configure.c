@@ -1,0 +1,87 @@
+/* configure: `remoteler configure FLAGS`: the flags of `remoteler start` as the file that it reads
+ * by --config. They are checked as start would check them.
+ */
+#include "agent.h"
+#include "output/output.h"
+#include "resource/resource.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static json_t *value_of(const struct rl_setting *row, const void *target)
+{
+    const char *at = (const char *)target + row->offset;
+    if (row->type == RL_SETTING_SWITCH)
+        return json_boolean(*(const bool *)at);
+    if (row->type != RL_SETTING_LIST)
+        return *(char *const *)at ? json_string(*(char *const *)at) : NULL;
+    const struct rl_text_list *list = (const void *)at;
+    json_t *array = list->count ? json_array() : NULL;
+    for (size_t i = 0; i < list->count; i++)
+        json_array_append_new(array, json_string(list->items[i]));
+    return array;
+}
+
+static json_t *fallback_of(const struct rl_setting *row)
+{
+    if (row->type == RL_SETTING_SWITCH)
+        return json_boolean(row->fallback && strcmp(row->fallback, "yes") == 0);
+    if (!row->fallback)
+        return NULL;
+    return row->type == RL_SETTING_LIST ? json_pack("[s]", row->fallback)
+                                        : json_string(row->fallback);
+}
+
+/* What differs from the defaults, by a flag or the environment: a service has neither. --config is
+ * about files, not in them. */
+static json_t *describe(const struct agent_settings *given)
+{
+    json_t *file = json_object();
+    for (size_t i = 0; i < agent_configure_spec.count; i++) {
+        const struct rl_setting *row = &agent_configure_spec.rows[i];
+        json_t *value = value_of(row, given), *fallback = fallback_of(row);
+        if (value && !json_equal(value, fallback) && strcmp(row->name, "config") != 0)
+            json_object_set(file, row->name, value);
+        json_decref(value);
+        json_decref(fallback);
+    }
+    return file;
+}
+
+/* agent_choose() fills in what this machine would choose; the file holds what was said. */
+static rl_code check(int argc, char **argv, struct rl_error *err)
+{
+    struct agent agent = {0};
+    rl_code rc = rl_settings_read(&agent_configure_spec, argc, argv, &agent.settings, NULL, err);
+    agent.settings.seccomp = false; /* of the device, not of this machine */
+    if (rc == RL_OK)
+        rc = agent_choose(&agent, err);
+    rl_http_proxy_free(&agent.http_proxy);
+    rl_labels_free(&agent.labels, agent.label_count);
+    rl_settings_free(&agent_configure_spec, &agent.settings);
+    return rc;
+}
+
+static rl_code configure(int argc, char **argv, struct rl_error *err)
+{
+    struct agent_settings given = {0};
+    rl_code rc = check(argc, argv, err);
+    if (rc == RL_OK)
+        rc = rl_settings_read(&agent_configure_spec, argc, argv, &given, NULL, err);
+    if (rc == RL_OK) {
+        json_t *file = describe(&given);
+        rc = rl_output_value(stdout, RL_FORMAT_YAML, file, err);
+        json_decref(file);
+    }
+    rl_settings_free(&agent_configure_spec, &given);
+    return rc;
+}
+
+int agent_configure(int argc, char **argv)
+{
+    struct rl_error err;
+    rl_code rc = configure(argc, argv, &err);
+    return rc == RL_OK ? RL_EXIT_DONE : rl_output_usage("remoteler", rc, &err);
+}
