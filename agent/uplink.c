@@ -342,6 +342,7 @@ rl_code uplink_create(struct agent *agent, struct uplink **out, struct rl_error 
             .context = uplink,
             .stay_connected = true,
             .keepalive_ms = RL_RPC_HEARTBEAT_MS,
+            .keepalive_timeout_ms = RL_RPC_HEARTBEAT_TIMEOUT_MS,
             .http_proxy = agent->http_proxy,
             .now_s = agent_now_s,
             .now_context = agent,

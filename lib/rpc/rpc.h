@@ -29,6 +29,7 @@
  * its own only when that is overdue, so that an idle link carries one each way and no more. */
 #define RL_RPC_HEARTBEAT_MS 15000
 #define RL_RPC_HEARTBEAT_OVERDUE_MS 17000
+#define RL_RPC_HEARTBEAT_TIMEOUT_MS 8000 /* a silent agent is offline after 25 s */
 
 struct rl_rpc_call;
 struct rl_http_proxy; /* dial/http_proxy.h */

@@ -219,6 +219,7 @@ static rl_code listen_h2(struct rl_auth_server *server, struct rl_error *err)
         .authorize = authorize,
         .authorize_context = c->auth,
         .keepalive_ms = RL_RPC_HEARTBEAT_OVERDUE_MS,
+        .keepalive_timeout_ms = RL_RPC_HEARTBEAT_TIMEOUT_MS,
     };
     rl_code rc = rl_tls_server_create(&tls, &server->tls, err);
     if (rc == RL_OK)

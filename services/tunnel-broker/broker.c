@@ -58,6 +58,7 @@ static rl_code make_servers(struct broker *broker, struct rl_error *err)
         .connections_max = (uint32_t)broker->config.agents_max * 2 + 1000,
         .stream_window_bytes = broker->config.stream_window_bytes,
         .keepalive_ms = RL_RPC_HEARTBEAT_OVERDUE_MS,
+        .keepalive_timeout_ms = RL_RPC_HEARTBEAT_TIMEOUT_MS,
         .now_s = broker->config.now_s,
     };
     rl_code rc = rl_rpc_server_create_h2(&config, &broker->attach_server, err);
