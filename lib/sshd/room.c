@@ -123,5 +123,5 @@ pid_t rl_room_start_listener(const struct monitor *m, int fd, enum listen_kind k
         rl_strdup(host),
         rl_sprintf("%u", port),
     };
-    become_room(&fd, 1, arguments);
+    become_room(m, &fd, 1, arguments);
 }
