@@ -12,7 +12,7 @@ import time
 
 from pairs import AT_MOST, Failed, compare, written_down
 from peers.grpc_core import GrpcCore
-from peers.tcp import resident_kib, start, stop
+from peers.tcp import listens, resident_kib, start, stop, until
 
 COUNT = int(os.environ.get("RL_BENCH_AGENTS", "3000"))
 ROUNDS = int(os.environ.get("RL_BENCH_PAIRS", "5"))
@@ -80,6 +80,9 @@ class Subject:
         """When it was killed."""
         pid, at_ms = self.pid(), now_ms()
         os.kill(pid, 9)
+        # Of its threads the first may be gone before the last has let go of the sockets.
+        own = [port for name, port in self.remoteler.ports.items() if name.startswith("broker")]
+        until(30, "the dead broker's ports", lambda: not any(listens(port) for port in own))
         self.remoteler.cluster.dev("start", "broker").check()
         return at_ms
 

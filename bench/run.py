@@ -13,6 +13,7 @@ import os
 import pathlib
 import platform
 import signal
+import subprocess
 import sys
 import time
 
@@ -27,6 +28,7 @@ import table
 from bench import Bench
 from pairs import Failed
 from peers import package_version
+from peers.remoteler import e2e
 
 MODULES = (ssh_connect, ssh_throughput, raw_bytes, echo, inventory, auth_rates, fleet)
 BENCHMARKS = {name: run for module in MODULES for name, run in module.BENCHMARKS.items()}
@@ -86,7 +88,7 @@ def run_one(name, bench, path):
             report["results"].append(result)
             print(table.row(name, result), flush=True)
         report["is_whole"] = True
-    except Failed as problem:
+    except (Failed, e2e.Failed, subprocess.SubprocessError, OSError) as problem:
         report["problem"] = str(problem)
         say(f"bench: {name} failed: {problem}")
     finally:

@@ -21,12 +21,16 @@ static void check_order(const struct rl_migration *migrations, size_t count)
         RL_ASSERT(migrations[i].version == (int)i + 1);
 }
 
+/* One step ahead is what an upgrade needs: the newer program has migrated, and the one before goes
+ * on, and may even start again, until its turn comes. */
 static rl_code refuse_newer(const struct run *run, struct rl_error *err)
 {
+    if (run->version <= run->known + RL_STORE_SCHEMA_SKEW)
+        return RL_OK;
     return rl_fail(err, RL_E_PRECONDITION,
-                   "the schema \"%s\" is at version %d and this program knows only %d: run the "
-                   "newer program",
-                   run->schema, run->version, run->known);
+                   "the schema \"%s\" is at version %d and this program goes with %d to %d: run "
+                   "the newer program",
+                   run->schema, run->version, run->known, run->known + RL_STORE_SCHEMA_SKEW);
 }
 
 /* ---- where it stands ---- */
@@ -112,8 +116,8 @@ static rl_code step(struct rl_db *db, void *context, struct rl_error *err)
     rl_code rc = lock_schema(db, run, err);
     if (rc == RL_OK)
         rc = read_version(db, run, err);
-    if (rc == RL_OK && run->version > run->known)
-        return refuse_newer(run, err);
+    if (rc == RL_OK)
+        rc = refuse_newer(run, err);
     if (rc == RL_OK)
         rc = make_schema(db, run, err);
     if (rc == RL_OK && run->version < run->known)
@@ -145,8 +149,8 @@ rl_code rl_store_check_version(struct rl_store *store, const struct rl_migration
     check_order(migrations, count);
     struct run run = {.schema = store->schema, .migrations = migrations, .known = (int)count};
     rl_code rc = rl_store_transaction(store, look, &run, err);
-    if (rc == RL_OK && run.version > run.known)
-        return refuse_newer(&run, err);
+    if (rc == RL_OK)
+        rc = refuse_newer(&run, err);
     if (rc == RL_OK && run.version < run.known)
         return rl_fail(err, RL_E_PRECONDITION,
                        "the schema \"%s\" is at version %d and this program needs %d: run the "
