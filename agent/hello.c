@@ -1,6 +1,7 @@
 #include "hello.h"
 
 #include "policy_keeper.h"
+#include "protocol/protocol.h"
 #include "sshcert/sshkey.h"
 
 #include <stdlib.h>
@@ -45,6 +46,8 @@ static rl_code pack(struct agent *agent, const Pb__Challenge *challenge, struct 
     hello.nonce = challenge->nonce;
     hello.version = version;
     hello.inventory = &inventory;
+    hello.protocol = RL_PROTOCOL;
+    hello.protocol_min = RL_PROTOCOL_MIN;
     policy_keeper_fill_hello(agent->policy, &hello);
     size_t n = pb__hello__get_packed_size(&hello);
     uint8_t *to = rl_buf_reserve(out, n);

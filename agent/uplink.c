@@ -7,6 +7,7 @@
 #include "hello.h"
 #include "log/log.h"
 #include "policy_keeper.h"
+#include "protocol/protocol.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -83,7 +84,10 @@ static void on_challenge(struct uplink *uplink, const Pb__Challenge *challenge)
     }
     uplink->epoch = challenge->epoch;
     snprintf(uplink->broker, sizeof uplink->broker, "%s", challenge->broker_id);
-    rl_code rc = hello_sign(uplink->agent, challenge, &hello, &err);
+    rl_code rc =
+        rl_protocol_check(challenge->protocol, challenge->protocol_min, "the other side", &err);
+    if (rc == RL_OK)
+        rc = hello_sign(uplink->agent, challenge, &hello, &err);
     if (rc == RL_OK)
         rc = rl_rpc_send(uplink->call, &hello->base, &err);
     if (hello)

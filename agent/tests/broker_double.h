@@ -3,15 +3,16 @@
 #ifndef RL_AGENT_TESTS_BROKER_DOUBLE_H
 #define RL_AGENT_TESTS_BROKER_DOUBLE_H
 
-#include "events.h"
 #include "../admission.h"
 #include "../carry.h"
 #include "../node.h"
 #include "../policy_keeper.h"
 #include "../uplink.h"
 #include "enrol/tests/auth_double.h"
+#include "events.h"
 #include "log/log.h"
 #include "policy/tests/sealed.h"
+#include "protocol/protocol.h"
 #include "rpc/raw.h"
 #include "tunnel/end.h"
 
@@ -36,6 +37,7 @@ struct world {
     int challenges, hellos, refusals, carries;
     bool holds_on;          /* it does not let an agent go that wants to */
     bool lies_about_itself; /* its challenges are in another broker's name */
+    uint32_t protocol_min;  /* that it says it speaks */
     bool is_hello_good;
     uint8_t policy_nonce[16];
     size_t policy_nonce_n;
@@ -122,6 +124,8 @@ static inline void on_attach(struct rl_rpc_call *call, void *context)
     challenge.broker_id = (char *)(uintptr_t)(w->lies_about_itself ? UUID_A : UUID_B);
     challenge.epoch = EPOCH;
     challenge.nonce = (ProtobufCBinaryData){16, (uint8_t[16]){1, 2, 3}};
+    challenge.protocol = RL_PROTOCOL + 1; /* one that is newer, as in an upgrade */
+    challenge.protocol_min = w->protocol_min;
     message.body_case = PB__BROKER_MESSAGE__BODY_CHALLENGE;
     message.challenge = &challenge;
     say(&message);

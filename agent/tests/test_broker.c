@@ -351,6 +351,18 @@ START_TEST(no_hello_is_signed_in_another_brokers_name)
 }
 END_TEST
 
+START_TEST(no_hello_is_said_to_a_broker_that_has_forgotten_this_protocol)
+{
+    int hellos = w->hellos, challenges = w->challenges;
+    w->protocol_min = RL_PROTOCOL + 1;
+    send_drain(0);
+    TURN_UNTIL(w->challenges > challenges + 1);
+    ck_assert_int_eq(w->hellos, hellos);
+    w->protocol_min = 0;
+    TURN_UNTIL(w->hellos > hellos);
+}
+END_TEST
+
 int main(void)
 {
     TCase *t = tcase_create("broker");
@@ -371,6 +383,7 @@ int main(void)
     tcase_add_test(t, those_who_wait_for_a_policy_have_a_number);
     tcase_add_test(t, an_agent_that_is_asked_to_move_comes_back_even_if_it_is_not_let_go);
     tcase_add_test(t, no_hello_is_signed_in_another_brokers_name);
+    tcase_add_test(t, no_hello_is_said_to_a_broker_that_has_forgotten_this_protocol);
     Suite *s = suite_create("agent/broker");
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);

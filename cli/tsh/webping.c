@@ -7,6 +7,7 @@
 #include "dial/dial.h"
 #include "identity/identity.h"
 #include "names/names.h"
+#include "protocol/protocol.h"
 #include "tls/tls.h"
 
 #include <fcntl.h>
@@ -33,6 +34,13 @@ static rl_code read_answer(SSL *ssl, struct rl_buf *out, struct rl_error *err)
     }
 }
 
+/* 0 when it is no number, or not there. */
+static uint32_t version(const json_t *ping, const char *key)
+{
+    json_int_t value = json_integer_value(json_object_get(ping, key));
+    return value > 0 && value <= UINT32_MAX ? (uint32_t)value : 0;
+}
+
 rl_code tsh_webping_read(const char *answer, char **pin, struct rl_error *err)
 {
     const char *body = strstr(answer, "\r\n\r\n");
@@ -43,6 +51,9 @@ rl_code tsh_webping_read(const char *answer, char **pin, struct rl_error *err)
     rl_code rc = value && rl_identity_pin_check(value, NULL) == RL_OK
                      ? RL_OK
                      : rl_fail(err, RL_E_UNAVAILABLE, "the proxy's answer names no pin");
+    if (rc == RL_OK)
+        rc = rl_protocol_check(version(ping, "protocol"), version(ping, "protocol_min"),
+                               "the cluster", err);
     if (rc == RL_OK)
         *pin = rl_strdup(value);
     json_decref(ping);

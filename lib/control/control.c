@@ -4,6 +4,7 @@
 #include "control/control.h"
 
 #include "bytes/secret.h"
+#include "protocol/protocol.h"
 
 #include <stdlib.h>
 
@@ -131,6 +132,8 @@ static void start_watch(void *context)
     if (control->watch)
         return;
     Pb__WatchRequest request = PB__WATCH_REQUEST__INIT;
+    request.protocol = RL_PROTOCOL;
+    request.protocol_min = RL_PROTOCOL_MIN;
     request.service_kind = (char *)(uintptr_t)control->config.kind;
     control->watch = rl_rpc_stream(control->config.channel, &pb__control__descriptor, "Watch", 0,
                                    &watch_ops, control);

@@ -6,6 +6,7 @@
 #include "events.h"
 #include "join.h"
 #include "names/names.h"
+#include "protocol/protocol.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -85,6 +86,8 @@ static rl_code check_hello(const struct rl_attachment *a, const Pb__Hello *hello
     if (strcmp(hello->agent_id, a->agent_id) != 0 || strcmp(hello->broker_id, a->holder_id) != 0 ||
         hello->epoch != a->epoch)
         return rl_fail(err, RL_E_DENIED, "the hello is for another agent, broker or epoch");
+    if (rl_protocol_check(hello->protocol, hello->protocol_min, "the agent", err) != RL_OK)
+        return err->code;
     if (!hello->inventory)
         return rl_fail(err, RL_E_INVAL, "the hello has no inventory");
     const Pb__Inventory *i = hello->inventory;

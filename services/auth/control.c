@@ -110,7 +110,7 @@ static void add_verdict(Pb__ReportAttachmentsResponse *reply, const Pb__Attachme
 static bool is_verdict(rl_code rc)
 {
     return rc == RL_OK || rc == RL_E_DENIED || rc == RL_E_ABORTED || rc == RL_E_INVAL ||
-           rc == RL_E_NOT_FOUND;
+           rc == RL_E_NOT_FOUND || rc == RL_E_PRECONDITION;
 }
 
 rl_code rl_control_report(struct rl_auth *auth, const struct rl_rpc_peer *peer,

@@ -9,6 +9,7 @@
 #include "hub.h"
 #include "join.h"
 #include "log/log.h"
+#include "protocol/protocol.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -315,6 +316,8 @@ static void finish_offer(struct job *job)
     challenge.broker_id = f->follow->auth->id;
     challenge.epoch = f->epoch;
     challenge.nonce = (ProtobufCBinaryData){sizeof f->nonce, f->nonce};
+    challenge.protocol = RL_PROTOCOL;
+    challenge.protocol_min = RL_PROTOCOL_MIN;
     Pb__BrokerMessage message = PB__BROKER_MESSAGE__INIT;
     message.body_case = PB__BROKER_MESSAGE__BODY_CHALLENGE;
     message.challenge = &challenge;

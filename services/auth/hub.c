@@ -6,6 +6,7 @@
 #include "db/users.h"
 #include "log/log.h"
 #include "login.h"
+#include "protocol/protocol.h"
 #include "store/listen.h"
 #include "view.h"
 
@@ -374,6 +375,9 @@ static rl_code check_watch(const struct rl_auth_hub *hub, struct rl_rpc_call *ca
 {
     if (!rl_identity_is_service(rl_rpc_peer(call)->identity, request->service_kind))
         return rl_fail(err, RL_E_DENIED, "a service watches as itself only");
+    if (rl_protocol_check(request->protocol, request->protocol_min, request->service_kind, err) !=
+        RL_OK)
+        return err->code;
     if (hub->watcher_count >= RL_HUB_WATCHERS_MAX)
         return rl_fail(err, RL_E_EXHAUSTED, "%d watch already", RL_HUB_WATCHERS_MAX);
     return RL_OK;

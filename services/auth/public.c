@@ -2,6 +2,7 @@
 #include "public.h"
 
 #include "clock/clock.h"
+#include "protocol/protocol.h"
 
 #define TIME_CONTEXT "remoteler-time-v1"
 
@@ -16,8 +17,8 @@ rl_code rl_auth_ping(struct rl_auth *auth, const struct rl_rpc_peer *peer,
         return rc;
     rl_message_text(&reply->cluster, auth->cluster);
     rl_message_text(&reply->version, RL_VERSION);
-    reply->protocol = RL_AUTH_PROTOCOL;
-    reply->protocol_min = RL_AUTH_PROTOCOL_MIN;
+    reply->protocol = RL_PROTOCOL;
+    reply->protocol_min = RL_PROTOCOL_MIN;
     rl_message_text(&reply->ca_pin, snapshot->authorities->ca_pin);
     reply->time_ns = rl_clock_wall_ns();
     rl_snapshot_unref(&snapshot);

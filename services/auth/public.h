@@ -4,8 +4,6 @@
 
 #include "auth.h"
 
-#define RL_AUTH_PROTOCOL 1
-#define RL_AUTH_PROTOCOL_MIN 1
 #define RL_TIME_NONCE_BYTES_MIN 16
 #define RL_TIME_NONCE_BYTES_MAX 64
 

@@ -2,12 +2,10 @@
 
 #include "clock/clock.h"
 #include "identity/identity.h"
+#include "protocol/protocol.h"
 
 #include <jansson.h>
 #include <stdlib.h>
-
-#define PROTOCOL 1
-#define PROTOCOL_MIN 1
 
 static void add_certificate(json_t *list, const ProtobufCBinaryData *der)
 {
@@ -31,7 +29,7 @@ char *ping_text(const struct ping *ping, const Pb__TrustBundle *bundle)
     char *auth = rl_sprintf("auth.%s.remoteler.internal", ping->cluster);
     json_t *object = json_pack(
         "{s:s, s:s, s:i, s:i, s:s, s:s, s:o, s:{s:s, s:s}}", "cluster", ping->cluster, "version",
-        RL_VERSION, "protocol", PROTOCOL, "protocol_min", PROTOCOL_MIN, "ca_pin",
+        RL_VERSION, "protocol", RL_PROTOCOL, "protocol_min", RL_PROTOCOL_MIN, "ca_pin",
         bundle && bundle->ca_pin ? bundle->ca_pin : "", "time", now, "service_cas", authorities,
         "server", "address", ping->public_address, "auth_server_name", auth);
     RL_ASSERT(object);

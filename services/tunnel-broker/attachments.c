@@ -9,6 +9,7 @@
 #include "internal.h"
 
 #include "bytes/secret.h"
+#include "protocol/protocol.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -148,6 +149,8 @@ static void challenge(struct attachment *a)
     body.broker_id = (char *)(uintptr_t)a->broker->config.id;
     body.epoch = a->epoch;
     body.nonce = (ProtobufCBinaryData){sizeof a->nonce, a->nonce};
+    body.protocol = RL_PROTOCOL;
+    body.protocol_min = RL_PROTOCOL_MIN;
     Pb__BrokerMessage message = PB__BROKER_MESSAGE__INIT;
     message.body_case = PB__BROKER_MESSAGE__BODY_CHALLENGE;
     message.challenge = &body;

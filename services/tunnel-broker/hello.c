@@ -1,6 +1,7 @@
 #include "hello.h"
 
 #include "broker.h"
+#include "protocol/protocol.h"
 
 #include <string.h>
 
@@ -21,7 +22,7 @@ static rl_code check(const Pb__Hello *hello, const struct hello_expect *expect,
         return rl_fail(err, RL_E_INVAL, "a policy hash of %zu bytes", hello->policy_sha256.len);
     if (hello->policy_nonce.len > POLICY_NONCE_BYTES_MAX)
         return rl_fail(err, RL_E_INVAL, "a policy nonce of %zu bytes", hello->policy_nonce.len);
-    return RL_OK;
+    return rl_protocol_check(hello->protocol, hello->protocol_min, "the agent", err);
 }
 
 rl_code hello_check(const Pb__SignedHello *signed_hello, const struct hello_expect *expect,

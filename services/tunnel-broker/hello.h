@@ -13,7 +13,8 @@ struct hello_expect {
     struct rl_span nonce;
 };
 
-/** Owns: *out by pb__hello__free_unpacked(). Errors: RL_E_INVAL its form; RL_E_DENIED another's. */
+/** Owns: *out by pb__hello__free_unpacked(). Errors: RL_E_INVAL its form; RL_E_DENIED another's;
+ * RL_E_PRECONDITION no protocol in common. */
 rl_code hello_check(const Pb__SignedHello *signed_hello, const struct hello_expect *expect,
                     Pb__Hello **out, struct rl_error *err);
 

@@ -40,10 +40,27 @@ START_TEST(what_a_stranger_answers_instead_is_no_pin)
 }
 END_TEST
 
+START_TEST(a_cluster_that_is_two_releases_away_is_told_apart)
+{
+    static const char newer[] =
+        "HTTP/1.1 200 OK\r\n\r\n{\"ca_pin\": \"" PIN "\", \"protocol\": 9, \"protocol_min\": 8}";
+    static const char next[] =
+        "HTTP/1.1 200 OK\r\n\r\n{\"ca_pin\": \"" PIN "\", \"protocol\": 2, \"protocol_min\": 1}";
+    char *pin = NULL;
+    ck_assert_int_eq(tsh_webping_read(newer, &pin, &err), RL_E_PRECONDITION);
+    ck_assert_ptr_null(pin);
+    ck_assert_str_eq(err.message, "the cluster speaks protocol 8 at least, and this program 1: "
+                                  "upgrade this program");
+    ck_assert_int_eq(tsh_webping_read(next, &pin, &err), RL_OK);
+    free(pin);
+}
+END_TEST
+
 int main(void)
 {
     TCase *t = tcase_create("webping");
     tcase_add_test(t, the_pin_is_read);
+    tcase_add_test(t, a_cluster_that_is_two_releases_away_is_told_apart);
     tcase_add_test(t, what_a_stranger_answers_instead_is_no_pin);
     return run_suite(t, "webping");
 }

@@ -5,6 +5,7 @@
 #include "grant.h"
 #include "join.h"
 #include "process.h"
+#include "protocol/protocol.h"
 #include "remoteler/v1/control.pb-c.h"
 
 #include <stdio.h>
@@ -180,6 +181,7 @@ struct watching {
     bool has_statement, has_locks, has_cuts, has_brokers, has_services, has_config, has_tickets;
     size_t locks, brokers;
     bool is_closed;
+    rl_code code;
 };
 
 static void on_update(struct rl_rpc_call *call, const ProtobufCMessage *message, void *context)
@@ -206,10 +208,10 @@ static void on_watch_closed(struct rl_rpc_call *call, rl_code code, const char *
                             void *context)
 {
     (void)call;
-    (void)code;
     (void)message;
     struct watching *w = context;
     w->is_closed = true;
+    w->code = code;
 }
 
 static bool is_whole(const struct watching *w)
@@ -274,6 +276,28 @@ START_TEST(a_proxy_watches_and_hears_of_a_lock_at_once)
     rl_rpc_cancel(call);
     TURN_UNTIL(w.is_closed);
     line_close(&admin);
+    line_close(&control);
+}
+END_TEST
+
+START_TEST(a_service_that_is_two_releases_away_is_told_whom_to_upgrade)
+{
+    static const struct rl_rpc_stream_ops ops = {.message = on_update, .closed = on_watch_closed};
+    struct line control;
+    struct watching w = {0};
+    char id[RL_UUID_TEXT_BYTES], kind[] = "proxy";
+    uint64_t took_ms __attribute__((unused)) = 0;
+    line_open_control(&control, service_identity("proxy", id));
+    INIT_REPLY(request, WatchRequest, watch_request);
+    request.service_kind = kind;
+    request.protocol = RL_PROTOCOL + 2;
+    request.protocol_min = RL_PROTOCOL + 1;
+    struct rl_rpc_call *call =
+        rl_rpc_stream(control.channel, &pb__control__descriptor, "Watch", 0, &ops, &w);
+    ok(rl_rpc_send(call, &request.base, &err));
+    TURN_UNTIL(w.is_closed);
+    ck_assert_int_eq(w.code, RL_E_PRECONDITION);
+    ck_assert(!is_whole(&w));
     line_close(&control);
 }
 END_TEST
@@ -540,6 +564,7 @@ int main(void)
     tcase_add_checked_fixture(t, set_up, tear_down);
     tcase_add_test(t, a_stranger_with_the_pin_may_ping_and_no_more);
     tcase_add_test(t, a_proxy_watches_and_hears_of_a_lock_at_once);
+    tcase_add_test(t, a_service_that_is_two_releases_away_is_told_whom_to_upgrade);
     tcase_add_test(t, a_brokers_heartbeat_is_told_and_another_service_may_not_send_it);
     tcase_add_test(t, a_direct_node_follows_is_sent_its_policy_and_is_let_go_when_locked);
     tcase_add_test(t, a_direct_node_that_was_there_first_hears_where_audit_is_and_when_it_moves);

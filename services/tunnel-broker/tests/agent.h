@@ -8,7 +8,7 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 
-enum lie { HONEST, OTHER_AGENT, OTHER_BROKER, OTHER_EPOCH, OTHER_NONCE, NO_SIGNATURE };
+enum lie { HONEST, OTHER_AGENT, OTHER_BROKER, OTHER_EPOCH, OTHER_NONCE, NO_SIGNATURE, TOO_NEW };
 
 struct test_agent {
     struct cluster *cluster;
@@ -18,6 +18,7 @@ struct test_agent {
     struct rl_rpc_channel *channel;
     struct rl_rpc_call *attach;
     enum lie lie;
+    uint32_t protocol;     /* that it says it speaks; 0: nothing */
     bool is_mute, refuses; /* what it does with an open; else it comes for it */
     int challenged, welcomed, policies, policies_at_open, statements, opens, drains, closed;
     uint64_t epoch;
@@ -49,6 +50,8 @@ static inline void agent_answer(struct test_agent *a, const Pb__Challenge *chall
     if (a->lie == OTHER_NONCE)
         hello.nonce.data = wrong;
     hello.policy_nonce = (ProtobufCBinaryData){16, (uint8_t[16]){7}};
+    hello.protocol = a->protocol;
+    hello.protocol_min = a->lie == TOO_NEW ? a->protocol : 0;
     struct rl_buf body, signature;
     rl_buf_init(&body, 65536);
     rl_buf_init(&signature, 1024);

@@ -1,4 +1,5 @@
 #include "agent.h"
+#include "protocol/protocol.h"
 
 static struct cluster *c;
 static struct test_agent a;
@@ -42,7 +43,9 @@ START_TEST(a_hello_that_is_not_an_answer_to_this_challenge_is_refused)
         {OTHER_EPOCH, RL_E_DENIED, "another challenge"},
         {OTHER_NONCE, RL_E_DENIED, "another challenge"},
         {NO_SIGNATURE, RL_E_INVAL, "signature of 0 bytes"},
+        {TOO_NEW, RL_E_PRECONDITION, "upgrade this program"},
     };
+    a.protocol = RL_PROTOCOL + 1;
     a.lie = rows[_i].lie;
     agent_attach(&a);
     TURN_UNTIL(c, a.closed);
@@ -51,6 +54,15 @@ START_TEST(a_hello_that_is_not_an_answer_to_this_challenge_is_refused)
     ck_assert_int_eq(a.welcomed, 0);
     turn_for(c, 300);
     ck_assert_int_eq(c->auth.attached + c->auth.detached, 0);
+}
+END_TEST
+
+START_TEST(an_agent_of_the_next_protocol_that_still_speaks_this_one_attaches)
+{
+    a.protocol = RL_PROTOCOL + 1;
+    agent_attach(&a);
+    TURN_UNTIL(c, a.welcomed);
+    ck_assert_uint_eq(broker_agents(c->broker), 1);
 }
 END_TEST
 
@@ -237,7 +249,8 @@ int main(void)
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_set_timeout(tests, 60);
     tcase_add_test(tests, an_agent_attaches_and_auth_hears_of_it_with_its_hello);
-    tcase_add_loop_test(tests, a_hello_that_is_not_an_answer_to_this_challenge_is_refused, 0, 5);
+    tcase_add_loop_test(tests, a_hello_that_is_not_an_answer_to_this_challenge_is_refused, 0, 6);
+    tcase_add_test(tests, an_agent_of_the_next_protocol_that_still_speaks_this_one_attaches);
     tcase_add_test(tests, a_verdict_of_auth_ends_the_attachment);
     tcase_add_test(tests, an_agent_that_auth_refuses_gets_no_challenge);
     tcase_add_test(tests, a_newer_epoch_takes_the_place_of_the_older);
