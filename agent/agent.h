@@ -55,6 +55,7 @@ struct agent {
     struct direct *direct;
     struct status_server *status;
     struct carriage *carriages; /* carry.c: users' connections */
+    struct guest *guests;       /* guests.c: who is here */
     struct rl_ring_budget unacknowledged;
     /* to audit: events.c */
     struct rl_tls_client *audit_tls;

@@ -1,10 +1,12 @@
-/* node: forking, and what the children report. The child is a copy of the agent, so it decides on
- * the policy that was held when the user came; every descriptor of the agent but its own three is
- * closed in it before it reads a byte from anyone.
+/* node: forking, and what the children report and ask. The child is a copy of the agent, so it
+ * decides on the policy that was held when the user came, and asks the agent for what may have
+ * changed since; every descriptor of the agent but its own three is closed in it before it reads a
+ * byte from anyone.
  */
 #include "node.h"
 
 #include "events.h"
+#include "guests.h"
 #include "log/log.h"
 #include "node_child.h"
 #include "policy_keeper.h"
@@ -20,6 +22,7 @@
 #include <unistd.h>
 
 #define REPORT_BYTES_MAX 65536
+#define ANSWER_BYTES_MAX (RL_ERROR_MESSAGE_BYTES + 32)
 
 struct connection {
     struct connection *next;
@@ -27,8 +30,10 @@ struct connection {
     char *session_id;
     pid_t pid;
     int control; /* to the monitor: end it */
-    int reports; /* from the monitor: events */
+    int reports; /* from the monitor: events and questions; to it: answers */
     struct rl_watch *watch;
+    struct guest *guest; /* whom it let in; NULL: nobody yet */
+    bool is_ending;      /* it was told to */
 };
 
 struct node {
@@ -58,6 +63,7 @@ static void connection_free(struct connection *connection)
     rl_watch_stop(&connection->watch);
     close_if_open(&connection->control);
     close_if_open(&connection->reports);
+    guest_leave(&connection->guest);
     free(connection->session_id);
     free(connection);
 }
@@ -75,7 +81,46 @@ void node_free(struct node **node)
     *node = NULL;
 }
 
-/* An event from a monitor: it is ours, root's, and says what it saw; it still has to parse. */
+/* ---- what a monitor says ---- */
+
+static void take_event(struct connection *connection, Pb__MonitorReport *report)
+{
+    Pb__Event *event = report->event;
+    report->body_case = PB__MONITOR_REPORT__BODY__NOT_SET;
+    report->event = NULL;
+    if (connection->guest && strcmp(event->type, "session.end") == 0)
+        guest_ended_session(connection->guest);
+    events_send(connection->node->agent, &event);
+}
+
+static void answer(const struct connection *connection, rl_code code, const struct rl_error *err)
+{
+    uint8_t bytes[ANSWER_BYTES_MAX];
+    Pb__MonitorAnswer said = PB__MONITOR_ANSWER__INIT;
+    said.is_yes = code == RL_OK;
+    said.code = (uint32_t)code;
+    if (code != RL_OK)
+        said.message = (char *)(uintptr_t)err->message;
+    size_t n = pb__monitor_answer__pack(&said, bytes);
+    if (send(connection->reports, bytes, n, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)n)
+        rl_log_warn("a monitor could not be answered",
+                    RL_TEXT("session_id", connection->session_id));
+}
+
+static void take_question(struct connection *connection, const Pb__MonitorReport *report)
+{
+    struct rl_error err;
+    rl_code rc;
+    if (report->body_case == PB__MONITOR_REPORT__BODY_GUEST && !connection->guest)
+        rc = guest_enter(connection->node->agent, report->guest, &connection->guest, &err);
+    else if (report->body_case == PB__MONITOR_REPORT__BODY_SESSION && connection->guest)
+        rc = guest_begin_session(connection->guest, &err);
+    else
+        rc = rl_fail(&err, RL_E_INVAL, "this is not asked now");
+    answer(connection, rc, &err);
+}
+
+/* From a monitor: it is ours, root's, and says what it saw; it still has to parse. */
 static void on_report(void *context, int fd, unsigned events)
 {
     (void)events;
@@ -83,9 +128,14 @@ static void on_report(void *context, int fd, unsigned events)
     uint8_t bytes[REPORT_BYTES_MAX];
     ssize_t n;
     while ((n = recv(fd, bytes, sizeof bytes, MSG_DONTWAIT)) > 0) {
-        Pb__Event *event = pb__event__unpack(NULL, (size_t)n, bytes);
-        if (event)
-            events_send(connection->node->agent, &event);
+        Pb__MonitorReport *report = pb__monitor_report__unpack(NULL, (size_t)n, bytes);
+        if (!report)
+            continue;
+        if (report->body_case == PB__MONITOR_REPORT__BODY_EVENT)
+            take_event(connection, report);
+        else
+            take_question(connection, report);
+        pb__monitor_report__free_unpacked(report, NULL);
     }
     if (n == 0 || (errno != EAGAIN && errno != EINTR))
         rl_watch_stop(&connection->watch);
@@ -178,6 +228,18 @@ void node_reap(struct node *node)
         *at = connection->next;
         node->count--;
         connection_free(connection);
+    }
+}
+
+void node_policy_changed(struct node *node)
+{
+    struct rl_error err;
+    for (struct connection *c = node->connections; c; c = c->next) {
+        if (!c->guest || c->is_ending || guest_check(c->guest, &err) == RL_OK)
+            continue;
+        rl_log_info("a session is ended", RL_TEXT("session_id", c->session_id),
+                    RL_TEXT("reason", err.message));
+        c->is_ending = rl_sshd_control_end(c->control, err.message, NULL) == RL_OK;
     }
 }
 

@@ -15,6 +15,8 @@ void node_free(struct node **node);
 rl_code node_serve(struct node *node, const Pb__Ticket *ticket, int *fd, struct rl_error *err);
 /** Children that ended are taken off: after SIGCHLD. */
 void node_reap(struct node *node);
+/** Another policy is held: whoever it stops is told why, and ended. */
+void node_policy_changed(struct node *node);
 /** Tells every session why and ends it. */
 void node_end_all(struct node *node, const char *message);
 /** Turns the loop until they have ended, for at most grace_ms. */

@@ -6,11 +6,13 @@
 #include "log/log.h"
 #include "names/names.h"
 #include "policy_keeper.h"
+#include "remoteler/v1/node.pb-c.h"
 #include "sshcert/sshkey.h"
 #include "sshd/confine.h"
 #include "sshd/sshd.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +26,8 @@
 #define FIRST_FD (STDERR_FILENO + 1)
 #define EXIT_NO_DESCRIPTOR 71
 #define EMPTY_DIR_NAME "empty"
+#define ANSWER_BYTES_MAX 4096
+#define ANSWER_MS 5000 /* that the agent has to answer */
 
 /* One process, one connection: this is its whole state. */
 struct visit {
@@ -32,6 +36,8 @@ struct visit {
     char client_ip[64];
     int reports;
     Pb__IdentityClaims *claims; /* once let in, or refused by the policy */
+    bool has_session_limit;
+    int64_t vouched_age_s; /* of the policy that let in, then */
 };
 
 /* To 3, 4 and 5, by a place above them: one of the three may be where another has to go. */
@@ -81,6 +87,66 @@ static rl_code read_claims(struct visit *visit, const struct rl_sshcert *cert, s
     return RL_OK;
 }
 
+/* ---- what the agent is told and asked ---- */
+
+static bool say(const struct visit *visit, const Pb__MonitorReport *report)
+{
+    size_t n = pb__monitor_report__get_packed_size(report);
+    uint8_t *packed = rl_alloc(n);
+    pb__monitor_report__pack(report, packed);
+    /* Blocks when the agent is slow: an event is worth waiting for, and nothing is lost. */
+    bool is_said = send(visit->reports, packed, n, MSG_NOSIGNAL) == (ssize_t)n;
+    free(packed);
+    return is_said;
+}
+
+/* Nothing but answers comes this way, and each is read before the next question. */
+static rl_code ask(const struct visit *visit, const Pb__MonitorReport *question,
+                   struct rl_error *err)
+{
+    uint8_t bytes[ANSWER_BYTES_MAX];
+    struct pollfd p = {visit->reports, POLLIN, 0};
+    if (!say(visit, question) || poll(&p, 1, ANSWER_MS) != 1)
+        return rl_fail(err, RL_E_UNAVAILABLE, "this node's agent does not answer; try again");
+    ssize_t n = recv(visit->reports, bytes, sizeof bytes, MSG_DONTWAIT);
+    Pb__MonitorAnswer *answer = n > 0 ? pb__monitor_answer__unpack(NULL, (size_t)n, bytes) : NULL;
+    if (!answer)
+        return rl_fail(err, RL_E_UNAVAILABLE, "this node's agent is gone; try again");
+    rl_code rc = RL_OK;
+    if (!answer->is_yes)
+        rc =
+            rl_fail(err, answer->code ? (rl_code)answer->code : RL_E_DENIED, "%s", answer->message);
+    pb__monitor_answer__free_unpacked(answer, NULL);
+    return rc;
+}
+
+/* The policy may have changed since this process was made. */
+static rl_code enter(const struct visit *visit, const struct rl_policy_ssh *who,
+                     uint32_t max_sessions, struct rl_error *err)
+{
+    Pb__Guest guest = PB__GUEST__INIT;
+    guest.claims = visit->claims;
+    guest.login = (char *)(uintptr_t)who->login;
+    guest.client_address = (char *)(uintptr_t)visit->client_ip;
+    guest.max_sessions = max_sessions;
+    Pb__MonitorReport question = PB__MONITOR_REPORT__INIT;
+    question.body_case = PB__MONITOR_REPORT__BODY_GUEST;
+    question.guest = &guest;
+    return ask(visit, &question, err);
+}
+
+static rl_code may_start(void *context, struct rl_error *err)
+{
+    const struct visit *visit = context;
+    Pb__SessionWanted session = PB__SESSION_WANTED__INIT;
+    Pb__MonitorReport question = PB__MONITOR_REPORT__INIT;
+    question.body_case = PB__MONITOR_REPORT__BODY_SESSION;
+    question.session = &session;
+    return visit->has_session_limit ? ask(visit, &question, err) : RL_OK;
+}
+
+/* ---- the decision ---- */
+
 static rl_code authorize(void *context, const struct rl_sshd_request *request,
                          struct rl_sshd_grant *grant, struct rl_error *err)
 {
@@ -90,7 +156,7 @@ static rl_code authorize(void *context, const struct rl_sshd_request *request,
     rl_code rc = read_claims(visit, request->cert, err);
     if (rc != RL_OK)
         return rc;
-    struct rl_policy_ssh ask = {
+    struct rl_policy_ssh who = {
         .claims = visit->claims,
         .node_id = rl_enrol_id(agent->enrol),
         .login = request->login,
@@ -100,9 +166,14 @@ static rl_code authorize(void *context, const struct rl_sshd_request *request,
         .statement_policy_version = policy_keeper_statement_version(agent->policy),
     };
     struct rl_authz_grant allowed;
-    rc = rl_policy_decide_ssh(policy_keeper_policy(agent->policy), &ask, &allowed, err);
+    const struct rl_policy *policy = policy_keeper_policy(agent->policy);
+    rc = rl_policy_decide_ssh(policy, &who, &allowed, err);
+    if (rc == RL_OK)
+        rc = enter(visit, &who, allowed.max_sessions, err);
     if (rc != RL_OK)
         return rc;
+    visit->vouched_age_s = rl_policy_vouched_age_s(policy, &who);
+    visit->has_session_limit = allowed.max_sessions > 0;
     grant->permit_pty = true;
     grant->port_forwarding = allowed.port_forwarding;
     grant->agent_forwarding = allowed.forward_agent;
@@ -167,7 +238,7 @@ static void say_who_and_where(const struct visit *visit, const struct rl_sshd_ev
     rl_event_set(&event->client_address, visit->ticket->client_address);
 }
 
-static void say_what(const struct rl_sshd_event *seen, Pb__Event *event)
+static void say_what(const struct visit *visit, const struct rl_sshd_event *seen, Pb__Event *event)
 {
     bool is_session = seen->type == RL_SSHD_SESSION_START || seen->type == RL_SSHD_SESSION_END;
     rl_event_set(&event->reason, seen->reason);
@@ -178,6 +249,9 @@ static void say_what(const struct rl_sshd_event *seen, Pb__Event *event)
     }
     if (seen->type == RL_SSHD_SESSION_START)
         rl_event_detail(event, "interactive", seen->pty ? "true" : "false");
+    /* A strict role would have refused: who reads this is to know on how old a word it rests. */
+    if (seen->type == RL_SSHD_SESSION_START && visit->vouched_age_s > RL_STATEMENT_STRICT_AGE_S)
+        detail_number(event, "policy_age_s", (uint64_t)visit->vouched_age_s);
     if (seen->columns || seen->rows) {
         detail_number(event, "columns", seen->columns);
         detail_number(event, "rows", seen->rows);
@@ -213,7 +287,7 @@ static void say_which_file(const struct rl_sshd_event *seen, Pb__Event *event)
     event->bytes_out = seen->bytes_out;
 }
 
-static void report(void *context, const struct rl_sshd_event *seen)
+static void tell(void *context, const struct rl_sshd_event *seen)
 {
     struct visit *visit = context;
     const char *outcome = event_types[seen->type].outcome;
@@ -222,15 +296,13 @@ static void report(void *context, const struct rl_sshd_event *seen)
     Pb__Event *event =
         rl_event_create(event_types[seen->type].type, outcome, agent_now_ns(visit->agent));
     say_who_and_where(visit, seen, event);
-    say_what(seen, event);
+    say_what(visit, seen, event);
     say_which_file(seen, event);
-    size_t n = pb__event__get_packed_size(event);
-    uint8_t *packed = rl_alloc(n);
-    pb__event__pack(event, packed);
-    /* Blocks when the agent is slow: an event is worth waiting for, and nothing is lost. */
-    if (send(visit->reports, packed, n, MSG_NOSIGNAL) != (ssize_t)n)
+    Pb__MonitorReport report = PB__MONITOR_REPORT__INIT;
+    report.body_case = PB__MONITOR_REPORT__BODY_EVENT;
+    report.event = event;
+    if (!say(visit, &report))
         rl_log_error("an event could not be handed to the agent", RL_TEXT("type", event->type));
-    free(packed);
     rl_event_free(&event);
 }
 
@@ -278,7 +350,8 @@ static rl_code serve(struct visit *visit, int stream, int control, struct rl_err
             .ctx = visit,
             .now_s = now_s,
             .authorize = authorize,
-            .event = report,
+            .start = may_start,
+            .event = tell,
         };
         rc = rl_sshd_serve(&config, stream, control, visit->client_ip, err);
         free(empty);

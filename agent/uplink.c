@@ -6,6 +6,7 @@
 #include "events.h"
 #include "hello.h"
 #include "log/log.h"
+#include "node.h"
 #include "policy_keeper.h"
 #include "protocol/protocol.h"
 
@@ -134,8 +135,10 @@ static void on_policy(struct uplink *uplink, const Pb__PolicyUpdate *update)
                     RL_TEXT("reason", err.message));
     if (rc == RL_OK || rc == RL_E_PRECONDITION)
         send_held(uplink, rc != RL_OK);
-    if (rc == RL_OK)
+    if (rc == RL_OK) {
+        node_policy_changed(uplink->agent->node);
         admission_policy_changed(uplink->agent->admission);
+    }
 }
 
 static void on_open(struct uplink *uplink, const Pb__Open *open)

@@ -28,6 +28,7 @@ struct world {
     X509 *proxy;
     struct rl_buf policy_spki;
     Pb__CaKey ca_key;
+    const char *lock_kind, *lock_name; /* that the next policy has; NULL: none */
 };
 static struct world w;
 
@@ -130,6 +131,21 @@ static inline Pb__PolicyUpdate *world_policy(uint64_t version, struct rl_span no
     Pb__PolicyUpdate *update = NULL;
     struct rl_error err;
     struct rl_policy *policy = rl_policy_create();
+    if (w.lock_kind) {
+        uint8_t packed[256];
+        char id[] = "l", message[] = "lost laptop";
+        Pb__LockSpec spec = PB__LOCK_SPEC__INIT;
+        Pb__Metadata metadata = PB__METADATA__INIT;
+        Pb__Lock lock = PB__LOCK__INIT;
+        metadata.name = id;
+        spec.target_kind = (char *)(uintptr_t)w.lock_kind;
+        spec.target_name = (char *)(uintptr_t)w.lock_name;
+        spec.message = message;
+        lock.metadata = &metadata;
+        lock.spec = &spec;
+        size_t n = pb__lock__pack(&lock, packed);
+        ck_assert_int_eq(rl_policy_set(policy, "lock/l", RL_SPAN(packed, n), &err), RL_OK);
+    }
     ck_assert_msg(rl_policy_seal(policy, NULL, CLUSTER, rl_enrol_id(w.agent.enrol), version, NOW_NS,
                                  nonce, w.policy_key, w.ca_key.id, &update, &err) == RL_OK,
                   "%s", err.message);

@@ -21,6 +21,8 @@ static const struct command commands[] = {
     {"create", &tctl_create, NULL, "make or replace what a file says"},
     {"edit", &tctl_edit, NULL, "change one in your editor"},
     {"rm", &tctl_rm, NULL, "remove one"},
+    {"lock", &tctl_lock, NULL, "stop a user, role, node, login or device"},
+    {"locks", NULL, &tctl_locks, "ls, rm"},
     {"auth", NULL, &tctl_auth, "export"},
     {"audit", NULL, &tctl_audit, "search, ls"},
     {"inventory", NULL, &tctl_inventory, "ls: every agent and service"},

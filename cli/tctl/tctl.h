@@ -53,7 +53,7 @@ struct tctl_command {
 };
 int tctl_run(const struct tctl_command *command, int argc, char **argv);
 
-extern const struct tctl_command tctl_status, tctl_get, tctl_create, tctl_edit, tctl_rm;
+extern const struct tctl_command tctl_status, tctl_get, tctl_create, tctl_edit, tctl_rm, tctl_lock;
 
 /** One of a group's commands by name. */
 struct tctl_subcommand {
@@ -69,7 +69,7 @@ struct tctl_group {
     size_t count;
 };
 extern const struct tctl_group tctl_users, tctl_tokens, tctl_nodes, tctl_inventory, tctl_auth,
-    tctl_audit;
+    tctl_audit, tctl_locks;
 /** argv[0] is the group's own name. */
 int tctl_run_group(const struct tctl_group *group, int argc, char **argv);
 

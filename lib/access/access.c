@@ -35,6 +35,7 @@ static const struct rl_access_row table[] = {
     {"remoteler.v1.Admin", "AddToken", RL_CALLER_USER},
     {"remoteler.v1.Admin", "ListInventory", RL_CALLER_USER},
     {"remoteler.v1.Admin", "SignUser", RL_CALLER_USER},
+    {"remoteler.v1.Admin", "ListCheckpoints", RL_CALLER_USER},
 
     {"remoteler.v1.Control", "Watch", SERVICES | RL_CALLER_AUTH},
     {"remoteler.v1.Control", "Heartbeat", SERVICES | RL_CALLER_AUTH},
@@ -43,6 +44,7 @@ static const struct rl_access_row table[] = {
     {"remoteler.v1.Control", "PolicyFor", RL_CALLER_BROKER},
     {"remoteler.v1.Control", "ResolveTarget", RL_CALLER_PROXY},
     {"remoteler.v1.Control", "Decide", RL_CALLER_PROXY | RL_CALLER_AUDIT},
+    {"remoteler.v1.Control", "SignTombstones", RL_CALLER_AUDIT},
 
     {"remoteler.v1.TunnelBroker", "Attach", RL_CALLER_AGENT | RL_CALLER_LEAF_BROKER},
     {"remoteler.v1.TunnelBroker", "Carry", RL_CALLER_AGENT | RL_CALLER_LEAF_BROKER},
@@ -51,6 +53,8 @@ static const struct rl_access_row table[] = {
     {"remoteler.v1.Audit", "Append",
      RL_CALLER_AGENT | RL_CALLER_AUTH | RL_CALLER_PROXY | RL_CALLER_BROKER},
     {"remoteler.v1.Audit", "Search", RL_CALLER_USER | RL_CALLER_AUTH},
+    {"remoteler.v1.Audit", "Heads", RL_CALLER_AUTH},
+    {"remoteler.v1.Audit", "Ledger", RL_CALLER_USER},
 };
 
 const struct rl_access_row *rl_access_table(size_t *count)

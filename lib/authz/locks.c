@@ -32,6 +32,17 @@ static bool is_text(const char *text, const char *name)
     return text && strcmp(text, name) == 0;
 }
 
+/* "alice/otp"; "otp" alone is every user's. */
+static bool is_device(const struct rl_authz_subject *subject, const char *name)
+{
+    const char *slash = strrchr(name, '/');
+    if (!subject->mfa || !slash)
+        return is_text(subject->mfa, name);
+    return strlen(subject->user) == (size_t)(slash - name) &&
+           strncmp(subject->user, name, (size_t)(slash - name)) == 0 &&
+           strcmp(subject->cluster, subject->home_cluster) == 0 && is_text(subject->mfa, slash + 1);
+}
+
 static bool targets(const Pb__LockSpec *lock, const struct lock_question *q)
 {
     const char *kind = lock->target_kind, *name = lock->target_name;
@@ -43,8 +54,8 @@ static bool targets(const Pb__LockSpec *lock, const struct lock_question *q)
         return q->node && (is_text(q->node->id, name) || is_text(q->node->name, name));
     if (strcmp(kind, "login") == 0)
         return is_text(q->login, name);
-    if (strcmp(kind, "mfa_device") == 0) /* auth refuses the device itself, at login */
-        return is_text(q->subject->mfa, name);
+    if (strcmp(kind, "mfa_device") == 0)
+        return is_device(q->subject, name);
     return true;
 }
 

@@ -9,9 +9,7 @@
 #define POLICY_MAX_AGE_S_DEFAULT (7 * 86400)
 #define NS_PER_S INT64_C(1000000000)
 
-/* Seconds since auth last vouched for this policy: when it sealed it, or when a statement said that
- * its version is still the latest. */
-static int64_t vouched_age_s(const struct rl_policy *policy, const struct rl_policy_ssh *request)
+int64_t rl_policy_vouched_age_s(const struct rl_policy *policy, const struct rl_policy_ssh *request)
 {
     int64_t sealed_ns = rl_policy_time_ns(policy);
     int64_t age_s = request->now_ns > sealed_ns ? (request->now_ns - sealed_ns) / NS_PER_S : 0;
@@ -29,7 +27,7 @@ static uint64_t max_age_s(const struct rl_policy *policy)
 static rl_code check_age(const struct rl_policy *policy, const struct rl_policy_ssh *request,
                          struct rl_error *err)
 {
-    uint64_t age_s = (uint64_t)vouched_age_s(policy, request);
+    uint64_t age_s = (uint64_t)rl_policy_vouched_age_s(policy, request);
     if (request->statement_policy_version > rl_policy_version(policy))
         return rl_fail(err, RL_E_UNAVAILABLE,
                        "this node has version %llu of the policy and auth is at %llu; try again",
@@ -73,6 +71,15 @@ static const Pb__Role **find_roles(const struct rl_policy *policy, const Pb__Ide
     return roles;
 }
 
+static void describe_node(const struct rl_policy *policy, const struct rl_policy_ssh *request,
+                          struct rl_authz_target *node)
+{
+    const Pb__AgentSettings *settings = rl_policy_settings(policy);
+    *node = (struct rl_authz_target){.id = request->node_id,
+                                     .name = settings ? settings->node_name : ""};
+    rl_policy_labels(policy, &node->labels, &node->label_count);
+}
+
 static rl_code check_locks(const struct rl_policy *policy, const struct rl_policy_ssh *request,
                            const struct rl_authz_subject *subject,
                            const struct rl_authz_target *node, struct rl_error *err)
@@ -89,7 +96,7 @@ static rl_code check_locks(const struct rl_policy *policy, const struct rl_polic
 static rl_code check_strict(const struct rl_policy *policy, const struct rl_policy_ssh *request,
                             struct rl_error *err)
 {
-    int64_t age_s = vouched_age_s(policy, request);
+    int64_t age_s = rl_policy_vouched_age_s(policy, request);
     if (age_s <= RL_STATEMENT_STRICT_AGE_S)
         return RL_OK;
     char words[RL_CLOCK_TEXT_BYTES];
@@ -102,10 +109,8 @@ static rl_code decide(const struct rl_policy *policy, const struct rl_policy_ssh
                       const struct rl_authz_subject *subject, struct rl_authz_grant *out,
                       struct rl_error *err)
 {
-    const Pb__AgentSettings *settings = rl_policy_settings(policy);
-    struct rl_authz_target node = {.id = request->node_id,
-                                   .name = settings ? settings->node_name : ""};
-    rl_policy_labels(policy, &node.labels, &node.label_count);
+    struct rl_authz_target node;
+    describe_node(policy, request, &node);
     rl_code code = check_locks(policy, request, subject, &node, err);
     struct rl_authz_grant grant;
     if (code == RL_OK)
@@ -117,21 +122,22 @@ static rl_code decide(const struct rl_policy *policy, const struct rl_policy_ssh
     return code;
 }
 
-rl_code rl_policy_decide_ssh(const struct rl_policy *policy, const struct rl_policy_ssh *request,
-                             struct rl_authz_grant *out, struct rl_error *err)
+static rl_code check_usable(const struct rl_policy *policy, struct rl_error *err)
 {
     if (!policy || !policy->seal)
         return rl_fail(err, RL_E_UNAVAILABLE, "this node has no policy from auth yet; try again");
-    if (policy_check_readable(policy, err) != RL_OK) {
-        if (err)
-            err->code = RL_E_DENIED;
-        return RL_E_DENIED;
-    }
-    rl_code code = check_age(policy, request, err);
-    if (code == RL_OK)
-        code = check_claims(policy, request, err);
-    if (code != RL_OK)
-        return code;
+    rl_code code = policy_check_readable(policy, err);
+    if (code != RL_OK && err)
+        err->code = RL_E_DENIED;
+    return code == RL_OK ? RL_OK : RL_E_DENIED;
+}
+
+/* Who the claims say it is, with those of the claimed roles that there are; `*roles` is the
+ * caller's. */
+static struct rl_authz_subject subject_of(const struct rl_policy *policy,
+                                          const struct rl_policy_ssh *request,
+                                          const Pb__Role ***roles)
+{
     const Pb__IdentityClaims *claims = request->claims;
     struct rl_authz_subject subject = {.user = claims->user,
                                        .cluster = claims->cluster,
@@ -141,9 +147,39 @@ rl_code rl_policy_decide_ssh(const struct rl_policy *policy, const struct rl_pol
                                        .issued_at_ns = claims->issued_at_ns,
                                        .mfa = claims->mfa,
                                        .client_address = request->client_address};
-    const Pb__Role **roles = find_roles(policy, claims, &subject.role_count);
-    subject.roles = roles;
+    *roles = find_roles(policy, claims, &subject.role_count);
+    subject.roles = *roles;
+    return subject;
+}
+
+rl_code rl_policy_decide_ssh(const struct rl_policy *policy, const struct rl_policy_ssh *request,
+                             struct rl_authz_grant *out, struct rl_error *err)
+{
+    rl_code code = check_usable(policy, err);
+    if (code == RL_OK)
+        code = check_age(policy, request, err);
+    if (code == RL_OK)
+        code = check_claims(policy, request, err);
+    if (code != RL_OK)
+        return code;
+    const Pb__Role **roles;
+    struct rl_authz_subject subject = subject_of(policy, request, &roles);
     code = decide(policy, request, &subject, out, err);
+    free(roles);
+    return code;
+}
+
+rl_code rl_policy_check_stops(const struct rl_policy *policy, const struct rl_policy_ssh *request,
+                              struct rl_error *err)
+{
+    rl_code code = check_usable(policy, err);
+    if (code != RL_OK)
+        return code;
+    const Pb__Role **roles;
+    struct rl_authz_subject subject = subject_of(policy, request, &roles);
+    struct rl_authz_target node;
+    describe_node(policy, request, &node);
+    code = check_locks(policy, request, &subject, &node, err);
     free(roles);
     return code;
 }

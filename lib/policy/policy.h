@@ -95,5 +95,13 @@ struct rl_policy_ssh {
 };
 rl_code rl_policy_decide_ssh(const struct rl_policy *policy, const struct rl_policy_ssh *request,
                              struct rl_authz_grant *out, struct rl_error *err);
+/** May a session that was let in go on: does no lock and no cut stop it? Ages are not looked at: a
+ * session does not end because auth is away. Errors: RL_E_DENIED with the reason. */
+rl_code rl_policy_check_stops(const struct rl_policy *policy, const struct rl_policy_ssh *request,
+                              struct rl_error *err);
+/** Seconds since auth last vouched for this policy: when it sealed it, or when a statement said
+ * that its version is still the latest. `policy` is sealed. */
+int64_t rl_policy_vouched_age_s(const struct rl_policy *policy,
+                                const struct rl_policy_ssh *request);
 
 #endif

@@ -71,6 +71,8 @@ static void tell_end(struct monitor *m, const struct session *x)
                                   .bytes_in = x->bytes_in,
                                   .bytes_out = x->bytes_out,
                                   .duration_ms = rl_monitor_now_ms() - x->started_ms};
+    if (m->end == END_GRACEFULLY) /* it did not end by itself */
+        event.reason = m->reason;
     rl_monitor_event(m, &event);
 }
 
@@ -304,6 +306,9 @@ static enum verdict start(struct monitor *m, const struct start *s)
     struct session *x = free_slot(m);
     if (!x)
         return reject(m, s, "too many sessions at once on this connection");
+    struct rl_error err;
+    if (m->config->start && m->config->start(m->config->ctx, &err) != RL_OK)
+        return reject(m, s, err.message);
     struct ends e = {.ours_n = 0};
     *x = (struct session){.channel = s->channel,
                           .kind = s->kind,

@@ -98,6 +98,9 @@ struct rl_sshd_config {
     /** RL_OK lets in; anything else refuses, and err->message is shown to the user. */
     rl_code (*authorize)(void *ctx, const struct rl_sshd_request *request,
                          struct rl_sshd_grant *grant, struct rl_error *err);
+    /** Before each session; anything but RL_OK refuses it, and err->message is shown to the user.
+     * NULL: nobody is asked. */
+    rl_code (*start)(void *ctx, struct rl_error *err);
     void (*event)(void *ctx, const struct rl_sshd_event *event);
 };
 

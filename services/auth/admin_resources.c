@@ -194,9 +194,30 @@ static rl_code check_role(struct putting *p, Pb__PutResourceResponse *reply, str
     return rc;
 }
 
+/* Who could not take it back has to mean it: it ends by itself, or another one makes it. */
+static rl_code check_lock_on_oneself(const struct putting *p, Pb__PutResourceResponse *reply,
+                                     struct rl_error *err)
+{
+    Pb__Lock *lock = p->resource->lock;
+    struct rl_error why;
+    if (rl_authz_locks(&p->caller->subject, NULL, NULL, &lock, 1, NULL, 0, rl_clock_wall_ns(),
+                       &why) == RL_OK)
+        return RL_OK;
+    if (!lock->metadata->expires_ns)
+        return rl_fail(err, RL_E_PRECONDITION,
+                       "this lock would stop you yourself (%s), and you could not take it back: "
+                       "give it an end (--ttl), or let another administrator make it",
+                       p->caller->user);
+    char until[RL_CLOCK_TEXT_BYTES];
+    rl_clock_format(lock->metadata->expires_ns, until);
+    char *warning =
+        rl_sprintf("this lock stops you yourself (%s) until %s", p->caller->user, until);
+    rl_message_append(&reply->warnings, &reply->n_warnings, warning);
+    return RL_OK;
+}
+
 static rl_code check_lock(struct putting *p, Pb__PutResourceResponse *reply, struct rl_error *err)
 {
-    (void)reply;
     static const char *const kinds[] = {"user", "role", "node", "login", "mfa_device"};
     Pb__Lock *lock = p->resource->lock;
     const char *kind = lock->spec ? lock->spec->target_kind : "";
@@ -208,7 +229,7 @@ static rl_code check_lock(struct putting *p, Pb__PutResourceResponse *reply, str
                        "a lock has a target: user, role, node, login or mfa_device, and its name");
     if (lock->metadata->expires_ns && lock->metadata->expires_ns <= rl_clock_wall_ns())
         return rl_fail(err, RL_E_INVAL, "the lock would have ended already");
-    return RL_OK;
+    return check_lock_on_oneself(p, reply, err);
 }
 
 static rl_code check_user(struct putting *p, Pb__PutResourceResponse *reply, struct rl_error *err)

@@ -27,6 +27,7 @@ struct follower {
     bool is_attached;
     bool is_sending;            /* a policy job is under way */
     bool is_stale;              /* and another is wanted after it */
+    bool is_locked;             /* to be let go as soon as it has heard of that */
     unsigned jobs;              /* that are under way */
     Pb__PolicyForRequest *held; /* what it says that it holds */
 };
@@ -212,6 +213,8 @@ static void finish_policy(struct job *job)
                     RL_TEXT("error", job->err.message));
         f->is_stale = job->rc == RL_E_UNAVAILABLE;
     }
+    if (f->is_locked && f->call)
+        rl_rpc_end(f->call, RL_E_DENIED, "locked");
     if (f->is_stale && f->call && job->rc == RL_OK)
         start_policy(f);
 }
@@ -246,8 +249,9 @@ void rl_follow_revision(struct rl_follow *follow, const struct rl_snapshot *snap
     struct rl_error err;
     for (struct follower *f = follow->followers, *next; f; f = next) {
         next = f->next;
-        if (rl_instance_check_locks(snapshot, f->agent_id, f->node_name, rl_clock_wall_ns(),
-                                    &err) != RL_OK)
+        f->is_locked = rl_instance_check_locks(snapshot, f->agent_id, f->node_name,
+                                               rl_clock_wall_ns(), &err) != RL_OK;
+        if (f->is_locked && !f->is_attached)
             end_call(f, &err);
         else if (f->held->held_version != snapshot->revision)
             start_policy(f);

@@ -12,6 +12,9 @@
 
 #define GOODBYE_MS 5000
 #define RESPONSE_BYTES_MAX 4096
+/* What the node itself ends, it ends with a reason that the user sees; it hears of a lock when we
+ * do. After this long it is ended here, whatever the node does. */
+#define STOP_GRACE_MS 700
 #define EXPIRY_STEP_MS 3600000u /* a clock may be set: the time is looked at each hour */
 
 /* ---- its end ---- */
@@ -206,20 +209,33 @@ static void on_expiry(void *context)
 {
     struct user_connection *u = context;
     struct rl_error err;
+    u->is_stopping = false;
     arm_expiry(u);
     rl_code rc = check_now(u, &err);
     if (rc != RL_OK)
         stop(u, rc, err.message);
 }
 
+/* It may be gone afterwards. */
+static void check_one(struct user_connection *u)
+{
+    struct rl_error err;
+    rl_code rc = u->state == USER_CLOSING ? RL_OK : check_now(u, &err);
+    if (rc == RL_OK || u->is_stopping)
+        return;
+    if (u->state != USER_JOINED) {
+        stop(u, rc, err.message);
+        return;
+    }
+    u->is_stopping = true;
+    rl_timer_arm(u->expiry, STOP_GRACE_MS); /* it is looked at again then */
+}
+
 void connect_check_all(struct proxy *proxy)
 {
     for (struct user_connection *u = proxy->users, *next; u; u = next) {
-        struct rl_error err;
         next = u->next;
-        rl_code rc = u->state == USER_CLOSING ? RL_OK : check_now(u, &err);
-        if (rc != RL_OK)
-            stop(u, rc, err.message);
+        check_one(u);
     }
 }
 

@@ -40,6 +40,7 @@ struct user_connection {
     uint64_t resumed_ms;     /* and when it was found again last */
     struct rl_error failure; /* of the last candidate; or why it has to stop */
     bool must_stop, is_over;
+    bool is_stopping; /* the node has a moment to end it with a reason */
     int64_t began_ns;
 };
 

@@ -20,15 +20,13 @@ static void set_up(void)
 static int run(const char *line)
 {
     static const struct tctl_group *const groups[] = {&tctl_users,     &tctl_tokens, &tctl_nodes,
-                                                      &tctl_inventory, &tctl_auth,   &tctl_audit};
+                                                      &tctl_inventory, &tctl_auth,   &tctl_audit,
+                                                      &tctl_locks};
     static const struct {
         const char *name;
         const struct tctl_command *command;
-    } commands[] = {{"status", &tctl_status},
-                    {"get", &tctl_get},
-                    {"create", &tctl_create},
-                    {"edit", &tctl_edit},
-                    {"rm", &tctl_rm}};
+    } commands[] = {{"status", &tctl_status}, {"get", &tctl_get}, {"create", &tctl_create},
+                    {"edit", &tctl_edit},     {"rm", &tctl_rm},   {"lock", &tctl_lock}};
     char text[128], *argv[ARGUMENTS_MAX + 1] = {NULL}, *rest = NULL;
     int argc = 0;
     strcpy(text, line);
@@ -48,6 +46,13 @@ START_TEST(wrong_usage_is_two_before_anything_is_sent)
 {
     static const char *const wrong[] = {
         "status --format=xml",
+        "lock",
+        "lock --user=alice --role=access",
+        "lock --user=alice --ttl=soon",
+        "lock --user=alice --format=xml",
+        "locks",
+        "locks rm",
+        "locks ls --format=xml",
         "users",
         "users fly",
         "users add",

@@ -51,12 +51,22 @@ START_TEST(stops_the_target_of_a_lock_and_no_other)
         const char *kind, *name;
         bool stops;
     } rows[] = {
-        {"user", "alice", true},        {"user", "Alice", false},
-        {"user", "*", false},           {"role", "developer", true},
-        {"role", "admin", false},       {"node", "node-a", true},
-        {"node", "node-b", false},      {"node", "0190a1b2-0000-7000-8000-000000000001", true},
-        {"login", "root", true},        {"login", "deploy", false},
-        {"mfa_device", "phone", false}, {"planet", "earth", true},
+        {"user", "alice", true},
+        {"user", "Alice", false},
+        {"user", "*", false},
+        {"role", "developer", true},
+        {"role", "admin", false},
+        {"node", "node-a", true},
+        {"node", "node-b", false},
+        {"node", "0190a1b2-0000-7000-8000-000000000001", true},
+        {"login", "root", true},
+        {"login", "deploy", false},
+        {"mfa_device", "phone", false},
+        {"planet", "earth", true},
+        {"mfa_device", "otp", true},
+        {"mfa_device", "alice/otp", true},
+        {"mfa_device", "bob/otp", false},
+        {"mfa_device", "alice/phone", false},
     };
     for (size_t i = 0; i < RL_COUNT(rows); i++)
         ck_assert_msg((try_lock(rows[i].kind, rows[i].name, NULL) == RL_E_DENIED) == rows[i].stops,

@@ -196,6 +196,24 @@ START_TEST(looks_at_locks)
 }
 END_TEST
 
+START_TEST(stops_a_running_session_by_locks_and_not_by_age)
+{
+    struct rl_error err;
+    request.now_ns = NOW + 400 * 86400 * SECOND;
+    request.statement_policy_version = 9;
+    free_update(seal(policy, NULL, 5, &signer));
+    ck_assert_int_eq(rl_policy_check_stops(policy, &request, &err), RL_OK);
+    set_lock("user", "alice", "");
+    free_update(seal(policy, NULL, 6, &signer));
+    ck_assert_int_eq(rl_policy_check_stops(policy, &request, &err), RL_E_DENIED);
+    ck_assert_msg(strstr(err.message, "locked") != NULL, "%s", err.message);
+    set_lock("login", "root", "");
+    free_update(seal(policy, NULL, 7, &signer));
+    ck_assert_int_eq(rl_policy_check_stops(policy, &request, &err), RL_OK);
+    ck_assert_int_eq(rl_policy_check_stops(NULL, &request, &err), RL_E_UNAVAILABLE);
+}
+END_TEST
+
 START_TEST(looks_at_cuts)
 {
     char user[] = "alice", cluster[] = CLUSTER;
@@ -323,6 +341,7 @@ int main(void)
     tcase_add_test(t, gives_claims_of_another_cluster_nothing);
     tcase_add_test(t, takes_a_certificate_for_what_it_is_for_only);
     tcase_add_test(t, looks_at_locks);
+    tcase_add_test(t, stops_a_running_session_by_locks_and_not_by_age);
     tcase_add_test(t, looks_at_cuts);
     tcase_add_test(t, ends_when_the_policy_is_too_old);
     tcase_add_test(t, refuses_strict_roles_after_five_minutes_and_goes_on_for_others);

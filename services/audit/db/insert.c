@@ -3,8 +3,8 @@
  */
 #include "insert.h"
 
-#include "../chain.h"
 #include "../judge.h"
+#include "ledger/ledger.h"
 #include "partitions.h"
 
 #include <stdlib.h>
@@ -19,7 +19,7 @@ struct columns {
     const char *sessions[RL_AUDIT_INSERT_MAX];
     int64_t at_ns[RL_AUDIT_INSERT_MAX];
     int64_t sequences[RL_AUDIT_INSERT_MAX];
-    uint8_t hashes[RL_AUDIT_INSERT_MAX + 1][RL_AUDIT_HASH_BYTES]; /* [0]: the chain's before */
+    uint8_t hashes[RL_AUDIT_INSERT_MAX + 1][RL_LEDGER_HASH_BYTES]; /* [0]: the chain's before */
     struct rl_span prev_hashes[RL_AUDIT_INSERT_MAX], new_hashes[RL_AUDIT_INSERT_MAX];
     struct rl_span packed[RL_AUDIT_INSERT_MAX];
     size_t count;
@@ -49,8 +49,8 @@ static rl_code take_head(struct insertion *in, struct rl_rows *rows, struct rl_e
     if (rl_row_int(rows, 0, 0) > in->received_ns)
         in->received_ns = rl_row_int(rows, 0, 0);
     in->sequence = rl_row_int(rows, 0, 1);
-    if (hash.n == RL_AUDIT_HASH_BYTES)
-        memcpy(in->columns.hashes[0], hash.p, RL_AUDIT_HASH_BYTES);
+    if (hash.n == RL_LEDGER_HASH_BYTES)
+        memcpy(in->columns.hashes[0], hash.p, RL_LEDGER_HASH_BYTES);
     return rl_rows_check(rows, err);
 }
 
@@ -71,7 +71,7 @@ static rl_code read_head(struct rl_db *db, struct insertion *in, struct rl_error
     rl_code rc = RL_OK;
     in->received_ns = in->now_ns;
     in->sequence = 0;
-    memset(in->columns.hashes[0], 0, RL_AUDIT_HASH_BYTES);
+    memset(in->columns.hashes[0], 0, RL_LEDGER_HASH_BYTES);
     for (size_t i = 0; rc == RL_OK && !in->sequence && i < RL_COUNT(queries); i++) {
         struct rl_rows *rows = NULL;
         rc = rl_query(db, &rows, err, queries[i], rl_param_text(in->replica),
@@ -158,9 +158,9 @@ static void add_row(struct insertion *in, const struct rl_audit_entry *entry)
     c->at_ns[i] = stamped.clock_is_wrong ? in->received_ns : stamped.time_ns;
     c->sequences[i] = ++in->sequence;
     c->packed[i] = pack(&stamped);
-    rl_audit_chain_hash(c->hashes[i], in->replica, in->sequence, c->packed[i], c->hashes[i + 1]);
-    c->prev_hashes[i] = RL_SPAN(c->hashes[i], RL_AUDIT_HASH_BYTES);
-    c->new_hashes[i] = RL_SPAN(c->hashes[i + 1], RL_AUDIT_HASH_BYTES);
+    rl_ledger_hash(c->hashes[i], in->replica, in->sequence, c->packed[i], c->hashes[i + 1]);
+    c->prev_hashes[i] = RL_SPAN(c->hashes[i], RL_LEDGER_HASH_BYTES);
+    c->new_hashes[i] = RL_SPAN(c->hashes[i + 1], RL_LEDGER_HASH_BYTES);
 }
 
 static void drop_rows(struct columns *c)

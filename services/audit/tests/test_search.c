@@ -1,7 +1,7 @@
 #include "world.h"
 
-#include "chain.h"
 #include "clock/clock.h"
+#include "ledger/ledger.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -501,7 +501,7 @@ END_TEST
 static rl_code check_chain(struct rl_db *db, void *context, struct rl_error *e)
 {
     struct rl_rows *rows = NULL;
-    uint8_t before[RL_AUDIT_HASH_BYTES] = {0}, hash[RL_AUDIT_HASH_BYTES];
+    uint8_t before[RL_LEDGER_HASH_BYTES] = {0}, hash[RL_LEDGER_HASH_BYTES];
     rl_code rc = rl_query(db, &rows, e,
                           "SELECT sequence, prev_hash, hash, packed FROM events"
                           " WHERE replica = $1::uuid ORDER BY sequence",
@@ -512,7 +512,7 @@ static rl_code check_chain(struct rl_db *db, void *context, struct rl_error *e)
     for (size_t i = 0; i < rl_rows_count(rows); i++) {
         ck_assert_int_eq(rl_row_int(rows, i, 0), (int64_t)i + 1);
         ck_assert(rl_span_equal(rl_row_bytes(rows, i, 1), RL_SPAN(before, sizeof before)));
-        rl_audit_chain_hash(before, context, (int64_t)i + 1, rl_row_bytes(rows, i, 3), hash);
+        rl_ledger_hash(before, context, (int64_t)i + 1, rl_row_bytes(rows, i, 3), hash);
         ck_assert(rl_span_equal(rl_row_bytes(rows, i, 2), RL_SPAN(hash, sizeof hash)));
         memcpy(before, hash, sizeof hash);
     }

@@ -1,18 +1,18 @@
 /* chain: every field has a fixed length or its length before it, so that no two events hash alike.
  */
-#include "chain.h"
+#include "ledger/ledger.h"
 
 #include <openssl/evp.h>
 
 #define DOMAIN "remoteler audit chain 1"
 
-void rl_audit_chain_hash(const uint8_t before[RL_AUDIT_HASH_BYTES], const char *replica,
-                         int64_t sequence, struct rl_span packed, uint8_t out[RL_AUDIT_HASH_BYTES])
+void rl_ledger_hash(const uint8_t before[RL_LEDGER_HASH_BYTES], const char *replica,
+                    int64_t sequence, struct rl_span packed, uint8_t out[RL_LEDGER_HASH_BYTES])
 {
     struct rl_buf head;
     rl_buf_init(&head, 4096);
     rl_buf_put(&head, DOMAIN, sizeof DOMAIN);
-    rl_buf_put(&head, before, RL_AUDIT_HASH_BYTES);
+    rl_buf_put(&head, before, RL_LEDGER_HASH_BYTES);
     rl_buf_put_string(&head, rl_span_of(replica));
     rl_buf_put_u64(&head, (uint64_t)sequence);
     rl_buf_put_u64(&head, packed.n);
@@ -24,4 +24,9 @@ void rl_audit_chain_hash(const uint8_t before[RL_AUDIT_HASH_BYTES], const char *
               EVP_DigestFinal_ex(sha, out, NULL) == 1);
     EVP_MD_CTX_free(sha);
     rl_buf_fini(&head);
+}
+
+void rl_ledger_sha256(struct rl_span bytes, uint8_t out[RL_LEDGER_HASH_BYTES])
+{
+    RL_ASSERT(EVP_Digest(bytes.p, bytes.n, out, NULL, EVP_sha256(), NULL) == 1);
 }
