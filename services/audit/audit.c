@@ -9,6 +9,8 @@
 static const struct rl_rpc_handler handlers[] = {
     {.method = "Append", .unary = audit_append},
     {.method = "Search", .stream = &audit_search_ops, .opened = audit_search_opened},
+    {.method = "Heads", .unary = audit_heads},
+    {.method = "Ledger", .stream = &audit_ledger_ops, .opened = audit_ledger_opened},
 };
 
 static void make_metrics(struct rl_audit *a, struct rl_health *h)

@@ -30,5 +30,12 @@ struct rl_audit {
 void audit_append(struct rl_rpc_call *call, const ProtobufCMessage *request, void *context);
 extern const struct rl_rpc_stream_ops audit_search_ops;
 void audit_search_opened(struct rl_rpc_call *call, void *context);
+void audit_heads(struct rl_rpc_call *call, const ProtobufCMessage *request, void *context);
+extern const struct rl_rpc_stream_ops audit_ledger_ops;
+void audit_ledger_opened(struct rl_rpc_call *call, void *context);
+
+/** Asks auth whether this user may list events; false: auth is not known yet. */
+bool audit_ask_auth(struct rl_audit *audit, const struct rl_identity *caller, const char *address,
+                    rl_rpc_done_fn done, void *context, struct rl_rpc_call **call);
 
 #endif

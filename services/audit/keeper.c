@@ -30,7 +30,7 @@ struct rl_audit_keeper {
 rl_code rl_audit_maintain(struct rl_store *owner, struct rl_store *writer, uint64_t retention_s,
                           struct rl_error *err)
 {
-    size_t dropped = 0;
+    struct rl_audit_retained done = {0, 0};
     int64_t now_ns = rl_clock_wall_ns();
     rl_code rc = rl_store_migrate(owner, rl_audit_migrations, rl_audit_migration_count, err);
     if (rc == RL_OK)
@@ -38,10 +38,14 @@ rl_code rl_audit_maintain(struct rl_store *owner, struct rl_store *writer, uint6
     if (rc == RL_OK)
         rc = rl_audit_make_partitions(owner, now_ns, err);
     if (rc == RL_OK)
-        rc = rl_audit_retain(owner, now_ns, retention_s, &dropped, err);
-    if (dropped)
-        rl_log_info("days were dropped after retention", RL_NUMBER("days", dropped),
+        rc = rl_audit_retain(owner, now_ns, retention_s, &done, err);
+    if (done.dropped)
+        rl_log_info("days were dropped after retention", RL_NUMBER("days", done.dropped),
                     RL_NUMBER("retention_s", retention_s));
+    if (done.with_gaps)
+        rl_log_error("days are kept beyond retention, because events of them are missing; run "
+                     "`tctl audit verify`",
+                     RL_NUMBER("days", done.with_gaps));
     return rc;
 }
 
@@ -52,7 +56,8 @@ static rl_code check_privileges(struct rl_db *db, void *context, struct rl_error
     rl_code rc = rl_query(db, &rows, err,
                           "SELECT bool_or(has_table_privilege(t, 'UPDATE, DELETE, TRUNCATE')),"
                           " bool_and(has_table_privilege(t, 'INSERT')), current_user::text"
-                          " FROM unnest(ARRAY['events', 'uids', 'replicas']) t");
+                          " FROM unnest(ARRAY['events', 'uids', 'replicas',"
+                          " 'tombstone_signatures']) t");
     if (rc != RL_OK)
         return rc;
     const char *role = rl_row_text(rows, 0, 2);
@@ -167,6 +172,13 @@ rl_code rl_audit_keeper_start(const struct rl_audit_keeper_config *config,
 void rl_audit_keeper_retain(struct rl_audit_keeper *keeper, uint64_t retention_s)
 {
     keeper->config.retention_s = retention_s;
+}
+
+void rl_audit_keeper_maintain_soon(struct rl_audit_keeper *keeper)
+{
+    keeper->maintained_ms = 0;
+    if (!keeper->is_working)
+        rl_timer_arm(keeper->timer, 0);
 }
 
 void rl_audit_keeper_stop(struct rl_audit_keeper **holder)

@@ -35,6 +35,8 @@ rl_code rl_audit_keeper_start(const struct rl_audit_keeper_config *config,
                               struct rl_audit_keeper **out, struct rl_error *err);
 /** From the next round on. */
 void rl_audit_keeper_retain(struct rl_audit_keeper *keeper, uint64_t retention_s);
+/** What the owner's job waited for is there: it runs in the next round. */
+void rl_audit_keeper_maintain_soon(struct rl_audit_keeper *keeper);
 void rl_audit_keeper_stop(struct rl_audit_keeper **keeper);
 
 #endif

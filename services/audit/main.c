@@ -1,6 +1,7 @@
 /* remoteler-audit: settings, membership, the database, listeners; the rest is audit.h's. The order
  * of the end matters: calls close, the threads that answer them end, then what they used goes. */
 #include "audit.h"
+#include "graves.h"
 #include "keeper.h"
 #include "log/log.h"
 #include "maintain.h"
@@ -24,6 +25,7 @@ struct program {
     struct rl_workers *writers, *searchers;
     struct rl_audit *audit;
     struct rl_audit_keeper *keeper;
+    struct rl_audit_graves *graves;
     struct rl_tls_server *tls;
     struct rl_rpc_server *h2, *grpc;
     char *address, *proxied_address, *control_address; /* NULL: does not listen yet */
@@ -140,6 +142,25 @@ static rl_code listen_all(struct program *p, struct rl_error *err)
     return RL_OK;
 }
 
+static void on_buried(void *context)
+{
+    rl_audit_keeper_maintain_soon(((struct program *)context)->keeper);
+}
+
+static void start_graves(struct program *p)
+{
+    struct rl_audit_graves_config config = {
+        .loop = p->loop,
+        .cluster = rl_member_cluster(p->member),
+        .writer = p->writer,
+        .workers = p->searchers,
+        .auth = auth_of,
+        .is_signed = on_buried,
+        .context = p,
+    };
+    p->graves = rl_audit_graves_start(&config);
+}
+
 /* The database is there: from now on audit can do what it says. */
 static void on_ready(void *context)
 {
@@ -147,6 +168,7 @@ static void on_ready(void *context)
     struct rl_error err;
     if (p->is_stopping)
         return;
+    start_graves(p);
     rl_code rc = make_tls(p, &err);
     if (rc == RL_OK)
         rc = listen_all(p, &err);
@@ -250,6 +272,7 @@ static rl_code start(struct program *p, struct rl_error *err)
 static void finish(struct program *p)
 {
     p->is_stopping = true;
+    rl_audit_graves_stop(&p->graves);
     rl_audit_keeper_stop(&p->keeper);
     rl_rpc_server_free(&p->h2);
     rl_rpc_server_free(&p->grpc);

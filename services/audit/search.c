@@ -172,26 +172,9 @@ static void on_decision(void *context, rl_code code, const char *message,
 
 static void decide(struct search *search)
 {
-    struct rl_audit *audit = search->audit;
-    struct rl_rpc_channel *auth =
-        audit->config.auth ? audit->config.auth(audit->config.context) : NULL;
-    if (!auth) {
+    if (!audit_ask_auth(search->audit, search->caller, search->address, on_decision, search,
+                        &search->decision))
         on_undecided(search, "it is not known yet");
-        return;
-    }
-    Pb__Caller caller = PB__CALLER__INIT;
-    caller.user = search->caller->name;
-    caller.cluster = search->caller->cluster;
-    caller.claims = search->caller->claims;
-    caller.certificate_sha256.data = search->caller->fingerprint;
-    caller.certificate_sha256.len = sizeof search->caller->fingerprint;
-    caller.client_address = search->address;
-    Pb__DecideRequest request = PB__DECIDE_REQUEST__INIT;
-    request.caller = &caller;
-    request.resource_kind = (char *)(uintptr_t) "event";
-    request.verb = (char *)(uintptr_t) "list";
-    rl_rpc_unary(auth, &pb__control__descriptor, "Decide", &request.base,
-                 RL_AUDIT_DECIDE_DEADLINE_MS, on_decision, search, &search->decision);
 }
 
 static bool must_decide(const struct search *search)

@@ -22,6 +22,7 @@
 
 struct rl_auth_events;
 struct rl_auth_hub;
+struct rl_checkpoints;
 
 struct rl_auth {
     const struct rl_auth_settings *settings;
@@ -33,8 +34,9 @@ struct rl_auth {
     /* Threads by what they must not wait for: a flood of logins hashes passwords on its own ones,
      * and the leases of brokers are renewed whatever users ask. NULL in tests and bootstrap. */
     struct rl_workers *workers, *control_workers, *password_workers;
-    struct rl_auth_events *events; /* NULL: nobody is told (bootstrap) */
-    struct rl_auth_hub *hub;       /* NULL in bootstrap */
+    struct rl_auth_events *events;      /* NULL: nobody is told (bootstrap) */
+    struct rl_auth_hub *hub;            /* NULL in bootstrap */
+    struct rl_checkpoints *checkpoints; /* NULL in tests and bootstrap */
     struct rl_auth_metrics metrics;
 };
 

@@ -44,6 +44,11 @@ Pb__Event *rl_auth_events_next(struct rl_auth_events *events)
     return event;
 }
 
+struct rl_rpc_channel *rl_auth_events_channel(const struct rl_auth_events *events)
+{
+    return events ? events->channel : NULL;
+}
+
 void rl_auth_events_free(struct rl_auth_events **events, uint32_t grace_ms)
 {
     struct rl_auth_events *e = *events;

@@ -16,6 +16,8 @@ void rl_auth_events_connect(struct rl_auth_events *events, const char *address,
 /** Auth's certificate was renewed. On the loop's thread. */
 void rl_auth_events_reload(struct rl_auth_events *events, struct rl_tls_identity *identity,
                            struct rl_trust *trust);
+/** What auth calls audit by; NULL: it is not known yet. On the loop's thread. */
+struct rl_rpc_channel *rl_auth_events_channel(const struct rl_auth_events *events);
 /** The oldest that waits, or NULL. */
 Pb__Event *rl_auth_events_next(struct rl_auth_events *events);
 

@@ -1,6 +1,7 @@
 /* hub: the poll, the sections and the watchers. Everything but the reading is on the loop. */
 #include "hub.h"
 
+#include "checkpoints.h"
 #include "clock/clock.h"
 #include "db/tokens.h"
 #include "db/users.h"
@@ -151,8 +152,8 @@ static void sign_statement(struct rl_auth_hub *hub)
     Pb__SignedStatement *statement = NULL;
     const struct rl_authority *signer = &snapshot->authorities->policy;
     if (rl_statement_sign(hub->config.auth->cluster, rl_clock_wall_ns(), snapshot->revision,
-                          RL_SPAN(NULL, 0), signer->key, signer->key_id, &statement,
-                          &err) != RL_OK) {
+                          rl_checkpoints_head(hub->config.auth->checkpoints), signer->key,
+                          signer->key_id, &statement, &err) != RL_OK) {
         rl_log_error("no statement was signed", RL_TEXT("error", err.message));
         return;
     }

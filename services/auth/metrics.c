@@ -21,4 +21,7 @@ void rl_auth_metrics_init(struct rl_auth_metrics *m, struct rl_health *h)
                                    "Direct nodes that follow this replica.", NULL);
     m->policy_revision =
         rl_health_gauge(h, "remoteler_auth_policy_revision", "The policy's latest revision.", NULL);
+    m->audit_broken = rl_health_gauge(
+        h, "remoteler_auth_audit_broken",
+        "1: the audit log does not extend its last checkpoint; run tctl audit verify.", NULL);
 }

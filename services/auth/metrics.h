@@ -8,7 +8,7 @@ struct rl_auth_metrics {
     struct rl_metric *logins_granted, *logins_refused;
     struct rl_metric *joins_granted, *joins_refused, *renewals;
     struct rl_metric *attachments;
-    struct rl_metric *watchers, *followers, *policy_revision;
+    struct rl_metric *watchers, *followers, *policy_revision, *audit_broken;
 };
 void rl_auth_metrics_init(struct rl_auth_metrics *metrics, struct rl_health *health);
 

@@ -3,6 +3,7 @@
  * may go. */
 #include "run.h"
 
+#include "checkpoints.h"
 #include "db/instances.h"
 #include "events.h"
 #include "health/health.h"
@@ -132,7 +133,10 @@ static rl_code start_serving(struct running *r, struct rl_error *err)
         .statement_signed = on_statement,
         .context = r,
     };
-    return rl_hub_create(&hub, &r->auth->hub, err);
+    rc = rl_hub_create(&hub, &r->auth->hub, err);
+    if (rc == RL_OK)
+        r->auth->checkpoints = rl_checkpoints_start(r->auth, r->loop);
+    return rc;
 }
 
 static rl_code start_workers(struct running *r, struct rl_error *err)
@@ -211,6 +215,8 @@ static void stop(struct running *r)
     struct rl_auth *auth = r->auth;
     if (auth && auth->hub)
         rl_hub_stop(auth->hub);
+    if (auth)
+        rl_checkpoints_stop(auth->checkpoints);
     rl_auth_server_free(&r->server);
     if (auth)
         stop_workers(r);
@@ -218,6 +224,7 @@ static void stop(struct running *r)
         rl_store_transaction(auth->store, end_lease, auth, NULL);
     rl_follow_free(&r->follow);
     if (auth) {
+        rl_checkpoints_free(&auth->checkpoints);
         rl_hub_free(&auth->hub);
         rl_auth_events_free(&auth->events, EVENTS_GRACE_MS);
     }

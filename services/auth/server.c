@@ -3,6 +3,7 @@
 
 #include "access/access.h"
 #include "admin.h"
+#include "checkpoints.h"
 #include "clock/clock.h"
 #include "control.h"
 #include "hub.h"
@@ -95,6 +96,9 @@ RL_ANSWER(list_inventory, rl_admin_inventory, Pb__ListInventoryRequest, Pb__List
 RL_ANSWER(sign_user, rl_admin_sign_user, Pb__SignUserRequest, Pb__LoginResponse,
           pb__login_response__descriptor)
 
+RL_ANSWER(list_checkpoints, rl_admin_list_checkpoints, Pb__ListCheckpointsRequest,
+          Pb__ListCheckpointsResponse, pb__list_checkpoints_response__descriptor)
+
 static const struct rl_rpc_handler admin_handlers[] = {
     {.method = "Status", .unary = status},
     {.method = "GetResources", .unary = get_resources},
@@ -106,6 +110,7 @@ static const struct rl_rpc_handler admin_handlers[] = {
     {.method = "AddToken", .unary = add_token},
     {.method = "ListInventory", .unary = list_inventory},
     {.method = "SignUser", .unary = sign_user},
+    {.method = "ListCheckpoints", .unary = list_checkpoints},
 };
 
 RL_ANSWER(heartbeat, rl_control_heartbeat, Pb__HeartbeatRequest, Pb__HeartbeatResponse,
@@ -121,6 +126,9 @@ RL_ANSWER(resolve, rl_control_resolve, Pb__ResolveTargetRequest, Pb__ResolveTarg
 RL_ANSWER(decide, rl_control_decide, Pb__DecideRequest, Pb__DecideResponse,
           pb__decide_response__descriptor)
 
+RL_ANSWER(sign_tombstones, rl_control_sign_tombstones, Pb__SignTombstonesRequest,
+          Pb__SignTombstonesResponse, pb__sign_tombstones_response__descriptor)
+
 static const struct rl_rpc_handler control_handlers[] = {
     {.method = "Watch", .stream = &rl_hub_watch_ops},
     {.method = "Heartbeat", .unary = heartbeat},
@@ -129,6 +137,7 @@ static const struct rl_rpc_handler control_handlers[] = {
     {.method = "PolicyFor", .unary = policy_for},
     {.method = "ResolveTarget", .unary = resolve},
     {.method = "Decide", .unary = decide},
+    {.method = "SignTombstones", .unary = sign_tombstones},
 };
 
 /* Fleet's context is the server: Renew wants auth, Follow the followers. */

@@ -85,6 +85,18 @@ static const struct rl_setting run_rows[] = {
      .max = DAY_S,
      .unit = "s",
      .help = "how long an invitation is good"},
+    {.name = "checkpoint-every",
+     .type = RL_SETTING_DURATION,
+     .offset = AT(checkpoint_every_s),
+     .fallback = "60s",
+     .min = 1,
+     .max = HOUR_S,
+     .unit = "s",
+     .help = "how often the heads of the audit log are signed"},
+    {.name = "checkpoint-file",
+     .type = RL_SETTING_TEXT,
+     .offset = AT(checkpoint_file),
+     .help = "appends each of these checkpoints to this file, for `tctl audit verify --against`"},
 };
 
 static const struct rl_setting bootstrap_rows[] = {

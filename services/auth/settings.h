@@ -15,7 +15,8 @@ struct rl_auth_settings {
     char *advertise_proxied;       /* where proxies reach proxied_listen */
     struct rl_text_list addresses; /* names and addresses to certify */
     int64_t workers;
-    uint64_t invitation_ttl_s;
+    uint64_t invitation_ttl_s, checkpoint_every_s;
+    char *checkpoint_file;
     /* bootstrap */
     char *admin, *identity_out, *service_tokens_out, *format;
     uint64_t identity_ttl_s, service_token_ttl_s;

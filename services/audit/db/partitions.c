@@ -166,6 +166,7 @@ struct retention {
     size_t count;
     const char *table;
     int64_t day; /* being dropped */
+    bool is_dropped, has_gap;
 };
 
 /* Found by their names, which only make_day() gives. */
@@ -205,25 +206,49 @@ static rl_code bury(struct rl_db *db, const char *name, int64_t day, struct rl_e
                    " (SELECT hash FROM %s e WHERE e.replica = chain.replica"
                    "  ORDER BY received_ns DESC, sequence DESC LIMIT 1)"
                    " FROM (SELECT replica, count(*) AS n, min(sequence) AS first,"
-                   "  max(sequence) AS last FROM %s GROUP BY replica) chain",
+                   "  max(sequence) AS last FROM %s GROUP BY replica) chain"
+                   " ON CONFLICT DO NOTHING",
                    day, name, name, name),
         err);
     if (rc == RL_OK)
         rc = run(db,
                  rl_sprintf("INSERT INTO tombstones (day, events)"
                             " SELECT date '1970-01-01' + %" PRId64 ", 0"
-                            " WHERE NOT EXISTS (SELECT FROM %s)",
+                            " WHERE NOT EXISTS (SELECT FROM %s) ON CONFLICT DO NOTHING",
                             day, name),
                  err);
+    return rc;
+}
+
+/* What is dropped is proven by auth's word alone from then on: a day with a gap is kept, and so is
+ * one that auth has not signed yet. */
+static rl_code check_signed(struct rl_db *db, int64_t day, bool *out, bool *has_gap,
+                            struct rl_error *err)
+{
+    struct rl_rows *rows = NULL;
+    rl_code rc =
+        rl_query(db, &rows, err,
+                 "SELECT coalesce(bool_and(s.signed IS NOT NULL), true),"
+                 " coalesce(bool_and(t.events = t.last_sequence - t.first_sequence + 1), true)"
+                 " FROM tombstones t LEFT JOIN tombstone_signatures s"
+                 " ON s.day = t.day AND s.replica = t.replica"
+                 " WHERE t.day = date '1970-01-01' + $1::integer AND t.replica IS NOT NULL",
+                 rl_param_int(day));
+    if (rc != RL_OK)
+        return rc;
+    *out = rl_row_bool(rows, 0, 0) && rl_row_bool(rows, 0, 1);
+    *has_gap = !rl_row_bool(rows, 0, 1);
+    rl_rows_free(&rows);
     return rc;
 }
 
 /* Nobody writes to a day that is over, so it is buried before DROP locks the parent. */
 static rl_code drop_events(struct rl_db *db, void *context, struct rl_error *err)
 {
-    const struct retention *r = context;
+    struct retention *r = context;
     char name[NAME_BYTES];
-    bool exists = false;
+    bool exists = false, is_signed = false;
+    r->is_dropped = r->has_gap = false;
     name_of("events", r->day, name);
     rl_code rc = take_turn(db, err);
     if (rc == RL_OK)
@@ -231,7 +256,10 @@ static rl_code drop_events(struct rl_db *db, void *context, struct rl_error *err
     if (rc == RL_OK && exists)
         rc = bury(db, name, r->day, err);
     if (rc == RL_OK && exists)
+        rc = check_signed(db, r->day, &is_signed, &r->has_gap, err);
+    if (rc == RL_OK && exists && is_signed)
         rc = run(db, rl_sprintf("DROP TABLE %s", name), err);
+    r->is_dropped = exists && is_signed;
     return rc;
 }
 
@@ -273,26 +301,33 @@ static rl_code drop_stray_uids(struct rl_db *db, void *context, struct rl_error 
 }
 
 static rl_code drop_all(struct rl_store *owner, struct retention *r, rl_store_fn drop,
-                        size_t *dropped, struct rl_error *err)
+                        struct rl_audit_retained *done, struct rl_error *err)
 {
     rl_code rc = rl_store_transaction(owner, list_days, r, err);
     for (size_t i = 0; rc == RL_OK && i < r->count; i++) {
         r->day = r->days[i];
         rc = rl_store_transaction(owner, drop, r, err);
-        if (rc == RL_OK && dropped)
-            (*dropped)++;
+        if (rc == RL_OK && done) {
+            done->dropped += r->is_dropped;
+            done->with_gaps += r->has_gap;
+        }
     }
     return rc;
 }
 
 rl_code rl_audit_retain(struct rl_store *owner, int64_t now_ns, uint64_t retention_s,
-                        size_t *dropped, struct rl_error *err)
+                        struct rl_audit_retained *done, struct rl_error *err)
 {
     int64_t cutoff_ns = now_ns - (int64_t)retention_s * INT64_C(1000000000);
     /* Events go by whole days, so their uids do too. */
     struct retention r = {.cutoff_ns = day_of(cutoff_ns) * RL_AUDIT_DAY_NS, .table = "events"};
-    *dropped = 0;
-    rl_code rc = drop_all(owner, &r, drop_events, dropped, err);
+    *done = (struct rl_audit_retained){0, 0};
+    rl_code rc = drop_all(owner, &r, drop_events, done, err);
+    /* A day that is kept for want of a signature keeps its uids too. */
+    if (rc == RL_OK)
+        rc = rl_store_transaction(owner, list_days, &r, err);
+    if (rc == RL_OK && r.count)
+        r.cutoff_ns = r.days[0] * RL_AUDIT_DAY_NS;
     r.table = "uids";
     if (rc == RL_OK)
         rc = drop_all(owner, &r, drop_uids, NULL, err);

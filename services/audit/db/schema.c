@@ -64,8 +64,36 @@ static const char first[] =
     "END $body$;"
     "REVOKE ALL ON FUNCTION admit_writer FROM PUBLIC;";
 
+/* What the writer may do is a table, so that a later one adds to it. Auth's signature of a
+ * tombstone is the service's to fetch and to insert: a day is dropped when it is there. */
+static const char signatures[] =
+    "CREATE TABLE tombstone_signatures ("
+    " day date NOT NULL,"
+    " replica uuid NOT NULL,"
+    " signed bytea NOT NULL,"
+    " PRIMARY KEY (day, replica));"
+    "CREATE TABLE writer_privileges ("
+    " table_name name PRIMARY KEY,"
+    " may_insert boolean NOT NULL);"
+    "INSERT INTO writer_privileges VALUES ('events', true), ('uids', true), ('replicas', true),"
+    " ('tombstones', false), ('tombstone_signatures', true), ('schema_version', false);"
+    "CREATE OR REPLACE FUNCTION admit_writer(writer name) RETURNS void LANGUAGE plpgsql AS $body$\n"
+    "DECLARE t record;\n"
+    "BEGIN\n"
+    "  EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA %1$I FROM %2$I',\n"
+    "                 current_schema(), writer);\n"
+    "  EXECUTE format('GRANT USAGE ON SCHEMA %I TO %I', current_schema(), writer);\n"
+    "  FOR t IN SELECT * FROM writer_privileges LOOP\n"
+    "    EXECUTE format('GRANT SELECT ON %I TO %I', t.table_name, writer);\n"
+    "    IF t.may_insert THEN\n"
+    "      EXECUTE format('GRANT INSERT ON %I TO %I', t.table_name, writer);\n"
+    "    END IF;\n"
+    "  END LOOP;\n"
+    "END $body$;";
+
 const struct rl_migration rl_audit_migrations[] = {
     {1, "events, their uids, chains and tombstones", first},
+    {2, "signatures of tombstones", signatures},
 };
 const size_t rl_audit_migration_count = RL_COUNT(rl_audit_migrations);
 

@@ -61,12 +61,30 @@ static void uid_of_day(int day, char uid[64])
              (unsigned long long)(ms & 0xFFFF));
 }
 
+/* As auth and the service would. */
+static void sign_tombstones(void)
+{
+    ck_assert_int_eq(run_sql(w->writer,
+                             "INSERT INTO tombstone_signatures SELECT day, replica, '\\x00'"
+                             " FROM tombstones WHERE replica IS NOT NULL ON CONFLICT DO NOTHING",
+                             &err),
+                     RL_OK);
+}
+
+static struct rl_audit_retained retain_once(int day, uint64_t retention_days)
+{
+    struct rl_audit_retained done;
+    ck_assert_msg(rl_audit_retain(w->owner, now_ns + day * RL_AUDIT_DAY_NS, retention_days * DAY_S,
+                                  &done, &err) == RL_OK,
+                  "%s", err.message);
+    return done;
+}
+
 static void retain_at(int day, uint64_t retention_days, size_t expected)
 {
-    size_t dropped = 0;
-    ck_assert_msg(rl_audit_retain(w->owner, now_ns + day * RL_AUDIT_DAY_NS, retention_days * DAY_S,
-                                  &dropped, &err) == RL_OK,
-                  "%s", err.message);
+    size_t dropped = retain_once(day, retention_days).dropped;
+    sign_tombstones();
+    dropped += retain_once(day, retention_days).dropped;
     ck_assert_uint_eq(dropped, expected);
 }
 
@@ -134,6 +152,32 @@ START_TEST(retention_drops_whole_days_and_leaves_tombstones)
 }
 END_TEST
 
+START_TEST(a_day_is_dropped_only_when_auth_has_signed_for_it)
+{
+    insert_at(0, NULL);
+    ck_assert_uint_eq(retain_once(2, 1).dropped, 0);
+    ck_assert_uint_eq(retain_once(2, 1).dropped, 0);
+    ck_assert_int_eq(number_of(w->owner, "SELECT count(*) FROM tombstones WHERE events = 1"), 1);
+    ck_assert_int_eq(number_of(w->owner, "SELECT count(*) FROM events"), 1);
+    ck_assert_int_eq(number_of(w->owner, "SELECT count(*) FROM uids"), 1);
+    sign_tombstones();
+    ck_assert_uint_eq(retain_once(2, 1).dropped, 1);
+    ck_assert_int_eq(number_of(w->owner, "SELECT count(*) FROM events"), 0);
+}
+END_TEST
+
+START_TEST(a_day_with_a_gap_is_kept_as_evidence)
+{
+    insert_at(0, NULL);
+    insert_at(0, NULL);
+    insert_at(0, NULL);
+    ck_assert_int_eq(run_sql(w->owner, "DELETE FROM events WHERE sequence = 2", &err), RL_OK);
+    retain_at(2, 1, 0);
+    ck_assert_uint_eq(retain_once(2, 1).with_gaps, 1);
+    ck_assert_int_eq(number_of(w->owner, "SELECT count(*) FROM events"), 2);
+}
+END_TEST
+
 START_TEST(a_chain_goes_on_after_everything_was_dropped)
 {
     insert_at(0, NULL);
@@ -157,12 +201,12 @@ START_TEST(a_uid_is_kept_as_long_as_its_event)
     insert_at(0, uid);
     retain_at(2, 3, 0);
     ck_assert_int_eq(number_of(w->owner, "SELECT count(*) FROM uids_other"), 1);
-    size_t dropped = 0;
+    struct rl_audit_retained done;
     int64_t day_ends_ns = (now_ns / RL_AUDIT_DAY_NS + 1) * RL_AUDIT_DAY_NS;
     ck_assert_int_eq(
-        rl_audit_retain(w->owner, day_ends_ns + 3 * RL_AUDIT_DAY_NS - 1, 3 * DAY_S, &dropped, &err),
+        rl_audit_retain(w->owner, day_ends_ns + 3 * RL_AUDIT_DAY_NS - 1, 3 * DAY_S, &done, &err),
         RL_OK);
-    ck_assert_uint_eq(dropped, 0);
+    ck_assert_uint_eq(done.dropped, 0);
     ck_assert_int_eq(number_of(w->owner, "SELECT count(*) FROM uids_other"), 1);
     retain_at(4, 3, 1);
     ck_assert_int_eq(number_of(w->owner, "SELECT count(*) FROM uids_other"), 0);
@@ -256,6 +300,8 @@ int main(void)
     tcase_add_test(tcase, the_writer_makes_no_partitions);
     tcase_add_test(tcase, uids_from_the_future_move_to_their_day);
     tcase_add_test(tcase, retention_drops_whole_days_and_leaves_tombstones);
+    tcase_add_test(tcase, a_day_is_dropped_only_when_auth_has_signed_for_it);
+    tcase_add_test(tcase, a_day_with_a_gap_is_kept_as_evidence);
     tcase_add_test(tcase, a_chain_goes_on_after_everything_was_dropped);
     tcase_add_test(tcase, a_uid_is_kept_as_long_as_its_event);
     tcase_add_test(tcase, the_owner_makes_everything_and_then_it_is_ready);

@@ -164,6 +164,21 @@ static void decide(struct rl_rpc_call *call, const ProtobufCMessage *request, vo
         rl_rpc_reply(call, &reply.base);
 }
 
+static void sign_tombstones(struct rl_rpc_call *call, const ProtobufCMessage *request,
+                            void *context)
+{
+    struct world *w = context;
+    const Pb__SignTombstonesRequest *asked = (const Pb__SignTombstonesRequest *)request;
+    Pb__SignTombstonesResponse *reply = rl_alloc(sizeof *reply);
+    pb__sign_tombstones_response__init(reply);
+    reply->tombstones = rl_alloc_array(asked->n_tombstones + 1, sizeof *reply->tombstones);
+    for (size_t i = 0; i < asked->n_tombstones; i++)
+        MUST(rl_tombstone_sign(asked->tombstones[i], w->policy_key, POLICY_KEY_ID,
+                               &reply->tombstones[reply->n_tombstones++], ERR));
+    rl_rpc_reply(call, &reply->base);
+    pb__sign_tombstones_response__free_unpacked(reply, NULL);
+}
+
 static void on_watch(struct rl_rpc_call *call, const ProtobufCMessage *message, void *context)
 {
     (void)call, (void)message, (void)context;
@@ -186,6 +201,7 @@ static void start_auth(struct world *w)
         {.method = "PolicyFor", .unary = fail_call},
         {.method = "ResolveTarget", .unary = fail_call},
         {.method = "Decide", .unary = decide},
+        {.method = "SignTombstones", .unary = sign_tombstones},
     };
     struct rl_rpc_server_config config = {.loop = w->loop, .authorize = allow_all};
     struct rl_rpc_listen listen = {.address = "127.0.0.1:0", .tls = w->auth_tls};
@@ -314,6 +330,7 @@ struct world *world_create(void)
     MUST(rl_workers_create(2, 1000, &w->workers, ERR));
     MUST(rl_workers_create(2, 1000, &w->searchers, ERR));
     make_authorities(w);
+    MUST(rl_key_generate_p256(&w->policy_key, ERR));
     w->audit_tls = tls_server(w, "audit");
     w->auth_tls = tls_server(w, "auth");
     start_auth(w);
@@ -338,6 +355,7 @@ void world_free(struct world **holder)
         X509_free(w->ca[kind]);
         EVP_PKEY_free(w->ca_key[kind]);
     }
+    EVP_PKEY_free(w->policy_key);
     rl_store_close(&w->writer);
     rl_store_close(&w->owner);
     rl_testpg_free(&w->pg);

@@ -10,6 +10,7 @@
 #include "db/search.h"
 #include "event/event.h"
 #include "identity/identity.h"
+#include "ledger/ledger.h"
 #include "testpg.h"
 
 #include <check.h>
@@ -19,6 +20,7 @@
 #define OTHER_ID "0190c0de-0000-7000-8000-0000000000a2"
 #define REPLICA "0190c0de-0000-7000-8000-0000000000b1"
 #define REPLICA_2 "0190c0de-0000-7000-8000-0000000000b2"
+#define POLICY_KEY_ID "policy-1"
 #define PATIENCE_MS 20000
 #define DECIDE_AGAIN_MS 1000
 
@@ -38,6 +40,7 @@ struct world {
     X509 *ca[4];
     EVP_PKEY *ca_key[4];
     struct rl_trust *trust;
+    EVP_PKEY *policy_key; /* auth's signer */
     struct rl_tls_server *audit_tls, *auth_tls;
 
     /* what auth says, and what it was asked */

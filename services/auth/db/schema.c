@@ -133,9 +133,18 @@ static const char instances_sql[] =
     "  last_seen timestamptz NOT NULL DEFAULT now(),"
     "  expires timestamptz NOT NULL);";
 
+static const char checkpoints_sql[] =
+    "CREATE TABLE checkpoints ("
+    "  number bigint PRIMARY KEY,"
+    "  checkpoint bytea NOT NULL," /* Checkpoint, as it was signed */
+    "  signature bytea NOT NULL,"
+    "  key_id text NOT NULL,"
+    "  made timestamptz NOT NULL DEFAULT clock_timestamp());";
+
 const struct rl_migration rl_auth_migrations[] = {
     {1, "the cluster and its authorities", cluster_sql},
     {2, "users, roles, locks and cuts", users_sql},
     {3, "tokens, instances and where they are", instances_sql},
+    {4, "checkpoints of the audit log", checkpoints_sql},
 };
 const size_t rl_auth_migration_count = RL_COUNT(rl_auth_migrations);

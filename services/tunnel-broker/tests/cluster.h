@@ -219,6 +219,7 @@ static inline void auth_start(struct cluster *c)
         {.method = "PolicyFor", .unary = auth_policy},
         {.method = "ResolveTarget", .unary = auth_nothing},
         {.method = "Decide", .unary = auth_nothing},
+        {.method = "SignTombstones", .unary = auth_nothing},
     };
     struct rl_rpc_server_config config = {
         .loop = c->loop, .authorize = auth_authorize, .now_s = cluster_now_s};
