@@ -214,8 +214,8 @@ static rl_code list(struct tctl_client *client, const void *settings,
                     const struct rl_positionals *rest, struct rl_error *err)
 {
     (void)rest;
-    static const struct tctl_listing listing = {
-        "lock", listed, columns, RL_COUNT(columns), "No locks."};
+    static const struct tctl_listing listing = {"lock", listed, columns, RL_COUNT(columns),
+                                                "No locks."};
     return tctl_list(client, &listing, ((const struct lock_settings *)settings)->format, err);
 }
 
