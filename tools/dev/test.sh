@@ -4,11 +4,13 @@
 
 TESTS_PASSED=0 TESTS_FAILED=0 TESTS_SKIPPED=0
 
+# run_ctest LABEL DIRECTORY [COMMAND ...]: with the command in front of ctest.
 run_ctest() {
     local label=$1 dir=$2 log
-    log=$RL_RUN/log/ctest-$label.log
-    say_step "tests: $label"
-    (cd "$dir" && ctest -L "^$label\$" -j2 --output-on-failure --no-tests=ignore) >"$log" 2>&1 || true
+    shift 2
+    log=$RL_RUN/log/ctest-${dir##*/}-$label.log
+    say_step "tests: $label (${dir##*/})"
+    (cd "$dir" && "$@" ctest -L "^$label\$" -j2 --output-on-failure --no-tests=ignore) >"$log" 2>&1 || true
     grep -E '^[0-9]+/[0-9]+|tests passed|^ *[0-9]+/[0-9]+ Test' "$log" | tail -1 >&2 || true
     local passed failed
     passed=$(grep -cE '^ *[0-9]+/[0-9]+ Test +#[0-9]+: .* Passed ' "$log" || true)
@@ -62,12 +64,37 @@ run_fuzzers() {
     done
 }
 
+# What runs in several threads, under the thread sanitizer. With more random bits than 28 its
+# runtime may find its own memory taken: setarch -R asks the kernel for none.
+run_tsan() {
+    local dir prefix=()
+    rl_dev_build tsan
+    dir=$(build_dir tsan)
+    if [ "$(cat /proc/sys/vm/mmap_rnd_bits 2>/dev/null || echo 0)" -gt 28 ]; then prefix=(setarch -R); fi
+    export TSAN_OPTIONS="suppressions=$RL_ROOT/tests/tsan.supp"
+    run_ctest unit "$dir" "${prefix[@]}"
+    run_ctest integration "$dir" "${prefix[@]}"
+    unset TSAN_OPTIONS
+}
+
+# The tunnel's simulation with many more seeds than among the unit tests.
+run_simulation() {
+    local seeds=${RL_SIM_SEEDS:-10000} log=$RL_RUN/log/simulation.log
+    say_step "tests: the tunnel's simulation, $seeds seeds"
+    if RL_SIM_SEEDS=$seeds "$1/bin/test_tunnel_simulation" >"$log" 2>&1; then
+        TESTS_PASSED=$((TESTS_PASSED + 1))
+    else
+        TESTS_FAILED=$((TESTS_FAILED + 1))
+        cat "$log" >&2
+    fi
+}
+
 rl_dev_test() {
     local suite=${1:-ci} dir
     mkdir -p "$RL_RUN/log"
     # shellcheck disable=SC2086
     ensure_packages $RL_PACKAGES_RUN $RL_PACKAGES_TEST
-    rl_dev_build dev
+    [ "$suite" = tsan ] || rl_dev_build dev
     dir=$(build_dir dev)
     case $suite in
     unit | integration) run_ctest "$suite" "$dir" ;;
@@ -75,14 +102,21 @@ rl_dev_test() {
         run_ctest fuzz "$dir"
         run_fuzzers
         ;;
-    e2e | faults) run_e2e "$dir" "$suite" ;;
+    tsan) run_tsan ;;
+    e2e) run_e2e "$dir" e2e ;;
+    faults)
+        run_simulation "$dir"
+        run_e2e "$dir" faults
+        ;;
     ci | all)
         run_ctest unit "$dir"
         run_ctest fuzz "$dir"
         run_ctest integration "$dir"
         run_e2e "$dir" e2e
         if [ "$suite" = all ]; then
+            run_simulation "$dir"
             run_e2e "$dir" faults
+            run_tsan
             run_fuzzers
         fi
         ;;
