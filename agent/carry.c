@@ -21,6 +21,7 @@ struct carriage {
     struct admission_request *request; /* direct: while admission waits */
     /* Who may resume it. */
     char session_id[64], proxy_id[64];
+    int64_t proxy_start_ns;
     uint8_t user_certificate_sha256[32];
 };
 
@@ -70,8 +71,20 @@ static void carriage_note(struct carriage *carriage, const struct admission_gues
     const ProtobufCBinaryData *sha256 = &guest->ticket->user_certificate_sha256;
     snprintf(carriage->session_id, sizeof carriage->session_id, "%s", guest->ticket->session_id);
     snprintf(carriage->proxy_id, sizeof carriage->proxy_id, "%s", guest->proxy_id);
+    carriage->proxy_start_ns = guest->ticket->proxy_start_ns;
     if (sha256->len == sizeof carriage->user_certificate_sha256)
         memcpy(carriage->user_certificate_sha256, sha256->data, sha256->len);
+}
+
+/* A proxy that was started again knows nothing of what it carried before: nobody comes for that. */
+static void end_orphans(struct agent *agent, const struct admission_guest *guest)
+{
+    for (struct carriage *c = agent->carriages, *next; c; c = next) {
+        next = c->next;
+        if (strcmp(c->proxy_id, guest->proxy_id) == 0 &&
+            c->proxy_start_ns < guest->ticket->proxy_start_ns)
+            rl_tunnel_end_abort(c->end, RL_E_UNAVAILABLE, "the proxy was started again");
+    }
 }
 
 /* The same proxy, for the same certificate of the same user: nobody else takes a session over. */
@@ -184,6 +197,8 @@ static void on_admitted(void *context, const struct admission_guest *guest, rl_c
 {
     struct carry_waiting *waiting = context;
     struct rl_error err = {code, ""};
+    if (guest)
+        end_orphans(waiting->how.agent, guest);
     if (code == RL_OK)
         code = come(waiting, guest, &err);
     else
@@ -238,8 +253,10 @@ static void on_dial_admitted(void *context, const struct admission_guest *guest,
 {
     struct carriage *carriage = context;
     carriage->request = NULL;
-    if (guest)
+    if (guest) {
+        end_orphans(carriage->agent, guest);
         carriage_note(carriage, guest);
+    }
     if (code == RL_OK && guest->ticket->resumes)
         rl_tunnel_end_refuse(carriage->end, RL_E_UNIMPLEMENTED,
                              "what a direct node serves is not resumed");

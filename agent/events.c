@@ -79,6 +79,14 @@ static rl_code open_channel(struct agent *agent, struct rl_error *err)
     return rl_rpc_channel_create_h2(&channel, &agent->audit_channel, err);
 }
 
+static void on_lost(void *context, const Pb__Event *event, const char *reason, size_t dropped)
+{
+    (void)context;
+    rl_log_error("events were lost", RL_TEXT("type", event ? event->type : ""),
+                 RL_TEXT("uid", event ? event->uid : ""), RL_TEXT("reason", reason),
+                 RL_NUMBER("lost_in_all", dropped));
+}
+
 rl_code events_open(struct agent *agent, struct rl_error *err)
 {
     rl_code rc = open_tls(agent, err);
@@ -87,6 +95,7 @@ rl_code events_open(struct agent *agent, struct rl_error *err)
     if (rc != RL_OK)
         return rc;
     agent->events = rl_event_sender_create(agent->loop, agent->audit_channel);
+    rl_event_sender_on_lost(agent->events, on_lost, NULL);
     open_journal(agent);
     return RL_OK;
 }

@@ -103,6 +103,22 @@ static void raise_clock_floor(struct agent *agent)
         rl_trusted_clock_init(&agent->clock, auth_ns);
 }
 
+/* It was off for longer than its certificate lives. Auth knows it by its key still: with a new
+ * token it gets its old id back. If that is refused, the clock may be what is wrong: it goes on. */
+static void join_again(struct agent *agent)
+{
+    struct rl_error err;
+    if (!agent->settings.token) {
+        rl_log_error(
+            "the certificate has expired; start once with --token= a new token to join again "
+            "under the same id");
+        return;
+    }
+    if (join(agent, &err) != RL_OK)
+        rl_log_error("the certificate has expired, and joining again was refused",
+                     RL_TEXT("reason", err.message));
+}
+
 static rl_code open_identity(struct agent *agent, struct rl_error *err)
 {
     static const char *const kinds[] = {"node"};
@@ -142,6 +158,8 @@ static rl_code open_identity(struct agent *agent, struct rl_error *err)
         raise_clock_floor(agent);
     if (rc == RL_OK && needs_join)
         rc = join(agent, err);
+    else if (rc == RL_OK && rl_enrol_has_expired(agent->enrol))
+        join_again(agent);
     if (rc == RL_OK)
         rl_enrol_keep(agent->enrol);
     return rc;
@@ -245,6 +263,7 @@ static rl_code prepare(struct agent *agent, struct rl_error *err)
     rl_log_setup("remoteler", level, agent->settings.log_text);
     rl_trusted_clock_init(&agent->clock, BUILD_TIME_FLOOR_NS);
     agent->is_unprivileged = geteuid() != 0;
+    rl_log_debug("descriptors", RL_NUMBER("max", rl_descriptors_raise()));
     rc = agent_choose(agent, err);
     return rc == RL_OK ? rl_loop_create(&agent->loop, err) : rc;
 }

@@ -48,6 +48,7 @@ static const struct rl_access_row table[] = {
 
     {"remoteler.v1.TunnelBroker", "Attach", RL_CALLER_AGENT | RL_CALLER_LEAF_BROKER},
     {"remoteler.v1.TunnelBroker", "Carry", RL_CALLER_AGENT | RL_CALLER_LEAF_BROKER},
+    {"remoteler.v1.Passage", "Leave", RL_CALLER_PROXY},
     {"remoteler.v1.Dialer", "Dial", RL_CALLER_PROXY | RL_CALLER_BROKER},
 
     {"remoteler.v1.Audit", "Append",

@@ -289,6 +289,12 @@ rl_code rl_enrol_join(struct rl_enrol *enrol, const char *token, uint32_t timeou
     return code;
 }
 
+bool rl_enrol_has_expired(const struct rl_enrol *enrol)
+{
+    return enrol->held->tls &&
+           rl_tls_identity_not_after_s(enrol->held->tls) < rl_enrol_now_s(enrol);
+}
+
 /* ---- what is held ---- */
 
 const char *rl_enrol_id(const struct rl_enrol *enrol)

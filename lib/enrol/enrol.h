@@ -54,6 +54,9 @@ rl_code rl_enrol_open(const struct rl_enrol_config *config, bool *needs_join, st
  * Errors: auth's own words; RL_E_UNAVAILABLE when it can not be reached: try again. */
 rl_code rl_enrol_join(struct rl_enrol *enrol, const char *token, uint32_t timeout_ms,
                       struct rl_error *err);
+/** Its certificate is over by its own clock: it was off for too long to renew. Only joining again
+ * helps, with a new token and under its old id; or nothing, if it is the clock that is wrong. */
+bool rl_enrol_has_expired(const struct rl_enrol *enrol);
 /** From now on renews by itself. */
 void rl_enrol_keep(struct rl_enrol *enrol);
 void rl_enrol_close(struct rl_enrol **enrol);

@@ -33,10 +33,16 @@ struct rl_event_sender;
  * again with back-off until audit has it. */
 struct rl_event_sender *rl_event_sender_create(struct rl_loop *loop,
                                                struct rl_rpc_channel *channel);
+/** Told, on the loop's thread, when events are lost: audit refused one (its words), or was away for
+ * too long; for the log. Of the latter at most once in RL_EVENT_SAY_MS, with how many in all. */
+#define RL_EVENT_SAY_MS 10000
+typedef void (*rl_event_lost_fn)(void *context, const Pb__Event *event /* NULL: the oldest ones */,
+                                 const char *reason, size_t dropped);
+void rl_event_sender_on_lost(struct rl_event_sender *sender, rl_event_lost_fn fn, void *context);
 /** Takes the event. Any thread. */
 void rl_event_send(struct rl_event_sender *sender, Pb__Event **event);
 size_t rl_event_sender_pending(const struct rl_event_sender *sender);
-/** Events that were dropped because audit was away for too long. */
+/** Events that were dropped: audit was away for too long, or refused them. */
 size_t rl_event_sender_dropped(const struct rl_event_sender *sender);
 /** Tries for at most grace_ms to send what is left, turning the loop. */
 void rl_event_sender_flush(struct rl_event_sender *sender, uint32_t grace_ms);

@@ -32,6 +32,10 @@ struct rl_event_sender {
     size_t count;
     bool is_woken;
     atomic_size_t dropped;
+    rl_event_lost_fn lost;
+    void *lost_context;
+    size_t dropped_said;
+    uint64_t said_ms;
 };
 
 static void flush(void *context);
@@ -47,6 +51,25 @@ struct rl_event_sender *rl_event_sender_create(struct rl_loop *loop, struct rl_r
     sender->end = &sender->first;
     pthread_mutex_init(&sender->lock, NULL);
     return sender;
+}
+
+void rl_event_sender_on_lost(struct rl_event_sender *sender, rl_event_lost_fn fn, void *context)
+{
+    sender->lost = fn;
+    sender->lost_context = context;
+}
+
+/* Of those that had to make room. */
+static void say_dropped(struct rl_event_sender *sender)
+{
+    uint64_t now_ms = rl_loop_now_ms(sender->loop);
+    size_t dropped = sender->dropped;
+    bool is_said = sender->said_ms && now_ms - sender->said_ms < RL_EVENT_SAY_MS;
+    if (dropped == sender->dropped_said || is_said || !sender->lost)
+        return;
+    sender->said_ms = now_ms;
+    sender->dropped_said = dropped;
+    sender->lost(sender->lost_context, NULL, "audit is away for too long", dropped);
 }
 
 /* With the lock. */
@@ -83,6 +106,7 @@ static void on_posted(void *context)
     pthread_mutex_lock(&sender->lock);
     sender->is_woken = false;
     pthread_mutex_unlock(&sender->lock);
+    say_dropped(sender);
     if (!sender->in_flight && !rl_timer_is_armed(sender->timer))
         rl_timer_arm(sender->timer, BATCH_DELAY_MS);
 }
@@ -117,10 +141,13 @@ static void on_appended(struct rl_event_sender *sender)
 }
 
 /* Audit will never take this batch: one by one, the bad one goes. */
-static void on_refused(struct rl_event_sender *sender)
+static void on_refused(struct rl_event_sender *sender, const char *message)
 {
     if (sender->in_flight == 1) {
-        sender->dropped++;
+        sender->dropped_said++; /* it is said here */
+        size_t dropped = ++sender->dropped;
+        if (sender->lost) /* the first stays where it is until it is appended */
+            sender->lost(sender->lost_context, sender->first->event, message, dropped);
         on_appended(sender);
         return;
     }
@@ -131,14 +158,13 @@ static void on_refused(struct rl_event_sender *sender)
 
 static void on_done(void *context, rl_code code, const char *message, const ProtobufCMessage *reply)
 {
-    (void)message;
     (void)reply;
     struct rl_event_sender *sender = context;
     sender->call = NULL;
     if (code == RL_OK) {
         on_appended(sender);
     } else if (code == RL_E_INVAL || code == RL_E_DENIED) {
-        on_refused(sender);
+        on_refused(sender, message);
     } else {
         sender->in_flight = 0;
         rl_timer_arm(sender->timer, sender->retry_ms);

@@ -15,6 +15,7 @@ struct rl_journal {
     char *path; /* NULL: no file */
     int fd;     /* < 0: it can not be written */
     size_t bytes;
+    size_t synced; /* of them: they outlive the machine, too */
     struct rl_timer *timer;
     struct open_sessions open;
     bool is_in_trouble;
@@ -68,6 +69,7 @@ static void open_file(struct rl_journal *journal, size_t bytes)
         close(journal->fd);
     journal->fd = open(journal->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     journal->bytes = bytes;
+    journal->synced = 0;
     if (journal->fd < 0 || ftruncate(journal->fd, (off_t)bytes) < 0)
         say_trouble(journal, "the journal of events can not be opened for writing");
 }
@@ -77,7 +79,7 @@ static void shorten(struct rl_journal *journal)
 {
     if (journal->open.count == 0) {
         if (journal->bytes && ftruncate(journal->fd, 0) == 0)
-            journal->bytes = 0;
+            journal->bytes = journal->synced = 0;
     } else if (journal->bytes > BYTES_KEPT) {
         struct rl_buf kept;
         rl_buf_init(&kept, RL_JOURNAL_BYTES_MAX);
@@ -92,13 +94,32 @@ static void shorten(struct rl_journal *journal)
         journal->is_in_trouble = false;
 }
 
+/* Audit has not taken it within a second: it is away, and the machine may go before it is back.
+ * Whoever has no audit to wait for is not made to wait for a disk. */
+static void sync_file(struct rl_journal *journal)
+{
+    if (journal->fd < 0 || journal->synced == journal->bytes)
+        return;
+    if (fdatasync(journal->fd) == 0)
+        journal->synced = journal->bytes;
+    else
+        say_trouble(journal, "the journal of events can not be synced");
+}
+
 static void look(void *context)
 {
     struct rl_journal *journal = context;
-    if (journal->config.pending(journal->config.context) == 0)
+    if (journal->config.pending(journal->config.context) == 0) {
         shorten(journal);
-    else
+    } else {
+        sync_file(journal);
         rl_timer_arm(journal->timer, RL_JOURNAL_LOOK_MS);
+    }
+}
+
+bool rl_journal_is_synced(const struct rl_journal *journal)
+{
+    return journal->synced == journal->bytes;
 }
 
 /* ---- events ---- */

@@ -3,8 +3,9 @@
  * sent, the next one sends. It also knows which sessions began and did not end: their end is told
  * by whoever finds out, in this process or in the next.
  *
- * A file's record is a length (32 bits, big-endian) and the packed event. It is not synced: it
- * survives the process, and the machine if that has the time to write.
+ * A file's record is a length (32 bits, big-endian) and the packed event. What
+ * audit does not take within RL_JOURNAL_LOOK_MS is synced to the disk: it survives the machine,
+ * too, but for its last second. docs/decisions/0017.
  */
 #ifndef RL_JOURNAL_H
 #define RL_JOURNAL_H
@@ -38,6 +39,8 @@ void rl_journal_event(struct rl_journal *journal, Pb__Event **event);
 /** Whoever served this session is gone: what began in it and did not end, ended now. */
 void rl_journal_session_gone(struct rl_journal *journal, const char *session_id,
                              const char *reason);
+/** Everything in the file is on the disk. */
+bool rl_journal_is_synced(const struct rl_journal *journal);
 /** Sessions that began and did not end. */
 size_t rl_journal_open_sessions(const struct rl_journal *journal);
 /** What audit has not taken stays in the file for the next process. Takes NULL. */

@@ -43,6 +43,10 @@ void rl_watch_change(struct rl_watch *watch, unsigned events); /* free when noth
 /** Before the descriptor is closed. No callback comes after it. Takes NULL, NULLs the pointer. */
 void rl_watch_stop(struct rl_watch **watch);
 
+/** As many descriptors as the system lets this process have: the soft limit becomes the hard one.
+ * How many that are; 0: unknown. Children inherit it: who runs another program sets it back. */
+uint64_t rl_descriptors_raise(void);
+
 /* ---- timers: one shot; a heap, so that a million cost little ---- */
 
 typedef void (*rl_timer_fn)(void *context);

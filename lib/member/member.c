@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #define TOKEN_BYTES_MAX 4096
 #define JOIN_TIMEOUT_MS 10000
@@ -24,6 +23,7 @@ struct rl_member {
     struct rl_enrol *enrol;
     struct rl_rpc_channel *channel;
     struct rl_control *control;
+    uint64_t descriptors;
     bool is_stopping;
 };
 
@@ -131,6 +131,18 @@ static rl_code join(struct rl_member *member, struct rl_error *err)
     }
 }
 
+/* It was off for longer than its certificate lives. With a new token in its file it comes back
+ * under its old id; without one it says so, and its renewals will too. */
+static rl_code join_again(struct rl_member *member)
+{
+    struct rl_error err;
+    rl_code rc = join(member, &err);
+    if (rc != RL_OK && rc != RL_E_CANCELLED)
+        rl_log_error("the certificate has expired: put a new token in join-token-file",
+                     RL_TEXT("error", err.message));
+    return rc == RL_E_CANCELLED ? rc : RL_OK;
+}
+
 static rl_code enrol(struct rl_member *member, struct rl_error *err)
 {
     const struct rl_member_settings *s = member->config.settings;
@@ -151,6 +163,9 @@ static rl_code enrol(struct rl_member *member, struct rl_error *err)
     rl_code rc = rl_enrol_open(&config, &needs_join, &member->enrol, err);
     if (rc == RL_OK && needs_join)
         rc = join(member, err);
+    else if (rc == RL_OK && rl_enrol_has_expired(member->enrol) &&
+             join_again(member) == RL_E_CANCELLED)
+        rc = rl_fail(err, RL_E_CANCELLED, "stopped while waiting for auth");
     if (rc == RL_OK)
         rl_enrol_keep(member->enrol);
     return rc;
@@ -165,17 +180,6 @@ static rl_code set_up_log(const struct rl_member_config *config, struct rl_error
     if (rc == RL_OK)
         rl_log_setup(config->program, least, config->settings->log_text);
     return rc;
-}
-
-/* As many descriptors as the system lets us have: a connection that is passed through needs two. */
-static void raise_descriptors(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-        return;
-    limit.rlim_cur = limit.rlim_max;
-    if (setrlimit(RLIMIT_NOFILE, &limit) == 0)
-        rl_log_debug("descriptors", RL_NUMBER("max", limit.rlim_cur));
 }
 
 /* Buffers on the data path come and go: a heap that shrinks and grows with them costs a system call
@@ -196,7 +200,8 @@ rl_code rl_member_create(const struct rl_member_config *config, struct rl_member
     struct rl_member *member = rl_alloc(sizeof *member);
     member->config = *config;
     rl_code rc = set_up_log(config, err);
-    raise_descriptors();
+    member->descriptors = rl_descriptors_raise();
+    rl_log_debug("descriptors", RL_NUMBER("max", member->descriptors));
     keep_heap();
     if (rc == RL_OK)
         rc = rl_loop_on_signals(config->loop, signals, RL_COUNT(signals), on_signal, member, err);
@@ -306,6 +311,11 @@ struct rl_trust *rl_member_trust(const struct rl_member *member)
 const Pb__TrustBundle *rl_member_bundle(const struct rl_member *member)
 {
     return rl_enrol_bundle(member->enrol);
+}
+
+uint64_t rl_member_descriptors(const struct rl_member *member)
+{
+    return member->descriptors;
 }
 
 struct rl_health *rl_member_health(const struct rl_member *member)

@@ -115,6 +115,8 @@ const char *rl_member_cluster(const struct rl_member *member);
 struct rl_tls_identity *rl_member_identity(const struct rl_member *member); /* until `renewed` */
 struct rl_trust *rl_member_trust(const struct rl_member *member);           /* until `renewed` */
 const Pb__TrustBundle *rl_member_bundle(const struct rl_member *member);    /* until `renewed` */
+/** That this process may have; 0: unknown. */
+uint64_t rl_member_descriptors(const struct rl_member *member);
 struct rl_health *rl_member_health(const struct rl_member *member);
 struct rl_control *rl_member_control(const struct rl_member *member); /* NULL before start */
 /** What other services are told as this listener's address: `advertise` if it is set, else the host

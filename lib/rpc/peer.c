@@ -20,6 +20,13 @@ struct rl_rpc_remote *rl_rpc_remote_create(struct rl_identity *identity, const c
     return remote;
 }
 
+void rl_rpc_remote_set_via(struct rl_rpc_remote *remote, const char *via)
+{
+    free(remote->via);
+    remote->via = via ? rl_strdup(via) : NULL;
+    remote->peer.via = remote->via;
+}
+
 struct rl_rpc_remote *rl_rpc_remote_ref(struct rl_rpc_remote *remote)
 {
     atomic_fetch_add(&remote->refs, 1);
@@ -34,5 +41,6 @@ void rl_rpc_remote_unref(struct rl_rpc_remote **remote)
         return;
     rl_identity_unref(&r->identity);
     free(r->address);
+    free(r->via);
     free(r);
 }

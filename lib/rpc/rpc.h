@@ -38,6 +38,7 @@ struct rl_http_proxy; /* dial/http_proxy.h */
 struct rl_rpc_peer {
     const struct rl_identity *identity; /* NULL: none was shown */
     const char *address; /* HOST:PORT of the client; by PROXY v2 where it came through the proxy */
+    const char *via;     /* the id of the proxy that it came through; NULL: it came itself */
     uint64_t connection; /* the same number: the same connection; never reused */
 };
 const struct rl_rpc_peer *rl_rpc_peer(const struct rl_rpc_call *call);

@@ -24,14 +24,16 @@
 /* ---- who is at the other end: shared by a connection and its calls; any thread ---- */
 
 struct rl_rpc_remote {
-    struct rl_rpc_peer peer; /* lends the two below */
+    struct rl_rpc_peer peer; /* lends the three below */
     struct rl_identity *identity;
-    char *address;
+    char *address, *via;
     atomic_uint refs;
 };
 /** Takes the caller's reference to `identity` (may be NULL), copies the address, gives it the next
  * connection number. */
 struct rl_rpc_remote *rl_rpc_remote_create(struct rl_identity *identity, const char *address);
+/** Which proxy it came through; copied, NULL: none. Before anybody else has it. */
+void rl_rpc_remote_set_via(struct rl_rpc_remote *remote, const char *via);
 struct rl_rpc_remote *rl_rpc_remote_ref(struct rl_rpc_remote *remote);
 void rl_rpc_remote_unref(struct rl_rpc_remote **remote); /* takes NULL */
 

@@ -217,7 +217,7 @@ static void put_signed(const struct sockaddr *source, const struct sockaddr *des
 }
 
 static rl_code check_signer(X509 *certificate, const struct rl_trust *trust, int64_t now_s,
-                            struct rl_error *err)
+                            struct rl_identity **out, struct rl_error *err)
 {
     struct rl_identity *signer = NULL;
     STACK_OF(X509) *chain = sk_X509_new_null();
@@ -228,7 +228,10 @@ static rl_code check_signer(X509 *certificate, const struct rl_trust *trust, int
                           strcmp(signer->cluster, rl_trust_cluster(trust)) != 0))
         code = rl_fail(err, RL_E_UNAUTHENTICATED,
                        "the PROXY header is not signed by a proxy of this cluster");
-    rl_identity_unref(&signer);
+    if (code == RL_OK)
+        *out = signer;
+    else
+        rl_identity_unref(&signer);
     return code;
 }
 
@@ -249,8 +252,10 @@ static rl_code check_signature(const struct rl_proxy_header *header, EVP_PKEY *k
 }
 
 rl_code rl_proxy_header_verify(const struct rl_proxy_header *header, const struct rl_trust *trust,
-                               const uint8_t hello_random[32], int64_t now_s, struct rl_error *err)
+                               const uint8_t hello_random[32], int64_t now_s,
+                               struct rl_identity **signer, struct rl_error *err)
 {
+    struct rl_identity *who = NULL;
     struct rl_cursor c = rl_cursor_of(header->signature_tlv);
     uint8_t format = rl_cursor_u8(&c);
     int64_t time_s = (int64_t)rl_cursor_u64(&c);
@@ -266,11 +271,15 @@ rl_code rl_proxy_header_verify(const struct rl_proxy_header *header, const struc
                        "the PROXY header is not of this minute: is a clock wrong?");
     if (rl_x509_from_der(der, &certificate, err) != RL_OK)
         return rl_fail(err, RL_E_UNAUTHENTICATED, "the PROXY header's signer can not be read");
-    rl_code code = check_signer(certificate, trust, now_s, err);
+    rl_code code = check_signer(certificate, trust, now_s, &who, err);
     if (code == RL_OK)
         code = check_signature(header, X509_get0_pubkey(certificate), time_s, hello_random,
                                signature, err);
     X509_free(certificate);
+    if (code == RL_OK && signer)
+        *signer = who;
+    else
+        rl_identity_unref(&who);
     return code;
 }
 

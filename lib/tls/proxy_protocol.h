@@ -23,9 +23,11 @@ struct rl_proxy_header {
 enum rl_proxy_result { RL_PROXY_WHOLE, RL_PROXY_MORE, RL_PROXY_BAD };
 enum rl_proxy_result rl_proxy_header_parse(struct rl_span bytes, struct rl_proxy_header *out,
                                            struct rl_error *err);
-/** Is it signed by one of this cluster's proxies, fresh, and for this ClientHello? */
+/** Is it signed by one of this cluster's proxies, fresh, and for this ClientHello? `signer`: by
+ * which (rl_identity_unref()); NULL: nobody asks. */
 rl_code rl_proxy_header_verify(const struct rl_proxy_header *header, const struct rl_trust *trust,
-                               const uint8_t hello_random[32], int64_t now_s, struct rl_error *err);
+                               const uint8_t hello_random[32], int64_t now_s,
+                               struct rl_identity **signer, struct rl_error *err);
 /** `key` and `certificate` are the proxy's; addresses of one family each, `source` NULL: local.
  * Appends to `out`. Errors: RL_E_EXHAUSTED longer than RL_PROXY_HEADER_BYTES_MAX. */
 rl_code rl_proxy_header_write(const struct sockaddr *source, const struct sockaddr *destination,

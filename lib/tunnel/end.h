@@ -27,7 +27,10 @@
 #define RL_TUNNEL_LINGER_MS 30000     /* to hand the sink what came before the stream ended */
 #define RL_TUNNEL_RESET_MS 2000       /* for a reset to be sent; then the stream is cancelled */
 #define RL_TUNNEL_WINDOW_BYTES 262144 /* default of window_bytes */
-#define RL_TUNNEL_RESUME_MS 60000     /* how long an end waits for another stream */
+#define RL_TUNNEL_RESUME_MS 60000     /* how long an end waits for another stream ... */
+#define RL_TUNNEL_DIALLER_MS                                                                       \
+    20000 /* ... and when the dialler's own way was lost: it knows soon                            \
+           */
 
 struct rl_tunnel_end;
 
@@ -57,6 +60,7 @@ struct rl_tunnel_resume {
     size_t ring_bytes_max;  /* unacknowledged; 1..RL_RING_BYTES_MAX */
     struct rl_ring_budget *budget; /* of the process; NULL: none */
     uint32_t wait_ms;              /* 0: RL_TUNNEL_RESUME_MS */
+    uint32_t dialler_wait_ms;      /* 0: RL_TUNNEL_DIALLER_MS; for who carries */
     /* The stream is lost, or an attempt to go on was: the end waits. For rl_tunnel_end_resume(),
      * not from inside this call; or rl_tunnel_end_abort(). NULL: nobody needs to know. */
     void (*parked)(void *context, rl_code code, const char *message);

@@ -18,6 +18,9 @@ void rl_end_resume_init(struct rl_tunnel_end *end)
     how->session_id = end->session_id;
     if (!how->wait_ms)
         how->wait_ms = RL_TUNNEL_RESUME_MS;
+    if (!how->dialler_wait_ms)
+        how->dialler_wait_ms =
+            how->wait_ms < RL_TUNNEL_DIALLER_MS ? how->wait_ms : RL_TUNNEL_DIALLER_MS;
     rl_ring_init(&end->ring, how->ring_bytes_max, how->budget);
 }
 
@@ -71,11 +74,20 @@ static void forget_unsettled(struct rl_tunnel_end *end)
     end->eof_sent = end->eof_received = false;
 }
 
+/* Whose way broke? A device may be out of reach for long. But when the broker, which is still
+ * there, has lost the proxy, then that is back soon or has died, and its users with it. */
+static uint32_t patience_ms(const struct rl_tunnel_end *end, rl_code code)
+{
+    const struct rl_tunnel_resume *how = &end->config.resume;
+    bool has_lost_dialler = end->config.role == RL_TUNNEL_CARRIES && code == RL_E_ABORTED;
+    return has_lost_dialler ? how->dialler_wait_ms : how->wait_ms;
+}
+
 void rl_end_park(struct rl_tunnel_end *end, rl_code code, const char *message)
 {
     uint64_t now_ms = rl_loop_now_ms(end->config.loop);
     if (!end->is_resuming) {
-        end->give_up_at_ms = now_ms + end->config.resume.wait_ms;
+        end->give_up_at_ms = now_ms + patience_ms(end, code);
         end->nothing_left = rl_end_is_complete(end);
         forget_unsettled(end);
     }

@@ -66,6 +66,15 @@ void rl_auth_events_free(struct rl_auth_events **events, uint32_t grace_ms)
     *events = NULL;
 }
 
+static void on_events_lost(void *context, const Pb__Event *event, const char *reason,
+                           size_t dropped)
+{
+    (void)context;
+    rl_log_error("events were lost", RL_TEXT("type", event ? event->type : ""),
+                 RL_TEXT("uid", event ? event->uid : ""), RL_TEXT("reason", reason),
+                 RL_NUMBER("lost_in_all", dropped));
+}
+
 static rl_code open_channel(struct rl_auth_events *events, const char *address,
                             struct rl_tls_identity *identity, struct rl_trust *trust,
                             struct rl_error *err)
@@ -81,6 +90,7 @@ static rl_code open_channel(struct rl_auth_events *events, const char *address,
     if (rc != RL_OK)
         return rc;
     struct rl_event_sender *sender = rl_event_sender_create(events->loop, events->channel);
+    rl_event_sender_on_lost(sender, on_events_lost, NULL);
     pthread_mutex_lock(&events->lock);
     for (Pb__Event *event; (event = take_first(events));)
         rl_event_send(sender, &event);

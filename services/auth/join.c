@@ -126,6 +126,7 @@ struct joining {
     struct rl_instance *instance;
     int64_t now_ns;
     bool is_new, got_name;
+    bool is_again; /* the answer of its first time was lost */
 };
 
 static bool has_type(const Pb__Token *token, const char *type)
@@ -167,7 +168,8 @@ static rl_code check_name(const Pb__Token *token, const char *name, struct rl_er
     return rl_fail(err, RL_E_DENIED, "this join token does not allow the name %s", name);
 }
 
-static rl_code check_term(const Pb__Token *token, int64_t now_ns, struct rl_error *err)
+static rl_code check_term(const Pb__Token *token, bool is_again, int64_t now_ns,
+                          struct rl_error *err)
 {
     if (token->metadata->expires_ns <= now_ns) {
         char ago[RL_CLOCK_TEXT_BYTES];
@@ -175,10 +177,25 @@ static rl_code check_term(const Pb__Token *token, int64_t now_ns, struct rl_erro
         return rl_fail(err, RL_E_DENIED,
                        "join token expired %s ago; ask for a new one with `tctl tokens add`", ago);
     }
-    if (token->spec->uses_left == 0)
+    if (token->spec->uses_left == 0 && !is_again)
         return rl_fail(err, RL_E_DENIED,
                        "join token used up; ask for a new one with `tctl tokens add`");
     return RL_OK;
+}
+
+/* An answer can be lost on its way, and the token be spent: whoever asks again with the same token
+ * and the same key, which nobody else has, gets the same answer. */
+static rl_code find_again(struct rl_db *db, struct joining *j, struct rl_error *err)
+{
+    rl_instance_free(&j->instance);
+    j->is_again = false;
+    if (*j->request->agent_id)
+        return RL_OK;
+    rl_code rc = rl_instances_find_joined(db, j->token->metadata->name,
+                                          RL_BINARY(j->request->tls_public_key), RL_JOIN_AGAIN_S,
+                                          &j->instance, err);
+    j->is_again = rc == RL_OK;
+    return rc == RL_E_NOT_FOUND ? RL_OK : rc;
 }
 
 static rl_code take_token(struct rl_db *db, struct joining *j, struct rl_error *err)
@@ -194,12 +211,14 @@ static rl_code take_token(struct rl_db *db, struct joining *j, struct rl_error *
         return rl_fail(err, RL_E_DENIED,
                        "join token unknown; ask for a new one with `tctl tokens add`");
     if (rc == RL_OK)
-        rc = check_term(j->token, j->now_ns, err);
+        rc = find_again(db, j, err);
+    if (rc == RL_OK)
+        rc = check_term(j->token, j->is_again, j->now_ns, err);
     if (rc == RL_OK)
         rc = check_types(j->token, j->request, err);
     if (rc == RL_OK)
         rc = check_name(j->token, j->request->node_name, err);
-    if (rc == RL_OK)
+    if (rc == RL_OK && !j->is_again)
         rc = rl_tokens_use(db, j->token->metadata->name, err);
     return rc;
 }
@@ -266,8 +285,9 @@ static rl_code check_returning(const struct rl_instance *i, const Pb__JoinReques
 
 static rl_code find_or_make(struct rl_db *db, struct joining *j, struct rl_error *err)
 {
-    rl_instance_free(&j->instance);
-    j->is_new = true;
+    j->is_new = !j->is_again;
+    if (j->is_again)
+        return check_returning(j->instance, j->request, err);
     if (*j->request->agent_id) {
         rl_code rc = rl_instances_find(db, j->request->agent_id, true, &j->instance, err);
         if (rc == RL_OK) {
@@ -324,6 +344,8 @@ static void tell(struct joining *j, rl_code rc, const struct rl_error *err)
         rl_event_set(&joined->reason, err->message);
     else if (*j->request->node_name && !j->got_name)
         rl_event_detail(joined, "name_taken", j->request->node_name);
+    if (rc == RL_OK && j->is_again)
+        rl_event_detail(joined, "again", "with the same key: an answer was lost");
     rl_auth_tell(j->auth, &joined);
 }
 

@@ -6,6 +6,7 @@
 
 #define RL_JOIN_CONTEXT "remoteler-join-v1"
 #define RL_RENEW_CONTEXT "remoteler-renew-v1"
+#define RL_JOIN_AGAIN_S 600 /* that a lost answer can be asked for again with the same key */
 #define RL_JOIN_LABELS_MAX 64
 #define RL_JOIN_TEXT_BYTES_MAX 256 /* host name, version, address */
 

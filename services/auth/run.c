@@ -242,6 +242,7 @@ static rl_code serve(struct running *r, struct rl_error *err)
     for (size_t i = 0; i < RL_COUNT(signals); i++)
         sigaddset(&set, signals[i]);
     sigprocmask(SIG_BLOCK, &set, NULL);
+    rl_log_debug("descriptors", RL_NUMBER("max", rl_descriptors_raise()));
     rl_code rc = rl_loop_create(&r->loop, err);
     if (rc != RL_OK)
         return rc;

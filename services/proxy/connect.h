@@ -35,8 +35,8 @@ struct user_connection {
     struct upstream *upstream;
     struct rl_tunnel_end *end;
     struct rl_timer *redial; /* joined, and the way there is lost */
-    uint32_t redial_ms;      /* the step of its back-off; 0: the way is not lost */
-    uint64_t parked_ms;      /* by the loop: since when; */
+    bool has_lost_way;       /* and looks for another, ... */
+    uint64_t parked_ms;      /* ... by the loop: since when; */
     uint64_t resumed_ms;     /* and when it was found again last */
     struct rl_error failure; /* of the last candidate; or why it has to stop */
     bool must_stop, is_over;

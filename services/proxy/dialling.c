@@ -98,6 +98,7 @@ static rl_code make_ticket(const struct user_connection *u, bool resumes, Pb__Si
     ticket.nonce = (ProtobufCBinaryData){sizeof nonce, nonce};
     ticket.features = RL_TUNNEL_FEATURE_RESUME;
     ticket.resumes = resumes;
+    ticket.proxy_start_ns = proxy->start_ns;
     return rl_ticket_sign(&ticket, rl_tls_identity_key(proxy->own),
                           rl_tls_identity_certificate(proxy->own), out, err);
 }
@@ -144,8 +145,8 @@ static void on_parked(void *context, rl_code code, const char *message)
     struct user_connection *u = context;
     uint64_t now_ms = rl_loop_now_ms(u->proxy->config.loop), wait_ms = 0;
     upstream_release(&u->upstream);
-    if (!u->redial_ms) {
-        u->redial_ms = REDIAL_MS_MIN;
+    if (!u->has_lost_way) {
+        u->has_lost_way = true;
         u->parked_ms = now_ms;
         if (u->resumed_ms && now_ms - u->resumed_ms < REDIAL_CALM_MS)
             wait_ms = REDIAL_CALM_MS;
@@ -159,7 +160,7 @@ static void on_parked(void *context, rl_code code, const char *message)
 static void on_resumed(void *context)
 {
     struct user_connection *u = context;
-    u->redial_ms = 0;
+    u->has_lost_way = false;
     u->resumed_ms = rl_loop_now_ms(u->proxy->config.loop);
     rl_log_info("connection resumed", RL_TEXT("session", u->session_id),
                 RL_NUMBER("took_ms", u->resumed_ms - u->parked_ms));
@@ -228,17 +229,25 @@ static void try_next(struct user_connection *u)
         answer_failure(u);
 }
 
+static uint32_t redial_ms(uint64_t parked_for_ms)
+{
+    uint64_t half_ms = parked_for_ms / 2;
+    return half_ms < REDIAL_MS_MIN   ? REDIAL_MS_MIN
+           : half_ms > REDIAL_MS_MAX ? REDIAL_MS_MAX
+                                     : (uint32_t)half_ms;
+}
+
 void dialling_again(void *user)
 {
     struct user_connection *u = user;
     if (!u->end || !rl_tunnel_end_is_parked(u->end) || ask_next(u))
         return;
-    /* Nobody has it: after a while everybody is asked again. How long is the end's to say. */
-    uint32_t random;
+    /* Nobody has it: after a while everybody is asked again, at most half of the time later that it
+     * has waited already. How long in all is the end's to say. */
+    uint32_t random, wait_ms = redial_ms(rl_loop_now_ms(u->proxy->config.loop) - u->parked_ms);
     rl_random(&random, sizeof random);
     list_candidates(u);
-    rl_timer_arm(u->redial, u->redial_ms / 2 + random % (u->redial_ms / 2 + 1));
-    u->redial_ms = u->redial_ms * 2 > REDIAL_MS_MAX ? REDIAL_MS_MAX : u->redial_ms * 2;
+    rl_timer_arm(u->redial, wait_ms / 2 + random % (wait_ms / 2 + 1));
 }
 
 static void dial_node(struct user_connection *u)

@@ -16,7 +16,11 @@
 
 #define ACCEPT_MAX 64       /* in one go: the loop is shared */
 #define ACCEPT_PAUSE_MS 100 /* when the process has no descriptor left */
+#define SAY_FULL_MS 10000   /* between two lines of the log about being full */
 #define READ_BYTES 4096
+#define ALERT_DECODE_ERROR 50
+#define ALERT_INTERNAL_ERROR 80
+#define ALERT_UNRECOGNIZED_NAME 112
 #define BYTES_MAX (RL_HELLO_BYTES_MAX + RL_PROXY_HEADER_BYTES_MAX)
 
 /* A connection that has not said what it wants. */
@@ -45,6 +49,7 @@ struct front {
     size_t listener_count;
     struct knock *knocks;
     size_t half_open;
+    uint64_t said_full_ms; /* 0: never */
 };
 
 /* ---- addresses ---- */
@@ -115,20 +120,21 @@ static void close_knock(struct knock *k)
 }
 
 /* A fatal alert before there is any TLS of ours. Source: RFC 8446 6; RFC 6066 3. */
-static void refuse(struct knock *k, uint8_t alert, const char *why)
+static bool send_alert(int fd, uint8_t alert)
 {
     const uint8_t record[] = {21, 3, 3, 0, 2, 2, alert};
-    ssize_t n = send(k->arrival.fd, record, sizeof record, MSG_NOSIGNAL);
+    return send(fd, record, sizeof record, MSG_NOSIGNAL) == (ssize_t)sizeof record;
+}
+
+static void refuse(struct knock *k, uint8_t alert, const char *why)
+{
+    bool is_told = send_alert(k->arrival.fd, alert);
     rl_log_info("connection refused", RL_TEXT("client", k->arrival.address),
                 RL_TEXT("sni", k->arrival.hello.sni), RL_TEXT("reason", why),
-                RL_NUMBER("told", n == (ssize_t)sizeof record));
+                RL_NUMBER("told", is_told));
     rl_metric_add(k->front->proxy->refused_total, 1);
     close_knock(k);
 }
-
-#define ALERT_DECODE_ERROR 50
-#define ALERT_INTERNAL_ERROR 80
-#define ALERT_UNRECOGNIZED_NAME 112
 
 static void on_late(void *context)
 {
@@ -288,15 +294,40 @@ static void tune(int fd)
     setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
 }
 
+/* Full: told at once, so that whoever comes tries again or elsewhere, and not after a timeout. It
+ * is logged now and then: a flood does not fill a disk, too. */
+static void turn_away(struct front *front, int fd, const char *why)
+{
+    struct proxy *proxy = front->proxy;
+    uint64_t now_ms = rl_loop_now_ms(proxy->config.loop);
+    send_alert(fd, ALERT_INTERNAL_ERROR);
+    close(fd);
+    rl_metric_add(proxy->refused_total, 1);
+    if (front->said_full_ms && now_ms - front->said_full_ms < SAY_FULL_MS)
+        return;
+    front->said_full_ms = now_ms;
+    rl_log_warn("connections are refused", RL_TEXT("reason", why),
+                RL_NUMBER("connections", proxy->connections),
+                RL_NUMBER("half_open", front->half_open));
+}
+
+static bool has_room(struct front *front, int fd)
+{
+    const struct proxy *proxy = front->proxy;
+    if (proxy->connections >= proxy->config.connections_max)
+        turn_away(front, fd, "there are as many as --connections-max or the descriptors allow");
+    else if (front->half_open >= proxy->config.half_open_max)
+        turn_away(front, fd, "as many as --half-open-max have not said what they want");
+    else
+        return true;
+    return false;
+}
+
 static void take_in(struct front *front, int fd, const struct sockaddr_storage *client)
 {
     struct proxy *proxy = front->proxy;
-    if (proxy->connections >= proxy->config.connections_max ||
-        front->half_open >= proxy->config.half_open_max) {
-        rl_metric_add(proxy->refused_total, 1);
-        close(fd);
+    if (!has_room(front, fd))
         return;
-    }
     struct knock *k = rl_alloc(sizeof *k);
     k->front = front;
     k->arrival.fd = fd;

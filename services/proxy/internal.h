@@ -20,6 +20,7 @@ struct upstream;
 
 struct proxy {
     struct proxy_config config;
+    int64_t start_ns;
     struct rl_tls_identity *own;
     struct rl_trust *trust;
     struct rl_tls_server *connect_tls, *web_tls;
@@ -68,13 +69,18 @@ void front_close(struct proxy *proxy); /* and those that said nothing yet are cl
 
 /** Takes the descriptor. `first`: what was read of the connection already. */
 void passthrough_start(struct proxy *proxy, const struct arrival *arrival, struct rl_span first);
+/** Those that wait for nothing are closed: whoever is behind one comes again when there is
+ * something to say. Not agents' to a broker, who are told to move (upstream_leave()). Called now
+ * and then. */
+void passthrough_close_idle(struct proxy *proxy);
 void passthrough_close_all(struct proxy *proxy);
 
 /* ---- upstream.c: where auth, audit and brokers are ---- */
 
-/** The address that a route is passed through to, or NULL and why in `reason`. Borrowed. */
-const char *upstream_address(const struct proxy *proxy, const struct route *route,
-                             const char **reason);
+/** Where a route may be passed through to, in the order to try; none: why, in `reason`. Borrowed.
+ */
+size_t upstream_addresses(const struct proxy *proxy, const struct route *route,
+                          const char *out[PROXY_BROKERS_MAX], const char **reason);
 void upstream_init(struct proxy *proxy);
 /** A channel to dial at; counted until upstream_release(). */
 struct upstream *upstream_broker(struct proxy *proxy, const char *broker_id);
@@ -85,6 +91,8 @@ struct upstream *upstream_node(struct proxy *proxy, const char *agent_id, const 
 struct rl_rpc_channel *upstream_channel(const struct upstream *upstream);
 void upstream_release(struct upstream **upstream);
 void upstream_update(struct proxy *proxy); /* the list of brokers changed */
+/** This proxy goes away: brokers are asked to move the agents that came through it. */
+void upstream_leave(struct proxy *proxy);
 void upstream_renewed(struct proxy *proxy);
 void upstream_close_all(struct proxy *proxy);
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define EVENTS_GRACE_MS 3000
+#define DESCRIPTORS_OWN 64 /* listeners, loop, auth, audit, brokers, files */
 
 struct program {
     struct proxy_settings settings;
@@ -64,6 +65,15 @@ static const char *where_audit_is(const struct program *p)
     return s && s->n_audit_control ? s->audit_control[0] : NULL;
 }
 
+static void on_events_lost(void *context, const Pb__Event *event, const char *reason,
+                           size_t dropped)
+{
+    (void)context;
+    rl_log_error("events were lost", RL_TEXT("type", event ? event->type : ""),
+                 RL_TEXT("uid", event ? event->uid : ""), RL_TEXT("reason", reason),
+                 RL_NUMBER("lost_in_all", dropped));
+}
+
 static void connect_audit(struct program *p)
 {
     const char *address = where_audit_is(p);
@@ -88,6 +98,7 @@ static void connect_audit(struct program *p)
         return;
     }
     p->events = rl_event_sender_create(p->loop, p->audit);
+    rl_event_sender_on_lost(p->events, on_events_lost, NULL);
     proxy_set_events(p->proxy, p->events);
     rl_log_info("events go to audit", RL_TEXT("address", address));
 }
@@ -116,6 +127,21 @@ static void on_stop(void *context)
     proxy_drain(p->proxy, (uint32_t)p->settings.member.drain_s * 1000, on_drained, p);
 }
 
+/* A connection that is passed through, or a user's to a node that is dialled itself, needs two
+ * descriptors: a limit beyond that would not be the one that counts. */
+static size_t connections_max(const struct program *p)
+{
+    uint64_t wanted = (uint64_t)p->settings.connections_max;
+    uint64_t descriptors = rl_member_descriptors(p->member);
+    uint64_t most = descriptors > 2 * DESCRIPTORS_OWN ? (descriptors - DESCRIPTORS_OWN) / 2
+                                                      : DESCRIPTORS_OWN / 2;
+    if (!descriptors || wanted <= most)
+        return (size_t)wanted;
+    rl_log_warn("fewer connections than --connections-max: the limit of descriptors is too low",
+                RL_NUMBER("connections_max", most), RL_NUMBER("descriptors", descriptors));
+    return (size_t)most;
+}
+
 static rl_code make_proxy(struct program *p, struct rl_error *err)
 {
     const struct proxy_settings *s = &p->settings;
@@ -127,7 +153,7 @@ static rl_code make_proxy(struct program *p, struct rl_error *err)
         .public_address = s->public_address ? s->public_address : s->listen.items[0],
         .auth_proxied_address = s->auth_proxied_address,
         .balancers = &s->balancers,
-        .connections_max = (size_t)s->connections_max,
+        .connections_max = connections_max(p),
         .half_open_max = (size_t)s->half_open_max,
         .stream_window_bytes = (uint32_t)s->stream_window_bytes,
         .health = rl_member_health(p->member),

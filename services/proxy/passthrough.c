@@ -1,5 +1,6 @@
 /* passthrough: TLS that ends at auth, audit or a broker. The proxy reads its ClientHello, vouches
- * for the client's address in a signed PROXY v2 header, and is a pipe from there on.
+ * for the client's address in a signed PROXY v2 header, and is a pipe from there on. A replica that
+ * does not answer is not the client's concern: the next one is tried.
  */
 #include "internal.h"
 
@@ -9,11 +10,18 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#define TRIES_MAX 4  /* replicas, for one connection */
+#define TRY_MS 2000  /* for each but the last, which has PROXY_UPSTREAM_MS */
+#define IDLE_MS 1000 /* without a byte: nobody waits for an answer */
+
 struct passage {
     struct proxy *proxy;
     struct passage *next, *previous;
     struct arrival arrival;
-    struct rl_buf first; /* header and ClientHello, until they are written */
+    char *addresses[TRIES_MAX];
+    size_t address_count, address_next;
+    uint64_t bytes_seen, seen_ms; /* passthrough_close_idle() */
+    struct rl_buf first;          /* header and ClientHello, until they are written */
     struct rl_dial *dial;
     struct rl_socket *upstream;
     struct splice *splice;
@@ -28,6 +36,8 @@ static void forget(struct passage *p)
         proxy->passages = p->next;
     if (p->next)
         p->next->previous = p->previous;
+    for (size_t i = 0; i < p->address_count; i++)
+        free(p->addresses[i]);
     rl_buf_fini(&p->first);
     free(p);
     proxy_count(proxy, -1);
@@ -89,12 +99,18 @@ static void on_ready(void *context, bool readable, bool writable)
     write_first(context);
 }
 
+static bool try_next(struct passage *p, struct rl_error *err);
+
 static void on_dialled(void *context, int fd, rl_code code, const char *message)
 {
     struct passage *p = context;
     struct rl_error err;
     if (code != RL_OK) {
-        give_up(p, message);
+        rl_log_info("a service was not reached", RL_TEXT("client", p->arrival.address),
+                    RL_TEXT("sni", p->arrival.hello.sni), RL_TEXT("error", message));
+        rl_fail(&err, code, "%s", message);
+        if (!try_next(p, &err))
+            give_up(p, err.message);
         return;
     }
     if (rl_socket_create(p->proxy->config.loop, fd, NULL, on_ready, p, &p->upstream, &err) !=
@@ -104,6 +120,29 @@ static void on_dialled(void *context, int fd, rl_code code, const char *message)
         return;
     }
     write_first(p);
+}
+
+/* False: nobody is left, and why. */
+static bool try_next(struct passage *p, struct rl_error *err)
+{
+    while (p->address_next < p->address_count) {
+        const char *address = p->addresses[p->address_next++];
+        uint32_t timeout_ms = p->address_next < p->address_count ? TRY_MS : PROXY_UPSTREAM_MS;
+        if (rl_dial_start(p->proxy->config.loop, address, timeout_ms, on_dialled, p, &p->dial,
+                          err) == RL_OK)
+            return true;
+    }
+    return false;
+}
+
+static void list_addresses(struct passage *p, struct rl_error *err)
+{
+    const char *addresses[PROXY_BROKERS_MAX], *reason = NULL;
+    size_t n = upstream_addresses(p->proxy, &p->arrival.route, addresses, &reason);
+    for (size_t i = 0; i < n && i < TRIES_MAX; i++)
+        p->addresses[p->address_count++] = rl_strdup(addresses[i]);
+    if (!n)
+        rl_fail(err, RL_E_UNAVAILABLE, "%s", reason);
 }
 
 static rl_code put_first(struct passage *p, struct rl_span hello, struct rl_error *err)
@@ -128,15 +167,27 @@ void passthrough_start(struct proxy *proxy, const struct arrival *arrival, struc
     if (p->next)
         p->next->previous = p;
     proxy->passages = p;
-    const char *reason = NULL;
-    const char *address = upstream_address(proxy, &arrival->route, &reason);
+    p->seen_ms = rl_loop_now_ms(proxy->config.loop);
     struct rl_error err;
-    if (!address)
-        give_up(p, reason);
-    else if (put_first(p, first, &err) != RL_OK ||
-             rl_dial_start(proxy->config.loop, address, PROXY_UPSTREAM_MS, on_dialled, p, &p->dial,
-                           &err) != RL_OK)
+    list_addresses(p, &err);
+    if (!p->address_count || put_first(p, first, &err) != RL_OK || !try_next(p, &err))
         give_up(p, err.message);
+}
+
+void passthrough_close_idle(struct proxy *proxy)
+{
+    uint64_t now_ms = rl_loop_now_ms(proxy->config.loop);
+    for (struct passage *p = proxy->passages, *next; p; p = next) {
+        next = p->next;
+        if (!p->splice || p->arrival.route.kind == ROUTE_BROKER)
+            continue;
+        if (splice_bytes(p->splice) != p->bytes_seen) {
+            p->bytes_seen = splice_bytes(p->splice);
+            p->seen_ms = now_ms;
+        } else if (now_ms - p->seen_ms >= IDLE_MS) {
+            splice_abort(p->splice);
+        }
+    }
 }
 
 void passthrough_close_all(struct proxy *proxy)

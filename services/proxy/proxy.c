@@ -83,6 +83,7 @@ rl_code proxy_create(const struct proxy_config *config, const struct proxy_ident
 {
     struct proxy *proxy = rl_alloc(sizeof *proxy);
     proxy->config = *config;
+    proxy->start_ns = proxy_now_ns(proxy);
     hold(proxy, identity);
     make_metrics(proxy);
     upstream_init(proxy);
@@ -156,6 +157,7 @@ void proxy_control_changed(struct proxy *proxy, unsigned what)
 static void look_whether_drained(void *context)
 {
     struct proxy *proxy = context;
+    passthrough_close_idle(proxy);
     if (proxy->connections)
         rl_timer_arm(proxy->drain_timer, DRAIN_LOOK_MS);
     else
@@ -179,6 +181,7 @@ void proxy_drain(struct proxy *proxy, uint32_t grace_ms, void (*drained)(void *c
     proxy->drained = drained;
     proxy->drained_context = context;
     front_stop(proxy);
+    upstream_leave(proxy);
     proxy->grace_timer = rl_timer_create(proxy->config.loop, on_grace_over, proxy);
     rl_timer_arm(proxy->grace_timer, grace_ms);
     proxy->drain_timer = rl_timer_create(proxy->config.loop, look_whether_drained, proxy);

@@ -56,7 +56,8 @@ void proxy_set_control(struct proxy *proxy, struct rl_control *control);
 void proxy_control_changed(struct proxy *proxy, unsigned what);
 /** Where events go; NULL: nowhere yet. Borrowed. */
 void proxy_set_events(struct proxy *proxy, struct rl_event_sender *events);
-/** Takes no more connections and waits for those that are there, at most grace_ms. */
+/** Takes no more connections, has brokers move the agents that came through here, closes what is
+ * idle, and waits for the others, at most grace_ms. */
 void proxy_drain(struct proxy *proxy, uint32_t grace_ms, void (*drained)(void *context),
                  void *context);
 void proxy_free(struct proxy **proxy);

@@ -97,6 +97,11 @@ void splice_abort(struct splice *splice)
     finish(splice, true);
 }
 
+uint64_t splice_bytes(const struct splice *splice)
+{
+    return splice->way[0].bytes + splice->way[1].bytes;
+}
+
 static void on_timer(void *context)
 {
     finish(context, true);

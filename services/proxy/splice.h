@@ -27,6 +27,8 @@ typedef void (*splice_closed_fn)(void *context, const uint64_t bytes[2]);
 struct splice *splice_start(struct rl_loop *loop, struct splice_pipes *pipes,
                             struct rl_socket *first, struct rl_socket *second,
                             splice_closed_fn closed, void *context);
+/** Bytes so far, both ways. */
+uint64_t splice_bytes(const struct splice *splice);
 /** Breaks both off now; `closed` comes before it returns. */
 void splice_abort(struct splice *splice);
 

@@ -25,53 +25,68 @@ struct upstream {
 
 /* ---- passing through ---- */
 
-static const char *any_of(char *const *list, size_t count)
+/* Whoever is asked first is left to chance, so that replicas share what comes. */
+static void shuffle(const char **list, size_t count)
 {
-    uint16_t random;
-    rl_random(&random, sizeof random);
-    return count ? list[random % count] : NULL;
+    for (size_t i = count; i > 1; i--) {
+        uint32_t random;
+        rl_random(&random, sizeof random);
+        const char **other = &list[random % i], *last = list[i - 1];
+        list[i - 1] = *other;
+        *other = last;
+    }
 }
 
-static const char *broker_address(const Pb__ControlUpdate *state, const char *replica,
-                                  const char **reason)
+static size_t take_all(char *const *list, size_t count, const char *out[PROXY_BROKERS_MAX])
 {
-    const char *fitting[PROXY_BROKERS_MAX];
+    size_t n = count < PROXY_BROKERS_MAX ? count : PROXY_BROKERS_MAX;
+    for (size_t i = 0; i < n; i++)
+        out[i] = list[i];
+    return n;
+}
+
+static size_t brokers_for(const Pb__ControlUpdate *state, const char *replica,
+                          const char *out[PROXY_BROKERS_MAX])
+{
     size_t n = 0;
     for (size_t i = 0; i < state->n_brokers && n < PROXY_BROKERS_MAX; i++) {
         const Pb__BrokerAddress *b = state->brokers[i];
         if (b->attach_address[0] && (!replica[0] || strcmp(b->id, replica) == 0))
-            fitting[n++] = b->attach_address;
+            out[n++] = b->attach_address;
     }
-    *reason = replica[0] ? "auth knows no such broker" : "auth knows no broker";
-    uint16_t random;
-    rl_random(&random, sizeof random);
-    return n ? fitting[random % n] : NULL;
+    return n;
 }
 
-const char *upstream_address(const struct proxy *proxy, const struct route *route,
-                             const char **reason)
+size_t upstream_addresses(const struct proxy *proxy, const struct route *route,
+                          const char *out[PROXY_BROKERS_MAX], const char **reason)
 {
     static const Pb__ControlUpdate nothing = PB__CONTROL_UPDATE__INIT;
     const Pb__ControlUpdate *state = proxy->control ? rl_control_state(proxy->control) : &nothing;
     const Pb__ServiceAddresses *services = state->services;
-    const char *address = NULL;
+    size_t n = 0;
     switch (route->kind) {
     case ROUTE_AUTH:
         *reason = "where auth's proxied listener is was neither said by auth nor set";
-        address = services ? any_of(services->auth, services->n_auth) : NULL;
-        return address ? address : proxy->config.auth_proxied_address;
+        n = services ? take_all(services->auth, services->n_auth, out) : 0;
+        if (!n && proxy->config.auth_proxied_address)
+            out[n++] = proxy->config.auth_proxied_address;
+        break;
     case ROUTE_AUDIT:
         *reason = "auth knows no audit";
-        return services ? any_of(services->audit, services->n_audit) : NULL;
+        n = services ? take_all(services->audit, services->n_audit, out) : 0;
+        break;
     case ROUTE_BROKER:
-        return broker_address(state, route->replica, reason);
+        *reason = route->replica[0] ? "auth knows no such broker" : "auth knows no broker";
+        n = brokers_for(state, route->replica, out);
+        break;
     case ROUTE_REFUSED:
     case ROUTE_CONNECT:
     case ROUTE_WEB:
+        *reason = "this route is not passed through";
         break;
     }
-    *reason = "this route is not passed through";
-    return NULL;
+    shuffle(out, n);
+    return n;
 }
 
 /* ---- channels ---- */
@@ -253,6 +268,26 @@ void upstream_update(struct proxy *proxy)
     for (size_t i = 0; i < state->n_brokers && i < PROXY_BROKERS_MAX; i++)
         list_broker(proxy, state->brokers[i]);
     rl_timer_arm(proxy->sweep_timer, 0);
+}
+
+static void on_told(void *context, rl_code code, const char *message, const ProtobufCMessage *reply)
+{
+    (void)context;
+    if (code == RL_OK)
+        rl_log_info("a broker moves the agents that came through here",
+                    RL_NUMBER("agents", ((const Pb__LeaveResponse *)reply)->agents));
+    else
+        rl_log_warn("a broker could not be told that this proxy goes away",
+                    RL_TEXT("code", rl_code_name(code)), RL_TEXT("error", message));
+}
+
+void upstream_leave(struct proxy *proxy)
+{
+    const Pb__LeaveRequest request = PB__LEAVE_REQUEST__INIT;
+    for (struct upstream *u = proxy->upstreams; u; u = u->next)
+        if (u->kind == UPSTREAM_BROKER && rl_rpc_channel_is_up(u->channel))
+            rl_rpc_unary(u->channel, &pb__passage__descriptor, "Leave", &request.base,
+                         PROXY_UPSTREAM_MS, on_told, NULL, NULL);
 }
 
 void upstream_renewed(struct proxy *proxy)

@@ -72,6 +72,7 @@ static struct attachment *create(struct broker *broker, struct rl_rpc_call *call
     a->call = call;
     a->agent_id = rl_strdup(peer->identity->name);
     a->address = rl_strdup(peer->address ? peer->address : "");
+    a->came_ms = rl_loop_now_ms(broker->config.loop);
     a->timer = rl_timer_create(broker->config.loop, on_timer, a);
     rl_buf_init(&a->policy_nonce, 64);
     const Pb__IdentityClaims *claims = peer->identity->claims;
@@ -394,6 +395,12 @@ void attachments_send_statement(struct broker *broker)
     for (struct attachment *a = broker->attachments; a; a = a->next)
         if (a->state == ATTACHMENT_HERE && a->live)
             attachment_send(a, &message, NULL);
+}
+
+void attachment_move(struct attachment *attachment, const char *reason)
+{
+    attachment->is_told_to_move = true;
+    send_drain(attachment->call, reason, 0);
 }
 
 void attachments_drain(struct broker *broker, uint32_t come_back_ms)

@@ -49,6 +49,7 @@ static rl_code make_servers(struct broker *broker, struct rl_error *err)
         {.method = "Attach", .stream = &attach_ops, .opened = attach_opened},
         {.method = "Carry", .raw = &carry_ops},
     };
+    static const struct rl_rpc_handler passage[] = {{.method = "Leave", .unary = leave_asked}};
     static const struct rl_rpc_handler dialer[] = {{.method = "Dial", .raw = &dial_ops}};
     struct rl_rpc_server_config config = {
         .loop = broker->config.loop,
@@ -71,6 +72,8 @@ static rl_code make_servers(struct broker *broker, struct rl_error *err)
                       RL_COUNT(tunnel), broker);
     rl_rpc_server_add(broker->dial_server, &pb__dialer__descriptor, dialer, RL_COUNT(dialer),
                       broker);
+    rl_rpc_server_add(broker->dial_server, &pb__passage__descriptor, passage, RL_COUNT(passage),
+                      broker);
     return RL_OK;
 }
 
@@ -83,6 +86,7 @@ rl_code broker_create(const struct broker_config *config, struct broker **out, s
     admission_init(&broker->admission, config->attach_rate, rl_loop_now_ms(config->loop));
     broker->reports = reports_create(broker);
     broker->policies = policies_create(broker);
+    broker->leavers = leavers_create(broker);
     make_metrics(broker);
     rl_code rc = make_servers(broker, err);
     if (rc != RL_OK)
@@ -146,6 +150,7 @@ void broker_drain(struct broker *broker, uint32_t grace_ms, void (*drained)(void
         return;
     broker->is_draining = true;
     attachments_drain(broker, 0);
+    relay_part_all(broker);
     broker->drained = drained;
     broker->drained_context = context;
     broker->draining = 2;
@@ -166,6 +171,7 @@ void broker_free(struct broker **holder)
         rl_loop_turn(broker->config.loop, 10);
     reports_free(&broker->reports);
     policies_free(&broker->policies);
+    leavers_free(&broker->leavers);
     free(broker->buckets);
     free(broker);
 }

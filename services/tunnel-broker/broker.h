@@ -20,6 +20,7 @@
 #define BROKER_POLICY_CALLS_MAX 32    /* to auth at once */
 #define BROKER_POLICY_SPREAD_MS 30000 /* over which idle agents get a new policy */
 #define BROKER_KEEPALIVE_S (RL_RPC_HEARTBEAT_MS / 1000)
+#define BROKER_LEAVERS_MAX 64 /* proxies that go away at once */
 #define BROKER_COME_BACK_MS_MAX 60000
 
 struct broker_config {
@@ -48,7 +49,8 @@ void broker_set_control(struct broker *broker, struct rl_control *control);
 /** What lib/control says. */
 void broker_control_changed(struct broker *broker, unsigned what);
 void broker_control_line(struct broker *broker, const char *message);
-/** Tells the agents to go elsewhere, then waits for connections for at most grace_ms. */
+/** Tells the agents to go elsewhere, ends what can go on elsewhere, and waits for other connections
+ * for at most grace_ms. */
 void broker_drain(struct broker *broker, uint32_t grace_ms, void (*drained)(void *context),
                   void *context);
 void broker_free(struct broker **broker);

@@ -14,6 +14,7 @@ struct hop;
 struct pending;
 struct reports;
 struct policies;
+struct leavers;
 
 struct broker {
     struct broker_config config;
@@ -38,6 +39,7 @@ struct broker {
 
     struct reports *reports;   /* report.c */
     struct policies *policies; /* policy.c */
+    struct leavers *leavers;   /* leave.c */
 
     struct rl_metric *agents_gauge, *streams_gauge, *dials_ok, *dials_failed, *attached_total,
         *bytes_total, *held_gauge, *turned_away;
@@ -62,9 +64,10 @@ struct attachment {
     struct rl_rpc_call *asking; /* NextEpoch or PolicyFor on its way */
     enum attachment_state state;
     char *agent_id, *address;
-    uint64_t epoch;
+    uint64_t epoch, came_ms;
     uint8_t nonce[32];
-    bool serves_nodes;      /* by its certificate */
+    bool serves_nodes; /* by its certificate */
+    bool is_told_to_move;
     size_t live, pending;   /* connections */
     struct rl_timer *timer; /* for hello; then for policy */
     /* policy.c */
@@ -89,6 +92,14 @@ rl_code attachment_send(struct attachment *attachment, const Pb__BrokerMessage *
                         struct rl_error *err);
 void attachments_send_statement(struct broker *broker);
 void attachments_drain(struct broker *broker, uint32_t come_back_ms);
+/** The agent is to come again by another way, now. */
+void attachment_move(struct attachment *attachment, const char *reason);
+
+/* ---- leave.c: a proxy goes away, and the agents that came through it are told ---- */
+
+struct leavers *leavers_create(struct broker *broker);
+void leavers_free(struct leavers **leavers);
+void leave_asked(struct rl_rpc_call *call, const ProtobufCMessage *request, void *context);
 
 /* ---- report.c: what auth is told ---- */
 
@@ -169,5 +180,7 @@ void relay_end(struct hop *hop, rl_code code, const char *message);
  * dead. Those of its streams that can go on elsewhere are told now, not when the dead one is found
  * out. */
 void relay_part_resumable(const struct attachment *attachment);
+/** This broker goes away: whatever can go on elsewhere does so now. */
+void relay_part_all(struct broker *broker);
 
 #endif

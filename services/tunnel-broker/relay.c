@@ -157,6 +157,15 @@ void relay_part_resumable(const struct attachment *attachment)
     }
 }
 
+void relay_part_all(struct broker *broker)
+{
+    for (struct hop *hop = broker->hops, *next; hop; hop = next) {
+        next = hop->next;
+        if (hop->kind == HOP_DIAL && hop->peer && hop->is_resumable)
+            relay_end(hop, RL_E_UNAVAILABLE, "this broker is going away");
+    }
+}
+
 /* Reads the first frame; what lies behind it begins at the result. n: all was of it, or the hop has
  * ended. */
 static size_t take_first(struct hop *hop, const uint8_t *bytes, size_t n)
@@ -253,6 +262,9 @@ static void on_closed(struct rl_rpc_call *call, rl_code code, const char *messag
         part(hop);
     else if (code == RL_OK) /* all was said; the peer reads what is left of it */
         rl_rpc_raw_wake(peer->call);
+    else if (hop->kind ==
+             HOP_DIAL) /* the agent shall know whose way is lost: RL_TUNNEL_DIALLER_MS */
+        rl_rpc_raw_finish(peer->call, RL_E_ABORTED, message);
     else
         rl_rpc_raw_finish(peer->call, RL_E_UNAVAILABLE, message);
 }

@@ -12,7 +12,7 @@
 static const ProtobufCServiceDescriptor *const services[] = {
     &pb__auth__descriptor,   &pb__fleet__descriptor,   &pb__session__descriptor,
     &pb__admin__descriptor,  &pb__control__descriptor, &pb__tunnel_broker__descriptor,
-    &pb__dialer__descriptor, &pb__audit__descriptor,
+    &pb__dialer__descriptor, &pb__passage__descriptor, &pb__audit__descriptor,
 };
 
 /* ---- every kind of caller there is ---- */
@@ -99,6 +99,8 @@ static bool expect(const char *service, const char *method, int who)
         return who == USER;
     if (strcmp(service, "remoteler.v1.Control") == 0)
         return expect_control(method, who);
+    if (is_method(service, method, "Passage/Leave"))
+        return who == PROXY;
     if (strcmp(service, "remoteler.v1.TunnelBroker") == 0)
         return who == AGENT || who == LEAF_BROKER;
     if (is_method(service, method, "Dialer/Dial"))

@@ -263,6 +263,24 @@ START_TEST(joins_again_under_its_old_id_and_key)
 }
 END_TEST
 
+START_TEST(who_was_off_for_longer_than_its_certificate_joins_again_under_its_old_id)
+{
+    ck_assert(open_agent());
+    ck_assert(!rl_enrol_has_expired(enrol)); /* it never had one */
+    join_well();
+    ck_assert(!rl_enrol_has_expired(enrol));
+    rl_enrol_close(&enrol);
+    auth.now_s = NOW_S + CERTIFICATE_LIFE_S + 1;
+    ck_assert(!open_agent());
+    ck_assert(rl_enrol_has_expired(enrol));
+    auth.now_s = NOW_S; /* the double's own certificate is of the same age */
+    join_well();
+    ck_assert_str_eq(auth.last_agent_id, UUID_A);
+    ck_assert_str_eq(rl_enrol_id(enrol), UUID_A);
+    ck_assert(!rl_enrol_has_expired(enrol));
+}
+END_TEST
+
 /* ---- the state on disk ---- */
 
 static void expect_not_opened(const struct rl_enrol_config *config, const char *words)
@@ -437,6 +455,7 @@ int main(void)
     tcase_add_test(t, an_auth_that_is_away_is_worth_another_try);
     tcase_add_test(t, an_answer_that_does_not_hold_together_is_not_used);
     tcase_add_test(t, joins_again_under_its_old_id_and_key);
+    tcase_add_test(t, who_was_off_for_longer_than_its_certificate_joins_again_under_its_old_id);
     tcase_add_test(t, a_state_of_another_kind_or_cluster_is_refused);
     tcase_add_test(t, a_damaged_state_is_refused_and_not_replaced);
     tcase_add_test(t, a_file_of_the_owners_own_is_kept_beside_it);

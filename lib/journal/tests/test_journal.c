@@ -129,6 +129,20 @@ START_TEST(an_event_is_sent_and_in_the_file_until_audit_has_it)
 }
 END_TEST
 
+START_TEST(what_audit_does_not_take_within_a_second_is_on_the_disk)
+{
+    happen("session.start", "s1", "0");
+    ck_assert(!rl_journal_is_synced(journal)); /* audit is there: nobody waits for a disk */
+    for (int i = 0; i < 40 && !rl_journal_is_synced(journal); i++)
+        rl_loop_turn(loop, RL_JOURNAL_LOOK_MS / 20);
+    ck_assert(rl_journal_is_synced(journal));
+    happen("session.end", "s1", "0");
+    ck_assert(!rl_journal_is_synced(journal));
+    audit_takes_everything();
+    ck_assert_int_eq(file_bytes(), 0);
+}
+END_TEST
+
 START_TEST(what_a_killed_process_had_not_sent_the_next_one_sends)
 {
     happen("sftp", "s1", "");
@@ -278,6 +292,7 @@ int main(void)
     TCase *tests = tcase_create("journal");
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_set_timeout(tests, 30);
+    tcase_add_test(tests, what_audit_does_not_take_within_a_second_is_on_the_disk);
     tcase_add_test(tests, an_event_is_sent_and_in_the_file_until_audit_has_it);
     tcase_add_test(tests, what_a_killed_process_had_not_sent_the_next_one_sends);
     tcase_add_test(tests, a_session_that_was_open_when_the_process_was_killed_has_ended);

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -594,6 +595,16 @@ START_TEST(refuses_a_signal_that_does_not_exist)
 }
 END_TEST
 
+START_TEST(the_soft_limit_of_descriptors_becomes_the_hard_one)
+{
+    struct rlimit limit = {64, 128};
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    ck_assert_uint_eq(rl_descriptors_raise(), 128);
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    ck_assert_uint_eq(limit.rlim_cur, 128);
+}
+END_TEST
+
 int main(void)
 {
     TCase *t = tcase_create("loop");
@@ -601,6 +612,7 @@ int main(void)
     tcase_set_timeout(t, 60);
     tcase_add_test(t, tells_what_was_asked_for_and_again_until_it_is_read);
     tcase_add_test(t, tells_of_a_hang_up_unasked);
+    tcase_add_test(t, the_soft_limit_of_descriptors_becomes_the_hard_one);
     tcase_add_test(t, says_readable_when_the_writer_of_a_pipe_is_gone);
     tcase_add_test(t, may_stop_a_watch_in_its_own_callback);
     tcase_add_test(t, never_calls_a_watch_that_another_callback_of_the_turn_stopped);

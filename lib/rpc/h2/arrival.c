@@ -25,7 +25,8 @@ void rl_h2_arrival_free(struct rl_h2_arrival *arrival)
     free(arrival);
 }
 
-static void greet(struct rl_h2_arrival *arrival, const struct rl_proxy_header *header)
+static void greet(struct rl_h2_arrival *arrival, const struct rl_proxy_header *header,
+                  const char *via)
 {
     struct sockaddr_storage source = header->source;
     if (header->is_local) {
@@ -44,7 +45,7 @@ static void greet(struct rl_h2_arrival *arrival, const struct rl_proxy_header *h
     rl_buf_init(&arrival->early, 0);
     rl_h2_arrival_free(arrival);
     rl_h2_server_greet(listener, fd, RL_SPAN(early.p + header->bytes, early.n - header->bytes),
-                       address);
+                       address, via);
     free(address);
     rl_buf_fini(&early);
 }
@@ -67,13 +68,15 @@ static void examine(struct rl_h2_arrival *arrival)
     if (hello_result == RL_HELLO_MORE)
         return;
     struct rl_h2_listener *listener = arrival->listener;
+    struct rl_identity *proxy = NULL;
     if (hello_result == RL_HELLO_BAD ||
         rl_proxy_header_verify(&header, listener->proxied_by, hello.random,
-                               rl_h2_server_now_s(listener->server), NULL) != RL_OK) {
+                               rl_h2_server_now_s(listener->server), &proxy, NULL) != RL_OK) {
         rl_h2_arrival_free(arrival);
         return;
     }
-    greet(arrival, &header);
+    greet(arrival, &header, proxy->name);
+    rl_identity_unref(&proxy);
 }
 
 static void on_ready(void *context, int fd, unsigned events)
@@ -106,7 +109,7 @@ void rl_h2_arrive(struct rl_h2_listener *listener, int fd)
             return;
         }
         char *address = rl_h2_address_text(&peer);
-        rl_h2_server_greet(listener, fd, (struct rl_span){NULL, 0}, address);
+        rl_h2_server_greet(listener, fd, (struct rl_span){NULL, 0}, address, NULL);
         free(address);
         return;
     }

@@ -11,11 +11,13 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Full jitter: anything from 0 to a span that doubles. */
-#define BACKOFF_FIRST_MS 200
+/* Full jitter: anything from 0 to a span that is half of the time that has passed without a good
+ * connection. So whoever was away for three seconds comes back within one and a half, and what has
+ * been away for long is asked seldom. docs/decisions/0016. */
+#define BACKOFF_MIN_MS 200
 #define BACKOFF_MAX_MS 30000
 /* A connection that lasted as long was a good one: what ends it starts from the beginning. */
-#define BACKOFF_FORGET_MS 10000
+#define BACKOFF_FORGET_MS 3000
 /* When nothing answered at all, the network is away rather than the server overloaded. */
 #define BACKOFF_SILENT_MS 1000
 
@@ -34,8 +36,8 @@ struct rl_h2_channel {
     struct rl_timer *retry;
     struct rl_timer *unused;     /* how long the current connection carries nothing */
     struct rl_task *settle_down; /* what is not to happen inside of callbacks */
-    uint32_t backoff_ms;
     uint64_t up_since_ms;
+    uint64_t away_since_ms; /* when the last good connection ended, or the first attempt failed */
     bool is_up;
     bool is_refused; /* the attempt could not even begin */
     struct rl_error refusal;
@@ -60,18 +62,21 @@ static uint32_t random_below(uint32_t limit)
     return (uint32_t)(((uint64_t)value * limit) >> 32);
 }
 
+uint32_t rl_h2_backoff_ms(uint64_t away_ms)
+{
+    uint64_t half_ms = away_ms / 2;
+    return half_ms < BACKOFF_MIN_MS   ? BACKOFF_MIN_MS
+           : half_ms > BACKOFF_MAX_MS ? BACKOFF_MAX_MS
+                                      : (uint32_t)half_ms;
+}
+
 static void retry_later(struct rl_h2_channel *channel, rl_code code)
 {
     if (!channel->base.config.stay_connected)
         return;
-    uint32_t limit_ms = channel->backoff_ms;
-    if (code == RL_E_DEADLINE) {
-        limit_ms = BACKOFF_SILENT_MS;
-    } else {
-        channel->backoff_ms *= 2;
-        if (channel->backoff_ms > BACKOFF_MAX_MS)
-            channel->backoff_ms = BACKOFF_MAX_MS;
-    }
+    uint64_t now = rl_loop_now_ms(channel->base.config.loop);
+    uint32_t limit_ms =
+        code == RL_E_DEADLINE ? BACKOFF_SILENT_MS : rl_h2_backoff_ms(now - channel->away_since_ms);
     rl_timer_arm(channel->retry, random_below(limit_ms + 1));
 }
 
@@ -93,8 +98,9 @@ static void fail_waiting(struct rl_h2_channel *channel, const char *message)
 static void go_down(struct rl_h2_channel *channel, rl_code code, const char *message)
 {
     uint64_t now = rl_loop_now_ms(channel->base.config.loop);
-    if (channel->is_up && now - channel->up_since_ms >= BACKOFF_FORGET_MS)
-        channel->backoff_ms = BACKOFF_FIRST_MS;
+    bool was_good = channel->is_up && now - channel->up_since_ms >= BACKOFF_FORGET_MS;
+    if (!channel->away_since_ms || was_good)
+        channel->away_since_ms = now;
     channel->is_up = false;
     retry_later(channel, code);
     const struct rl_rpc_channel_config *config = &channel->base.config;
@@ -375,7 +381,6 @@ rl_code rl_rpc_channel_create_h2(const struct rl_rpc_channel_config *config,
     };
     rl_h2_config_set_defaults(&channel->config);
     channel->tls = rl_tls_client_ref(config->tls);
-    channel->backoff_ms = BACKOFF_FIRST_MS;
     channel->retry = rl_timer_create(config->loop, on_retry, channel);
     channel->unused = rl_timer_create(config->loop, on_unused, channel);
     channel->settle_down = rl_task_create(config->loop, on_settle_down, channel);

@@ -48,6 +48,7 @@ static void destroy(struct rl_h2_connection *c)
     SSL_free(c->ssl);
     rl_rpc_remote_unref(&c->remote);
     free(c->address);
+    free(c->via);
     free(c->kept);
     free(c->leave_reason);
     free(c);
@@ -125,6 +126,7 @@ static void open_session(struct rl_h2_connection *c)
     rl_code rc = rl_tls_peer(c->ssl, &identity, &err);
     if (rc == RL_OK) {
         c->remote = rl_rpc_remote_create(identity, c->address);
+        rl_rpc_remote_set_via(c->remote, c->via);
         rc = rl_h2_session_start(c, &err);
     }
     if (rc != RL_OK) {

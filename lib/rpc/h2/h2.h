@@ -64,7 +64,7 @@ struct rl_h2_connection {
     const struct rl_h2_config *config;
     struct rl_h2_connection *next, **link; /* the owner's list */
     struct rl_rpc_remote *remote;          /* NULL until the handshake is done */
-    char *address;
+    char *address, *via;                   /* via: the proxy that it came through; NULL: none */
     struct rl_h2_stream *streams;
 
     int fd;
@@ -209,6 +209,11 @@ struct rl_h2_stream **rl_h2_parked(struct rl_rpc_channel *channel);
 /** Gives n bytes of the stream's window back. */
 void rl_h2_stream_consume(struct rl_h2_stream *stream, size_t n);
 
+/* ---- channels (channel.c) ---- */
+
+/** The longest time until the next attempt, when no connection was good for `away_ms`. */
+uint32_t rl_h2_backoff_ms(uint64_t away_ms);
+
 /* ---- servers (server.c, arrival.c) ---- */
 
 struct rl_h2_server;
@@ -226,9 +231,10 @@ struct rl_h2_listener {
 
 /** A socket was accepted: with a PROXY header first where one must come. Takes over `fd`. */
 void rl_h2_arrive(struct rl_h2_listener *listener, int fd);
-/** Its TLS may begin; `early` was read off the socket already. Takes over `fd`. */
+/** Its TLS may begin; `early` was read off the socket already; `via` is the proxy that it came
+ * through, or NULL. Takes over `fd`. */
 void rl_h2_server_greet(struct rl_h2_listener *listener, int fd, struct rl_span early,
-                        const char *address);
+                        const char *address, const char *via);
 
 /* A socket whose PROXY header and ClientHello are not whole yet. */
 struct rl_h2_arrival {

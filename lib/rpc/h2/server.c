@@ -127,7 +127,7 @@ static void drop_oldest_arrival(struct rl_h2_server *server)
 }
 
 void rl_h2_server_greet(struct rl_h2_listener *listener, int fd, struct rl_span early,
-                        const char *address)
+                        const char *address, const char *via)
 {
     struct rl_h2_server *server = listener->server;
     if (server->handshake_count >= RL_RPC_HANDSHAKES_MAX)
@@ -141,6 +141,7 @@ void rl_h2_server_greet(struct rl_h2_listener *listener, int fd, struct rl_span 
     if (rl_h2_connection_create(&server->config, fd, ssl, address, RL_RPC_HANDSHAKE_MS, &c, NULL) !=
         RL_OK)
         return;
+    c->via = via ? rl_strdup(via) : NULL;
     link_connection(&server->handshakes, c);
     server->handshake_count++;
 }

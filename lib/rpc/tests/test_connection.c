@@ -1,3 +1,4 @@
+#include "rpc/h2/h2.h"
 #include "rpc/tests/relay.h"
 
 #include <sys/resource.h>
@@ -7,14 +8,16 @@ static struct relay *relay;
 
 /* ---- Say answers, Chat echoes ---- */
 
-static char caller_address[64];
+static char caller_address[64], caller_via[64];
 static int server_closed;
 static rl_code server_code;
 
 static void on_say(struct rl_rpc_call *call, const ProtobufCMessage *request, void *context)
 {
     (void)context;
-    snprintf(caller_address, sizeof caller_address, "%s", rl_rpc_peer(call)->address);
+    const struct rl_rpc_peer *peer = rl_rpc_peer(call);
+    snprintf(caller_address, sizeof caller_address, "%s", peer->address);
+    snprintf(caller_via, sizeof caller_via, "%s", peer->via ? peer->via : "nobody");
     rl_rpc_reply(call, request);
 }
 
@@ -594,6 +597,27 @@ START_TEST(believes_a_proxys_header)
 {
     expect_proxied(w->proxy, false, RL_OK);
     ck_assert_str_eq(caller_address, "192.0.2.7:4711");
+    ck_assert_str_eq(caller_via, UUID_B);
+}
+END_TEST
+
+START_TEST(who_comes_directly_came_through_nobody)
+{
+    open_channel();
+    ck_assert_int_eq(say_code(w->channel), RL_OK);
+    ck_assert_str_eq(caller_via, "nobody");
+}
+END_TEST
+
+START_TEST(a_retry_is_at_most_half_of_the_outage_away)
+{
+    ck_assert_uint_eq(rl_h2_backoff_ms(0), 200);
+    ck_assert_uint_eq(rl_h2_backoff_ms(400), 200);
+    ck_assert_uint_eq(rl_h2_backoff_ms(402), 201);
+    ck_assert_uint_eq(rl_h2_backoff_ms(3000), 1500);
+    ck_assert_uint_eq(rl_h2_backoff_ms(60000), 30000);
+    ck_assert_uint_eq(rl_h2_backoff_ms(60002), 30000);
+    ck_assert_uint_eq(rl_h2_backoff_ms(UINT64_MAX), 30000);
 }
 END_TEST
 
@@ -631,6 +655,8 @@ int main(void)
     tcase_add_test(c, renewing_leaves_running_calls_alone);
     tcase_add_test(c, a_lost_connection_ends_its_calls_and_the_next_call_connects);
     tcase_add_test(c, a_channel_may_stay_connected_by_itself);
+    tcase_add_test(c, who_comes_directly_came_through_nobody);
+    tcase_add_test(c, a_retry_is_at_most_half_of_the_outage_away);
     tcase_add_test(c, keepalive_finds_a_silent_peer_on_both_sides);
     tcase_add_test(c, a_probe_finds_a_dead_network_at_once);
     tcase_add_test(c, a_server_that_says_nothing_is_given_up);

@@ -72,7 +72,7 @@ static enum rl_proxy_result parse(struct rl_span bytes, struct rl_proxy_header *
 
 static rl_code verify_at(const struct rl_proxy_header *parsed, int64_t now_s)
 {
-    return rl_proxy_header_verify(parsed, trust, hello_random, now_s, NULL);
+    return rl_proxy_header_verify(parsed, trust, hello_random, now_s, NULL, NULL);
 }
 
 START_TEST(reads_and_believes_what_a_proxy_wrote)

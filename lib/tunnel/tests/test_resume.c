@@ -313,6 +313,54 @@ START_TEST(a_verdict_ends_it_and_a_broken_hop_does_not)
 }
 END_TEST
 
+/* Who carries, and has said so: open, with a window that is short for a lost dialler. */
+static void become_who_carries(void)
+{
+    uint8_t id[RL_TUNNEL_STREAM_ID_BYTES] = {1};
+    Pb__CarryJoin join = PB__CARRY_JOIN__INIT;
+    join.stream_id = (ProtobufCBinaryData){sizeof id, id};
+    Pb__Frame first = PB__FRAME__INIT;
+    first.join = &join;
+    rl_tunnel_end_abort(end, RL_E_CANCELLED, "it was a dialler");
+    lose(RL_E_CANCELLED);
+    closed = 0;
+    close(user_fd);
+    int pair[2];
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+    user_fd = pair[0];
+    const struct rl_tunnel_end_config config = {
+        .loop = loop,
+        .role = RL_TUNNEL_CARRIES,
+        .transport = &fake_transport,
+        .window_bytes = WINDOW,
+        .resume = {.session_id = "s",
+                   .ring_bytes_max = RING_BYTES,
+                   .wait_ms = 60000,
+                   .dialler_wait_ms = WAIT_MS,
+                   .parked = on_parked},
+        .closed = on_closed,
+    };
+    struct rl_socket *socket = NULL;
+    ck_assert_int_eq(rl_tunnel_end_create(&config, &first, &end, NULL), RL_OK);
+    link_.side[0].end = end;
+    rl_tunnel_end_start(end, &link_.side[0]);
+    ck_assert_int_eq(rl_socket_create(loop, pair[1], NULL, NULL, NULL, &socket, NULL), RL_OK);
+    rl_tunnel_end_attach(end, &socket, RL_SPAN(NULL, 0));
+    turn();
+}
+
+START_TEST(who_carries_waits_less_for_a_dialler_that_is_lost_than_for_its_own_way)
+{
+    become_who_carries();
+    lose(_i == 0 ? RL_E_ABORTED : RL_E_UNAVAILABLE);
+    ck_assert_uint_eq(parked, 1);
+    uint64_t start = rl_clock_boot_ms();
+    while (!closed && rl_clock_boot_ms() < start + 4 * WAIT_MS)
+        rl_loop_turn(loop, 5);
+    ck_assert_uint_eq(closed, _i == 0);
+}
+END_TEST
+
 START_TEST(attempts_do_not_lengthen_the_wait)
 {
     open_and_talk();
@@ -357,6 +405,8 @@ int main(void)
     tcase_add_loop_test(tests, ends_on_every_breach_of_resuming, 0, 6);
     tcase_add_test(tests, ends_with_its_stream_when_the_far_end_knows_no_resuming);
     tcase_add_test(tests, a_verdict_ends_it_and_a_broken_hop_does_not);
+    tcase_add_loop_test(
+        tests, who_carries_waits_less_for_a_dialler_that_is_lost_than_for_its_own_way, 0, 2);
     tcase_add_test(tests, attempts_do_not_lengthen_the_wait);
     tcase_add_test(tests, a_full_ring_stops_reading_until_an_acknowledgement);
     Suite *suite = suite_create("resume");

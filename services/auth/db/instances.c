@@ -82,21 +82,13 @@ static struct rl_instance *instance_of(struct rl_rows *rows, size_t row)
     " tls_key, previous_tls_key, ssh_key, generation, unprivileged, own_label_keys,"               \
     " own_label_values, token_label_keys, token_label_values"
 
-rl_code rl_instances_find(struct rl_db *db, const char *id, bool lock, struct rl_instance **out,
-                          struct rl_error *err)
+/* Takes the rows. */
+static rl_code first_of(struct rl_rows *rows, struct rl_instance **out, struct rl_error *err)
 {
-    static const char select[] = "SELECT " INSTANCE_COLUMNS " FROM instances WHERE id = $1";
-    static const char select_locked[] =
-        "SELECT " INSTANCE_COLUMNS " FROM instances WHERE id = $1 FOR UPDATE";
-    if (!rl_name_is_uuid(id))
-        return rl_fail(err, RL_E_NOT_FOUND, "no such instance");
-    struct rl_rows *rows = NULL;
-    rl_code rc = rl_query(db, &rows, err, lock ? select_locked : select, rl_param_text(id));
-    if (rc != RL_OK)
-        return rc;
     struct rl_instance *instance = NULL;
+    rl_code rc = RL_OK;
     if (rl_rows_count(rows) == 0)
-        rc = rl_fail(err, RL_E_NOT_FOUND, "no such instance %s", id);
+        rc = rl_fail(err, RL_E_NOT_FOUND, "no such instance");
     else
         instance = instance_of(rows, 0);
     if (rc == RL_OK)
@@ -107,6 +99,31 @@ rl_code rl_instances_find(struct rl_db *db, const char *id, bool lock, struct rl
     else
         rl_instance_free(&instance);
     return rc;
+}
+
+rl_code rl_instances_find(struct rl_db *db, const char *id, bool lock, struct rl_instance **out,
+                          struct rl_error *err)
+{
+    static const char select[] = "SELECT " INSTANCE_COLUMNS " FROM instances WHERE id = $1";
+    static const char select_locked[] =
+        "SELECT " INSTANCE_COLUMNS " FROM instances WHERE id = $1 FOR UPDATE";
+    if (!rl_name_is_uuid(id))
+        return rl_fail(err, RL_E_NOT_FOUND, "no such instance");
+    struct rl_rows *rows = NULL;
+    rl_code rc = rl_query(db, &rows, err, lock ? select_locked : select, rl_param_text(id));
+    return rc == RL_OK ? first_of(rows, out, err) : rc;
+}
+
+rl_code rl_instances_find_joined(struct rl_db *db, const char *token_id, struct rl_span tls_key,
+                                 int64_t seconds, struct rl_instance **out, struct rl_error *err)
+{
+    struct rl_rows *rows = NULL;
+    rl_code rc = rl_query(db, &rows, err,
+                          "SELECT " INSTANCE_COLUMNS " FROM instances WHERE token_id = $1"
+                          " AND tls_key = $2 AND created > now() - $3 * interval '1 second'"
+                          " FOR UPDATE",
+                          rl_param_text(token_id), rl_param_bytes(tls_key), rl_param_int(seconds));
+    return rc == RL_OK ? first_of(rows, out, err) : rc;
 }
 
 /* Both statements take the same parameters. The name goes to its first holder: NULL when another

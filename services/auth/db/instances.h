@@ -26,6 +26,10 @@ void rl_instance_labels(const struct rl_instance *instance, Pb__Label ***labels,
 /** Errors: RL_E_NOT_FOUND. With `lock` until the transaction ends. */
 rl_code rl_instances_find(struct rl_db *db, const char *id, bool lock, struct rl_instance **out,
                           struct rl_error *err);
+/** Who joined with this token and key, within `seconds`. Locked until the transaction ends. Errors:
+ * RL_E_NOT_FOUND. */
+rl_code rl_instances_find_joined(struct rl_db *db, const char *token_id, struct rl_span tls_key,
+                                 int64_t seconds, struct rl_instance **out, struct rl_error *err);
 /** A name that another holds is not taken: *got_name says. Clears instance->name then. */
 rl_code rl_instances_insert(struct rl_db *db, struct rl_instance *instance, bool *got_name,
                             struct rl_error *err);

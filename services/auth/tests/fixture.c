@@ -176,6 +176,12 @@ void party_fini(struct party *party)
     rl_buf_fini(&party->ssh_blob);
 }
 
+void party_forget_identity(struct party *party)
+{
+    rl_identity_unref(&party->identity);
+    party->peer.identity = NULL;
+}
+
 void party_become(struct party *party, const ProtobufCBinaryData *chain, size_t count)
 {
     struct rl_snapshot *snapshot = NULL;

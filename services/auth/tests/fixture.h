@@ -49,6 +49,8 @@ void party_init(struct party *party);
 void party_fini(struct party *party);
 /** Becomes whom the chain names; asserts that auth's own authorities say so. */
 void party_become(struct party *party, const ProtobufCBinaryData *chain, size_t count);
+/** It has lost what it was told; its keys are what they were. */
+void party_forget_identity(struct party *party);
 /** The bootstrapped administrator. */
 void party_admin(struct party *party);
 

@@ -82,6 +82,40 @@ START_TEST(a_used_token_is_said)
 }
 END_TEST
 
+/* The answer was lost on its way: the token is spent, and the node does not know its id. */
+START_TEST(a_lost_answer_is_given_again_to_the_same_key_and_to_nobody_else)
+{
+    char *token = fixture_token("node", 1);
+    INIT_REPLY(first, JoinResponse, join_response);
+    INIT_REPLY(second, JoinResponse, join_response);
+    ok(fixture_join(&node, "agent", "node-a", token, &first));
+    party_forget_identity(&node);
+    refused(join_as(&other, "agent", "node-a", token), RL_E_DENIED);
+    ok(fixture_join(&node, "agent", "node-a", token, &second));
+    ck_assert_str_eq(second.id, first.id);
+    ck_assert_str_eq(second.name, "node-a");
+    ck_assert_uint_eq(second.generation, 2); /* the first one's certificate has no holder */
+    fixture_clear(&first.base);
+    fixture_clear(&second.base);
+    fixture_sql("UPDATE instances SET created = now() - interval '11 minutes'");
+    party_forget_identity(&node);
+    refused(join_as(&node, "agent", "node-a", token), RL_E_DENIED);
+    ck_assert_str_eq(err.message, "join token used up; ask for a new one with `tctl tokens add`");
+    rl_token_free(&token);
+}
+END_TEST
+
+START_TEST(an_answer_that_is_asked_for_again_takes_no_second_use)
+{
+    char *token = fixture_token("node", 2);
+    ok(join_as(&node, "agent", "node-a", token));
+    party_forget_identity(&node);
+    ok(join_as(&node, "agent", "node-a", token));
+    ok(join_as(&other, "agent", "node-b", token));
+    rl_token_free(&token);
+}
+END_TEST
+
 START_TEST(an_expired_token_says_since_when)
 {
     char *token = fixture_token("node", 1);
@@ -310,6 +344,8 @@ int main(void)
 {
     TCase *t = tcase_create("join");
     tcase_add_checked_fixture(t, set_up, tear_down);
+    tcase_add_test(t, a_lost_answer_is_given_again_to_the_same_key_and_to_nobody_else);
+    tcase_add_test(t, an_answer_that_is_asked_for_again_takes_no_second_use);
     tcase_add_test(t, a_token_makes_a_node_with_its_certificates);
     tcase_add_test(t, a_used_token_is_said);
     tcase_add_test(t, an_expired_token_says_since_when);

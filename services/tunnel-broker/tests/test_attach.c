@@ -243,6 +243,25 @@ START_TEST(a_broker_that_goes_says_so_and_waits_for_connections)
 }
 END_TEST
 
+START_TEST(a_broker_that_goes_keeps_nobody_who_can_go_on_elsewhere)
+{
+    struct test_dial d;
+    agent_attach(&a);
+    TURN_UNTIL(c, a.welcomed);
+    dial_features = RL_TUNNEL_FEATURE_RESUME;
+    dial(&d, c, UUID_A);
+    dial_features = 0;
+    TURN_UNTIL(c, d.opened);
+    broker_drain(c->broker, 60000, on_drained, c);
+    TURN_UNTIL(c, d.closed);
+    ck_assert_int_eq(d.code, RL_E_UNAVAILABLE);
+    ck_assert_msg(strstr(d.message, "going away"), "%s", d.message);
+    dial_fini(&d);
+    rl_rpc_channel_free(&a.channel);
+    TURN_UNTIL(c, c->is_drained);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tests = tcase_create("attach");
@@ -261,6 +280,7 @@ int main(void)
     tcase_add_test(tests, statements_go_to_agents_with_live_connections_and_with_each_open);
     tcase_add_test(tests, after_auth_was_away_it_is_told_everything_and_nobody_was_cut_off);
     tcase_add_test(tests, a_broker_that_goes_says_so_and_waits_for_connections);
+    tcase_add_test(tests, a_broker_that_goes_keeps_nobody_who_can_go_on_elsewhere);
     Suite *suite = suite_create("attach");
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
