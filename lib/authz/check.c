@@ -216,9 +216,6 @@ static void warn(const Pb__RoleOptions *o, struct rl_buf *warnings)
                       "options: this version does not enforce %s and refuses the SSH sessions of "
                       "this role\n",
                       missing[i]);
-    if (o && o->has_forward_agent && o->forward_agent)
-        rl_buf_put_text(warnings,
-                        "options: this version forwards no agent, whatever forward_agent says\n");
 }
 
 rl_code rl_authz_check_role(const Pb__Role *role, struct rl_buf *warnings, struct rl_error *err)

@@ -6,6 +6,8 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#define NAMED_MAX 1024u /* users, and groups, of one request */
+
 /* In the reply to statvfs. */
 enum { VFS_READ_ONLY = 1, VFS_NO_SETUID = 2 };
 
@@ -72,6 +74,34 @@ static void limits(struct rl_sftp_server *s, struct rl_cursor *c)
     rl_sftp_end(s, at);
 }
 
+/* For each of the ids in the next field a name, "" where there is none, as one field. */
+static bool put_names(struct rl_buf *out, struct rl_cursor *c, const char *(*name_of)(uint32_t id))
+{
+    struct rl_span field = rl_cursor_string(c);
+    struct rl_cursor ids = rl_cursor_of(field);
+    struct rl_buf names;
+    if (c->failed || field.n % sizeof(uint32_t) || field.n > NAMED_MAX * sizeof(uint32_t))
+        return false;
+    rl_buf_init(&names, RL_SFTP_PACKET_BYTES_MAX / 2);
+    while (ids.n)
+        rl_buf_put_string(&names, rl_span_of(name_of(rl_cursor_u32(&ids))));
+    rl_buf_put_string(out, rl_buf_span(&names));
+    rl_buf_fini(&names);
+    return true;
+}
+
+static void names_by_id(struct rl_sftp_server *s, struct rl_cursor *c)
+{
+    size_t at = rl_sftp_begin(s, FXP_EXTENDED_REPLY);
+    bool ok = put_names(s->out, c, rl_sftp_user_name) && put_names(s->out, c, rl_sftp_group_name);
+    if (ok) {
+        rl_sftp_end(s, at);
+        return;
+    }
+    s->out->n = at;
+    rl_sftp_reply_malformed(s);
+}
+
 static const struct {
     const char *name, *version;
     request_handler *handle;
@@ -84,6 +114,7 @@ static const struct {
     {"lsetstat@openssh.com", "1", rl_sftp_lsetstat},
     {"limits@openssh.com", "1", limits},
     {"expand-path@openssh.com", "1", rl_sftp_expand_path},
+    {"users-groups-by-id@openssh.com", "1", names_by_id},
 };
 
 void rl_sftp_put_extensions(struct rl_buf *out)

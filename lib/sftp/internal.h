@@ -148,6 +148,9 @@ void rl_sftp_tell_place(struct rl_sftp_server *s, enum rl_sftp_kind kind, int er
 /* ---- names.c: of users and groups, from the files ---- */
 /** "drwxr-xr-x    2 root     root         4096 Jan  1 00:00 name", as ls -l has it. */
 void rl_sftp_long_name(const char *name, const struct stat *st, char *out, size_t size);
+/** "" when there is no such user, or group; valid until the next call. */
+const char *rl_sftp_user_name(uint32_t id);
+const char *rl_sftp_group_name(uint32_t id);
 /** Heap text; NULL: no such user. */
 char *rl_sftp_home_of(const char *user);
 

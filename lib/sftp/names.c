@@ -28,7 +28,7 @@ static void find_user(uint32_t id, char name[NAME_BYTES])
 {
     FILE *file = fopen("/etc/passwd", "re");
     const struct passwd *entry;
-    snprintf(name, NAME_BYTES, "%u", id);
+    name[0] = '\0';
     while (file && (entry = fgetpwent(file))) {
         if (entry->pw_uid != id)
             continue;
@@ -43,7 +43,7 @@ static void find_group(uint32_t id, char name[NAME_BYTES])
 {
     FILE *file = fopen("/etc/group", "re");
     const struct group *entry;
-    snprintf(name, NAME_BYTES, "%u", id);
+    name[0] = '\0';
     while (file && (entry = fgetgrent(file))) {
         if (entry->gr_gid != id)
             continue;
@@ -65,6 +65,24 @@ static const char *name_of(struct cache *cache, uint32_t id,
     entry->id = id;
     find(id, entry->name);
     return entry->name;
+}
+
+const char *rl_sftp_user_name(uint32_t id)
+{
+    static struct cache users;
+    return name_of(&users, id, find_user);
+}
+
+const char *rl_sftp_group_name(uint32_t id)
+{
+    static struct cache groups;
+    return name_of(&groups, id, find_group);
+}
+
+static const char *or_number(const char *name, uint32_t id, char number[NAME_BYTES])
+{
+    snprintf(number, NAME_BYTES, "%u", id);
+    return *name ? name : number;
 }
 
 static void mode_text(mode_t mode, char out[11])
@@ -103,12 +121,12 @@ static void time_text(time_t at, char *out, size_t size)
 
 void rl_sftp_long_name(const char *name, const struct stat *st, char *out, size_t size)
 {
-    static struct cache users, groups;
-    char mode[11], when[64];
+    char mode[11], when[64], uid[NAME_BYTES], gid[NAME_BYTES];
     mode_text(st->st_mode, mode);
     time_text(st->st_mtim.tv_sec, when, sizeof when);
     snprintf(out, size, "%s %4lu %-8s %-8s %8llu %s %s", mode, (unsigned long)st->st_nlink,
-             name_of(&users, st->st_uid, find_user), name_of(&groups, st->st_gid, find_group),
+             or_number(rl_sftp_user_name(st->st_uid), st->st_uid, uid),
+             or_number(rl_sftp_group_name(st->st_gid), st->st_gid, gid),
              (unsigned long long)st->st_size, when, name);
 }
 

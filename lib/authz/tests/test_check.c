@@ -49,12 +49,11 @@ START_TEST(warns_of_each_option_that_is_not_enforced)
     record(role, "strict", "");
     role->spec->options->has_require_session_mfa = role->spec->options->require_session_mfa = true;
     role->spec->options->has_pin_source_ip = role->spec->options->pin_source_ip = true;
-    role->spec->options->has_forward_agent = role->spec->options->forward_agent = true;
     struct rl_buf warnings;
     rl_buf_init(&warnings, 4096);
     ck_assert_int_eq(rl_authz_check_role(role, &warnings, NULL), RL_OK);
     static const char *const named[] = {"record_session: strict", "require_session_mfa",
-                                        "pin_source_ip", "forward_agent"};
+                                        "pin_source_ip"};
     for (size_t i = 0; i < RL_COUNT(named); i++)
         ck_assert_ptr_nonnull(strstr(rl_buf_text(&warnings), named[i]));
     rl_buf_fini(&warnings);

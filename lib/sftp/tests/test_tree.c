@@ -188,6 +188,26 @@ START_TEST(real_paths_are_whole_and_their_last_name_may_be_missing)
 }
 END_TEST
 
+START_TEST(users_and_groups_have_names_where_there_are_any)
+{
+    struct rl_cursor c;
+    begin_extended("users-groups-by-id@openssh.com");
+    rl_buf_put_u32(&request, 8);
+    rl_buf_put_u32(&request, 0);
+    rl_buf_put_u32(&request, 4000000000u);
+    rl_buf_put_u32(&request, 4);
+    rl_buf_put_u32(&request, 0);
+    ck_assert_uint_eq(ask(&c), FXP_EXTENDED_REPLY);
+    struct rl_span users = rl_cursor_string(&c), groups = rl_cursor_string(&c);
+    ck_assert(rl_cursor_done(&c));
+    ck_assert(rl_span_equal(users, RL_SPAN("\0\0\0\4root\0\0\0\0", 12)));
+    ck_assert(rl_span_equal(groups, RL_SPAN("\0\0\0\4root", 8)));
+    begin_extended("users-groups-by-id@openssh.com");
+    rl_buf_put_string(&request, rl_span_of("123"));
+    ck_assert_uint_eq(status(), FX_BAD_MESSAGE);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("sftp tree");
@@ -202,6 +222,7 @@ int main(void)
     tcase_add_test(tests, a_hundred_thousand_files_are_listed_a_part_at_a_time);
     tcase_add_test(tests, an_open_directory_stays_itself_whatever_takes_its_name);
     tcase_add_test(tests, real_paths_are_whole_and_their_last_name_may_be_missing);
+    tcase_add_test(tests, users_and_groups_have_names_where_there_are_any);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
 }
