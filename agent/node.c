@@ -28,6 +28,7 @@ struct connection {
     struct connection *next;
     struct node *node;
     char *session_id;
+    char *client; /* who is said to come: address and port */
     pid_t pid;
     int control; /* to the monitor: end it */
     int reports; /* from the monitor: events and questions; to it: answers */
@@ -65,6 +66,7 @@ static void connection_free(struct connection *connection)
     close_if_open(&connection->reports);
     guest_leave(&connection->guest);
     free(connection->session_id);
+    free(connection->client);
     free(connection);
 }
 
@@ -166,26 +168,55 @@ static rl_code open_sockets(struct sockets *s, struct rl_error *err)
     return RL_E_EXHAUSTED;
 }
 
-static rl_code may_serve(const struct node *node, struct rl_error *err)
+/* "192.0.2.7:1234", "[2001:db8::1]:1234": the same but for the port. */
+static bool is_same_client(const char *a, const char *b)
+{
+    const char *port_a = strrchr(a, ':'), *port_b = strrchr(b, ':');
+    size_t n = port_a ? (size_t)(port_a - a) : strlen(a);
+    size_t m = port_b ? (size_t)(port_b - b) : strlen(b);
+    return n == m && memcmp(a, b, n) == 0;
+}
+
+/* The address is the proxy's word: it bounds who comes through a proxy, not what a proxy may do. */
+static rl_code check_half_open(const struct node *node, const char *client, struct rl_error *err)
+{
+    size_t all = 0, of_client = 0;
+    for (const struct connection *c = node->connections; c; c = c->next) {
+        if (c->guest)
+            continue;
+        all++;
+        of_client += is_same_client(c->client, client);
+    }
+    if (all < RL_AGENT_HALF_OPEN_MAX && of_client < RL_AGENT_HALF_OPEN_OF_ONE_MAX)
+        return RL_OK;
+    return rl_fail(
+        err, RL_E_EXHAUSTED,
+        "the node has %zu connections that have not logged in yet, %zu of them from your "
+        "address; try again in a moment",
+        all, of_client);
+}
+
+static rl_code may_serve(const struct node *node, const Pb__Ticket *ticket, struct rl_error *err)
 {
     if (node->count >= RL_AGENT_CONNECTIONS_MAX)
         return rl_fail(err, RL_E_EXHAUSTED, "the node serves %d connections already",
                        RL_AGENT_CONNECTIONS_MAX);
     if (!policy_keeper_policy(node->agent->policy))
         return rl_fail(err, RL_E_UNAVAILABLE, "the node has no policy from auth yet; try again");
-    return RL_OK;
+    return check_half_open(node, ticket->client_address, err);
 }
 
 rl_code node_serve(struct node *node, const Pb__Ticket *ticket, int *fd, struct rl_error *err)
 {
     struct sockets s;
     struct connection *connection = NULL;
-    rl_code rc = may_serve(node, err);
+    rl_code rc = may_serve(node, ticket, err);
     if (rc != RL_OK || (rc = open_sockets(&s, err)) != RL_OK)
         return rc;
     connection = rl_alloc(sizeof *connection);
     *connection = (struct connection){.node = node,
                                       .session_id = rl_strdup(ticket->session_id),
+                                      .client = rl_strdup(ticket->client_address),
                                       .control = s.control[0],
                                       .reports = s.reports[0]};
     rc = rl_watch_start(node->agent->loop, connection->reports, RL_LOOP_READ, on_report, connection,
