@@ -6,6 +6,7 @@
 
 #include "bytes/secret.h"
 #include "log/log.h"
+#include "remoteler/v1/ledger.pb-c.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,7 @@ struct policy_keeper {
     int64_t statement_ns;
     uint64_t statement_boot_ms; /* when it came */
     uint64_t statement_version;
+    struct policy_audit_head audit_head;
 };
 
 static struct rl_policy_expect expectation(const struct policy_keeper *keeper)
@@ -125,6 +127,28 @@ rl_code policy_keeper_update(struct policy_keeper *keeper, const Pb__PolicyUpdat
     return RL_OK;
 }
 
+/* What auth has signed over the audit log leaves its database here: whoever sets the log back and
+ * goes on is found out by those who have heard of it. */
+static void remember_audit_head(struct policy_keeper *keeper, const ProtobufCBinaryData *packed)
+{
+    Pb__AuditHead *head = pb__audit_head__unpack(NULL, packed->len, packed->data);
+    struct policy_audit_head *known = &keeper->audit_head;
+    if (head && head->sha256.len == sizeof known->sha256) {
+        bool is_same = memcmp(head->sha256.data, known->sha256, sizeof known->sha256) == 0;
+        /* A lower number says nothing: replicas of auth learn of the latest in their own time. */
+        if (head->number == known->number && !is_same)
+            rl_log_error("the audit log was replaced: auth has signed another checkpoint before; "
+                         "run `tctl audit verify`",
+                         RL_NUMBER("number", known->number));
+        if (head->number > known->number) {
+            known->number = head->number;
+            memcpy(known->sha256, head->sha256.data, sizeof known->sha256);
+        }
+    }
+    if (head)
+        pb__audit_head__free_unpacked(head, NULL);
+}
+
 rl_code policy_keeper_hear(struct policy_keeper *keeper, const Pb__SignedStatement *statement,
                            struct rl_error *err)
 {
@@ -137,6 +161,8 @@ rl_code policy_keeper_hear(struct policy_keeper *keeper, const Pb__SignedStateme
     if (heard->time_ns > keeper->statement_ns) {
         keeper->statement_ns = heard->time_ns;
         keeper->statement_boot_ms = rl_clock_boot_ms();
+        if (heard->audit_head.len)
+            remember_audit_head(keeper, &heard->audit_head);
         rl_trusted_clock_learn(&keeper->agent->clock, heard->time_ns);
     }
     if (heard->policy_version > keeper->statement_version)
@@ -175,4 +201,9 @@ void policy_keeper_held(const struct policy_keeper *keeper, Pb__PolicyHeld *held
     held->version = keeper->floor_version;
     memcpy(sha256, keeper->hash, 32);
     held->sha256 = (ProtobufCBinaryData){32, sha256};
+}
+
+struct policy_audit_head policy_keeper_audit_head(const struct policy_keeper *keeper)
+{
+    return keeper->audit_head;
 }

@@ -28,4 +28,11 @@ uint64_t policy_keeper_statement_version(const struct policy_keeper *keeper);
 void policy_keeper_held(const struct policy_keeper *keeper, Pb__PolicyHeld *held,
                         uint8_t sha256[32]);
 
+/** The latest checkpoint of the audit log that a statement named; number 0: none yet. */
+struct policy_audit_head {
+    uint64_t number;
+    uint8_t sha256[32];
+};
+struct policy_audit_head policy_keeper_audit_head(const struct policy_keeper *keeper);
+
 #endif

@@ -1,5 +1,6 @@
 #include "status.h"
 
+#include "bytes/encoding.h"
 #include "output/output.h"
 #include "output/value.h"
 #include "policy_keeper.h"
@@ -22,20 +23,31 @@ struct status_server {
     char *path;
 };
 
+static json_t *audit_head_json(const struct agent *agent)
+{
+    struct policy_audit_head head = policy_keeper_audit_head(agent->policy);
+    if (!head.number)
+        return json_null();
+    char *hex = rl_hex_encode(RL_SPAN(head.sha256, sizeof head.sha256));
+    json_t *object = json_pack("{s:I, s:s}", "number", (json_int_t)head.number, "sha256", hex);
+    free(hex);
+    return object;
+}
+
 json_t *status_describe(const struct agent *agent, const struct uplink_status *up)
 {
     const struct rl_policy *policy = policy_keeper_policy(agent->policy);
     int64_t age_s = policy ? (agent_now_ns(agent) - rl_policy_time_ns(policy)) / 1000000000 : 0;
-    return json_pack("{s:o, s:o, s:o, s:s, s:b, s:o, s:o, s:o, s:o, s:o}", "id",
-                     rl_json_text(rl_enrol_id(agent->enrol)), "name",
-                     rl_json_text_or_null(rl_enrol_name(agent->enrol)), "cluster",
-                     rl_json_text(rl_enrol_cluster(agent->enrol)), "mode",
-                     agent->is_direct ? "direct" : "tunnel", "connected", up->is_connected,
-                     "broker", rl_json_text_or_null(up->broker), "since",
-                     rl_json_time_or_null(up->since_ns), "last_error",
-                     rl_json_text_or_null(up->last_error), "policy_version",
-                     policy ? json_integer((json_int_t)rl_policy_version(policy)) : json_null(),
-                     "policy_age_s", policy ? json_integer(age_s) : json_null());
+    return json_pack(
+        "{s:o, s:o, s:o, s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:o}", "id",
+        rl_json_text(rl_enrol_id(agent->enrol)), "name",
+        rl_json_text_or_null(rl_enrol_name(agent->enrol)), "cluster",
+        rl_json_text(rl_enrol_cluster(agent->enrol)), "mode",
+        agent->is_direct ? "direct" : "tunnel", "connected", up->is_connected, "broker",
+        rl_json_text_or_null(up->broker), "since", rl_json_time_or_null(up->since_ns), "last_error",
+        rl_json_text_or_null(up->last_error), "policy_version",
+        policy ? json_integer((json_int_t)rl_policy_version(policy)) : json_null(), "policy_age_s",
+        policy ? json_integer(age_s) : json_null(), "audit_head", audit_head_json(agent));
 }
 
 /* The answer fits the socket's buffer: whoever asks and does not read holds up nobody. */
@@ -176,6 +188,7 @@ static const struct rl_column columns[] = {
     {"Last error", "last_error"},
     {"Policy version", "policy_version"},
     {"Policy age (s)", "policy_age_s"},
+    {"Audit checkpoint", "audit_head.number"},
 };
 
 static rl_code show(const struct status_settings *s, enum rl_format format, struct rl_error *err)

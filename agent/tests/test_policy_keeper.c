@@ -1,6 +1,7 @@
 #include "world.h"
 
 #include "file/file.h"
+#include "remoteler/v1/ledger.pb-c.h"
 
 static struct rl_error err;
 static const struct rl_span no_nonce = {NULL, 0};
@@ -143,6 +144,35 @@ START_TEST(a_statement_that_was_held_back_is_as_old_as_its_time_says)
 }
 END_TEST
 
+static void hear_head(int64_t time_ns, uint64_t number, uint8_t fill)
+{
+    uint8_t sha256[32], packed[64];
+    Pb__AuditHead head = PB__AUDIT_HEAD__INIT;
+    Pb__SignedStatement *statement = NULL;
+    memset(sha256, fill, sizeof sha256);
+    head.number = number;
+    head.sha256 = (ProtobufCBinaryData){sizeof sha256, sha256};
+    size_t n = pb__audit_head__pack(&head, packed);
+    ck_assert_int_eq(rl_statement_sign(CLUSTER, time_ns, 5, RL_SPAN(packed, n), w.policy_key,
+                                       w.ca_key.id, &statement, &err),
+                     RL_OK);
+    ck_assert_int_eq(policy_keeper_hear(w.agent.policy, statement, &err), RL_OK);
+    pb__signed_statement__free_unpacked(statement, NULL);
+}
+
+START_TEST(the_latest_audit_checkpoint_that_was_heard_is_remembered)
+{
+    ck_assert_uint_eq(policy_keeper_audit_head(w.agent.policy).number, 0);
+    hear_head(NOW_NS, 3, 0xaa);
+    hear_head(NOW_NS + SECOND, 2, 0xbb); /* from a replica of auth that learns late */
+    ck_assert_uint_eq(policy_keeper_audit_head(w.agent.policy).number, 3);
+    hear_head(NOW_NS + 2 * SECOND, 3, 0xcc); /* another history: what was seen first stays */
+    ck_assert_uint_eq(policy_keeper_audit_head(w.agent.policy).sha256[0], 0xaa);
+    hear_head(NOW_NS + 3 * SECOND, 4, 0xdd);
+    ck_assert_uint_eq(policy_keeper_audit_head(w.agent.policy).number, 4);
+}
+END_TEST
+
 int main(void)
 {
     TCase *t = tcase_create("policy keeper");
@@ -156,6 +186,7 @@ int main(void)
     tcase_add_test(t, a_policy_that_auth_did_not_sign_is_refused);
     tcase_add_test(t, a_newer_statement_says_that_the_policy_is_old);
     tcase_add_test(t, an_older_statement_says_nothing_new);
+    tcase_add_test(t, the_latest_audit_checkpoint_that_was_heard_is_remembered);
     tcase_add_test(t, a_statement_that_was_held_back_is_as_old_as_its_time_says);
     return run_suite(t, "policy keeper");
 }

@@ -31,7 +31,8 @@ START_TEST(the_status_is_the_contracts)
     up = (struct uplink_status){.broker = "", .last_error = ""};
     check_described("{\"id\":\"" UUID_A "\",\"name\":\"node-a\",\"cluster\":\"main\",\"mode\":"
                     "\"tunnel\",\"connected\":false,\"broker\":null,\"since\":null,"
-                    "\"last_error\":null,\"policy_version\":null,\"policy_age_s\":null}");
+                    "\"last_error\":null,\"policy_version\":null,\"policy_age_s\":null,"
+                    "\"audit_head\":null}");
     up = (struct uplink_status){.is_connected = true,
                                 .broker = "broker-1",
                                 .since_ns = 1763800000 * SECOND,

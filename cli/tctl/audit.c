@@ -15,9 +15,38 @@ struct audit_settings {
 };
 
 #define AT(field) offsetof(struct audit_settings, field)
+#define ROWS_WHICH                                                                                 \
+    {.name = "type",                                                                               \
+     .type = RL_SETTING_LIST,                                                                      \
+     .offset = AT(types),                                                                          \
+     .help = "session.end, or lock.*; again for more"},                                            \
+        {.name = "user", .type = RL_SETTING_TEXT, .offset = AT(user), .help = "by this user"},     \
+        {.name = "session",                                                                        \
+         .type = RL_SETTING_TEXT,                                                                  \
+         .offset = AT(session),                                                                    \
+         .help = "of this session"},                                                               \
+        {.name = "from", .type = RL_SETTING_TEXT, .offset = AT(from), .help = "RFC 3339 time"},    \
+    {                                                                                              \
+        .name = "to", .type = RL_SETTING_TEXT, .offset = AT(to), .help = "RFC 3339 time; now"      \
+    }
+
+static const struct rl_setting export_rows[] = {
+    ROWS_WHICH,
+    {.name = "last",
+     .type = RL_SETTING_DURATION,
+     .offset = AT(last_s),
+     .min = 1,
+     .max = 315360000,
+     .help = "instead of --from: 10m, 24h, 7d; without either, everything"},
+    {.name = "follow",
+     .type = RL_SETTING_SWITCH,
+     .offset = AT(follow),
+     .fallback = "no",
+     .help = "go on with what happens next"},
+};
+
 static const struct rl_setting rows[] = {
-    {.name = "from", .type = RL_SETTING_TEXT, .offset = AT(from), .help = "RFC 3339 time"},
-    {.name = "to", .type = RL_SETTING_TEXT, .offset = AT(to), .help = "RFC 3339 time; now"},
+    ROWS_WHICH,
     {.name = "last",
      .type = RL_SETTING_DURATION,
      .offset = AT(last_s),
@@ -25,12 +54,6 @@ static const struct rl_setting rows[] = {
      .min = 1,
      .max = 315360000,
      .help = "instead of --from: 10m, 24h, 7d"},
-    {.name = "type",
-     .type = RL_SETTING_LIST,
-     .offset = AT(types),
-     .help = "session.end, or lock.*; again for more"},
-    {.name = "user", .type = RL_SETTING_TEXT, .offset = AT(user), .help = "by this user"},
-    {.name = "session", .type = RL_SETTING_TEXT, .offset = AT(session), .help = "of this session"},
     {.name = "limit",
      .type = RL_SETTING_NUMBER,
      .offset = AT(limit),
@@ -97,7 +120,7 @@ json_t *tctl_event_json(const Pb__Event *e)
 struct search {
     json_t *events;
     size_t limit;
-    bool follow, more_matched, is_over;
+    bool as_lines, more_matched, is_over;
     rl_code code;
     char message[RL_ERROR_MESSAGE_BYTES];
 };
@@ -110,10 +133,9 @@ static void on_message(struct rl_rpc_call *call, const ProtobufCMessage *message
     search->more_matched = search->more_matched || part->more_matched;
     for (size_t i = 0; i < part->n_events; i++) {
         json_t *event = tctl_event_json(part->events[i]);
-        if (search->follow) {
+        if (search->as_lines) {
             json_dumpf(event, stdout, JSON_COMPACT);
             fputc('\n', stdout);
-            fflush(stdout);
             json_decref(event);
         } else if (json_array_size(search->events) < search->limit) {
             json_array_append_new(search->events, event);
@@ -121,6 +143,8 @@ static void on_message(struct rl_rpc_call *call, const ProtobufCMessage *message
             json_decref(event);
         }
     }
+    if (search->as_lines)
+        fflush(stdout);
 }
 
 static void on_closed(struct rl_rpc_call *call, rl_code code, const char *message, void *context)
@@ -138,7 +162,8 @@ static rl_code fill_times(const struct audit_settings *s, Pb__SearchRequest *req
                           struct rl_error *err)
 {
     rl_code rc = RL_OK;
-    request->from_ns = rl_clock_wall_ns() - (int64_t)s->last_s * 1000000000;
+    if (s->last_s) /* else all of it */
+        request->from_ns = rl_clock_wall_ns() - (int64_t)s->last_s * 1000000000;
     if (s->from)
         rc = rl_clock_parse(s->from, &request->from_ns, err);
     if (rc == RL_OK && s->to)
@@ -157,14 +182,14 @@ static rl_code search_events(struct tctl_client *client, const struct audit_sett
     request.types = s->types.items;
     request.user = s->user ? s->user : none;
     request.session_id = s->session ? s->session : none;
-    request.limit = (uint32_t)s->limit;
+    request.limit = s->limit ? (uint32_t)s->limit : UINT32_MAX;
     request.follow = s->follow;
     rl_code rc = fill_times(s, &request, err);
     if (rc == RL_OK)
         rc = tctl_open_audit(client, &tls, &channel, err);
     if (rc == RL_OK) {
         struct rl_rpc_call *call = rl_rpc_stream(channel, &pb__audit__descriptor, "Search",
-                                                 s->follow ? 0 : TCTL_CALL_MS, &ops, search);
+                                                 search->as_lines ? 0 : TCTL_CALL_MS, &ops, search);
         rc = rl_rpc_send(call, &request.base, err);
         rl_rpc_end(call, RL_OK, NULL);
         while (!search->is_over)
@@ -199,7 +224,8 @@ static rl_code work(struct tctl_client *client, const void *settings,
     (void)rest;
     const struct audit_settings *s = settings;
     enum rl_format format;
-    struct search search = {.events = json_array(), .limit = (size_t)s->limit, .follow = s->follow};
+    struct search search = {
+        .events = json_array(), .limit = (size_t)s->limit, .as_lines = s->follow};
     rl_code rc = tctl_format(s->format, &format, err);
     if (rc == RL_OK)
         rc = search_events(client, s, &search, err);
@@ -211,6 +237,24 @@ static rl_code work(struct tctl_client *client, const void *settings,
                       (long long)s->limit);
     json_decref(search.events);
     return rc;
+}
+
+/* Everything that matches, in constant memory. */
+static rl_code export_events(struct tctl_client *client, const void *settings,
+                             const struct rl_positionals *rest, struct rl_error *err)
+{
+    (void)rest;
+    struct search search = {.as_lines = true};
+    rl_code rc = search_events(client, settings, &search, err);
+    if (rc == RL_OK && (fflush(stdout) != 0 || ferror(stdout)))
+        rc = rl_fail(err, RL_E_UNAVAILABLE, "the events could not be written");
+    return rc;
+}
+
+static rl_code check_export(const void *settings, struct rl_error *err)
+{
+    Pb__SearchRequest request = PB__SEARCH_REQUEST__INIT;
+    return fill_times(settings, &request, err);
 }
 
 static const struct rl_settings_spec search_spec = {
@@ -230,6 +274,19 @@ static const struct rl_settings_spec ls_spec = {
     .count = RL_COUNT(rows),
 };
 
+static const struct rl_settings_spec export_spec = {
+    .program = "tctl audit export",
+    .summary = "events as JSON lines, the oldest first",
+    .usage = "[flags]",
+    .example = "tctl audit export --from=2026-11-01T00:00:00Z > november.jsonl",
+    .rows = export_rows,
+    .count = RL_COUNT(export_rows),
+};
+
+static const struct tctl_command export_command = {.spec = &export_spec,
+                                                   .bytes = sizeof(struct audit_settings),
+                                                   .check = check_export,
+                                                   .work = export_events};
 static const struct tctl_command search_command = {
     .spec = &search_spec, .bytes = sizeof(struct audit_settings), .check = check, .work = work};
 static const struct tctl_command ls_command = {
@@ -237,5 +294,7 @@ static const struct tctl_command ls_command = {
 static const struct tctl_subcommand audit_commands[] = {
     {"search", &search_command, "events by time, type, user, session"},
     {"ls", &ls_command, "the same"},
+    {"verify", &tctl_audit_verify, "prove that nothing was changed or removed"},
+    {"export", &export_command, "events as JSON lines"},
 };
 const struct tctl_group tctl_audit = {"audit", audit_commands, RL_COUNT(audit_commands)};

@@ -9,18 +9,16 @@ static rl_code load_identity(struct tctl_client *client, struct rl_error *err)
 {
     const char *path = getenv("REMOTELER_IDENTITY_FILE");
     const char *server = getenv("REMOTELER_AUTH_SERVER");
-    Pb__TrustBundle *bundle = NULL;
     if (!path || !path[0] || !server || !server[0])
         return rl_fail(err, RL_E_UNAUTHENTICATED,
                        "set REMOTELER_AUTH_SERVER to auth's HOST:PORT and REMOTELER_IDENTITY_FILE "
                        "to an administrator's identity file (remoteler-auth bootstrap makes one)");
-    rl_code rc = rl_bundle_read(path, &client->identity, &bundle, err);
+    rl_code rc = rl_bundle_read(path, &client->identity, &client->bundle, err);
     if (rc != RL_OK)
         return rc;
-    rc = rl_trust_from_bundle(bundle, &client->trust, err);
-    client->cluster = rl_strdup(bundle->cluster);
+    rc = rl_trust_from_bundle(client->bundle, &client->trust, err);
+    client->cluster = rl_strdup(client->bundle->cluster);
     client->address = rl_strdup(server);
-    pb__trust_bundle__free_unpacked(bundle, NULL);
     return rc;
 }
 
@@ -89,6 +87,8 @@ void tctl_close(struct tctl_client *client)
     rl_tls_client_unref(&client->tls);
     rl_tls_identity_unref(&client->identity);
     rl_trust_unref(&client->trust);
+    if (client->bundle)
+        pb__trust_bundle__free_unpacked(client->bundle, NULL);
     rl_loop_free(&client->loop);
     free(client->cluster);
     free(client->address);

@@ -24,7 +24,7 @@ static const struct command commands[] = {
     {"lock", &tctl_lock, NULL, "stop a user, role, node, login or device"},
     {"locks", NULL, &tctl_locks, "ls, rm"},
     {"auth", NULL, &tctl_auth, "export"},
-    {"audit", NULL, &tctl_audit, "search, ls"},
+    {"audit", NULL, &tctl_audit, "search, ls, verify, export"},
     {"inventory", NULL, &tctl_inventory, "ls: every agent and service"},
 };
 

@@ -19,6 +19,7 @@ struct tctl_client {
     struct rl_loop *loop;
     struct rl_tls_identity *identity;
     struct rl_trust *trust;
+    Pb__TrustBundle *bundle; /* of the identity file: what is pinned */
     char *cluster;
     char *address; /* of auth */
     struct rl_tls_client *tls;
@@ -53,6 +54,7 @@ struct tctl_command {
 };
 int tctl_run(const struct tctl_command *command, int argc, char **argv);
 
+extern const struct tctl_command tctl_audit_verify;
 extern const struct tctl_command tctl_status, tctl_get, tctl_create, tctl_edit, tctl_rm, tctl_lock;
 
 /** One of a group's commands by name. */

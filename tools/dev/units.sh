@@ -55,7 +55,8 @@ start_auth() {
         --public-address="$RL_LOOPBACK:$PORT_proxy" \
         --listen="$RL_LOOPBACK:$PORT_auth" --proxied-listen="$RL_LOOPBACK:$PORT_auth_proxied" \
         --control-listen="$RL_LOOPBACK:$PORT_auth_control" \
-        --health-listen="$RL_LOOPBACK:$PORT_auth_health" --address="$RL_LOOPBACK"
+        --health-listen="$RL_LOOPBACK:$PORT_auth_health" --address="$RL_LOOPBACK" \
+        --checkpoint-every=5s --checkpoint-file="$RL_RUN/log/checkpoints.jsonl"
     wait_for_process auth 30 health_is "$PORT_auth_health"
 }
 

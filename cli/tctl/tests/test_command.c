@@ -52,6 +52,8 @@ START_TEST(wrong_usage_is_two_before_anything_is_sent)
         "lock --user=alice --format=xml",
         "locks",
         "locks rm",
+        "audit verify --format=xml",
+        "audit export --from=yesterday",
         "locks ls --format=xml",
         "users",
         "users fly",

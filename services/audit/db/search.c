@@ -13,6 +13,7 @@
  * differ. */
 #define QUIET_NS (3600 * INT64_C(1000000000))
 
+#define FIRST_UID "00000000-0000-0000-0000-000000000000"
 #define FILTER                                                                                     \
     " at_ns BETWEEN $1 AND $2 AND received_ns BETWEEN $3 AND $4"                                   \
     " AND ($5::text[] IS NULL OR type = ANY ($5::text[])"                                          \
@@ -108,7 +109,7 @@ static rl_code find_start(struct rl_db *db, void *context, struct rl_error *err)
     if (r->more)
         set_place(r->place, rl_row_int(rows, 0, 0), rl_row_text(rows, 0, 1));
     else
-        set_place(r->place, r->filter->from_ns, "00000000-0000-0000-0000-000000000000");
+        set_place(r->place, r->filter->from_ns, FIRST_UID);
     rc = rl_rows_check(rows, err);
     rl_rows_free(&rows);
     return rc;
@@ -119,6 +120,11 @@ rl_code rl_audit_find_start(struct rl_store *store, const struct rl_audit_filter
                             struct rl_error *err)
 {
     struct reading r = {.filter = filter, .place = place, .limit = limit};
+    if (limit == RL_AUDIT_SEARCH_ALL) {
+        set_place(place, filter->from_ns, FIRST_UID);
+        *more = false;
+        return RL_OK;
+    }
     rl_code rc = rl_store_transaction(store, find_start, &r, err);
     if (rc == RL_OK)
         *more = r.more;

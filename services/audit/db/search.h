@@ -7,7 +7,8 @@
 #include "store/store.h"
 
 #define RL_AUDIT_PAGE_EVENTS 128
-#define RL_AUDIT_REPLICAS_MAX 1024 /* chains that a follower keeps up with */
+#define RL_AUDIT_SEARCH_ALL UINT32_MAX /* a limit that is none */
+#define RL_AUDIT_REPLICAS_MAX 1024     /* chains that a follower keeps up with */
 #define RL_AUDIT_UUID_BYTES 37
 
 /** What to look for; borrowed. NULL and 0: whatever. */

@@ -1,0 +1,140 @@
+"""The audit log, proven: a whole one, and one that its database's owner has changed."""
+
+import json
+import pathlib
+import subprocess
+
+from cluster import run, until
+
+
+def verify(c, *flags, memory=None):
+    """What tctl says of the log, and the exit status."""
+    memory = memory or c.dir / "audit-memory.json"
+    r = c.tctl("audit", "verify", "--format=json", f"--memory={memory}", *flags)
+    assert r.code in (0, 1) and r.out, (r.code, r.err)
+    assert r.json["ok"] == (r.code == 0), (r.code, r.out)
+    return r.json, r.err
+
+
+def psql(c, sql, ports={}):
+    if c.dir not in ports:
+        ports[c.dir] = next(iter(c.process("postgres")["ports"].values()))
+    port = ports[c.dir]
+    password = (c.run_dir / "keys" / "postgres_password").read_text().strip()
+    return run(
+        ["psql", "-h", "127.0.0.1", "-p", port, "-U", "postgres", "-d", "remoteler", "-Atq", "-v", "ON_ERROR_STOP=1",
+         "-c", "SET search_path = audit", "-c", sql],
+        env=dict(c.env, PGPASSWORD=password),
+    ).check().out.strip()
+
+
+def proven(c, event):
+    """Waits until a checkpoint covers the event."""
+    def is_covered():
+        said, _ = verify(c)
+        assert said["ok"], said
+        return said["last_checkpoint"] and said["last_checkpoint"]["time"] > event["time"]
+    until(20, "a checkpoint over the event", is_covered)
+
+
+def a_session(c, text):
+    c.ssh("node-r1", f"echo {text}").check()
+    return c.wait_for_event(lambda e: e["command"] == f"echo {text}", "--type=session.start")
+
+
+def test_a_log_that_nobody_touched_is_proven(c):
+    proven(c, a_session(c, "untouched"))
+    said, _ = verify(c)
+    assert said["events"] > 10 and said["partitions"] >= 8 and said["first_bad"] is None, said
+    seen = json.loads((c.dir / "audit-memory.json").read_text())
+    assert seen["checkpoint"]["number"] == said["last_checkpoint"]["number"] and seen["keys"], seen
+    text = c.tctl("audit", "verify", f"--memory={c.dir / 'audit-memory.json'}").check().out
+    assert "OK" in text, text
+
+
+def test_what_the_databases_owner_changes_is_named(c):
+    event = a_session(c, "evidence")
+    proven(c, event)
+    uid = event["uid"]
+    psql(c, f"CREATE TABLE public.stash AS SELECT * FROM events WHERE uid = '{uid}'")
+    back = f"DELETE FROM events WHERE uid = '{uid}'; INSERT INTO events SELECT * FROM public.stash"
+    edits = {
+        "packed = set_byte(packed, 50, get_byte(packed, 50) # 1)": "it was changed",
+        "user_name = 'nobody'": 'column "user"',
+        "at_ns = at_ns - 86400000000000": 'column "time"',
+        "prev_hash = hash": "follow",
+    }
+    try:
+        for edit, reason in edits.items():
+            psql(c, f"UPDATE events SET {edit} WHERE uid = '{uid}'")
+            said, err = verify(c)
+            assert not said["ok"] and said["first_bad"]["uid"] == uid, (edit, said)
+            assert reason in said["first_bad"]["reason"] and reason in err, (edit, said, err)
+            psql(c, back)
+        psql(c, f"DELETE FROM events WHERE uid = '{uid}'")
+        said, _ = verify(c)
+        assert not said["ok"] and "missing" in said["first_bad"]["reason"], said
+        assert said["first_bad"]["time"] >= event["time"], said
+    finally:
+        psql(c, back)
+        psql(c, "DROP TABLE public.stash")
+    assert verify(c)[0]["ok"]
+
+
+def test_what_others_saw_is_held_against_the_log(c):
+    kept = c.run_dir / "log" / "checkpoints.jsonl"
+    proven(c, a_session(c, "others"))
+    lines = [json.loads(line) for line in kept.read_text().splitlines()]
+    assert lines and all({"number", "sha256", "checkpoint", "signature", "key_id"} <= set(s) for s in lines)
+    assert verify(c, f"--against={kept}")[0]["ok"]
+
+    def heard():
+        a_session(c, "heard")
+        status = run(["remoteler", "status", f"--data-dir={c.run_dir / 'state' / 'node-a'}", "--format=json"], env=c.env)
+        (c.dir / "node-a.json").write_text(status.check().out)
+        return status.json["audit_head"]
+
+    until(70, "a statement with a checkpoint at node-a", heard)
+    assert verify(c, f"--against={c.dir / 'node-a.json'}")[0]["ok"]
+    other = c.dir / "other.json"
+    other.write_text(json.dumps({"number": lines[-1]["number"], "sha256": "0" * 64}))
+    said, _ = verify(c, f"--against={other}")
+    assert not said["ok"] and "another one than" in said["first_bad"]["reason"], said
+    other.write_text(json.dumps({"number": 10**9, "sha256": "0" * 64}))
+    said, _ = verify(c, f"--against={other}")
+    assert not said["ok"] and "set back" in said["first_bad"]["reason"], said
+    other.write_text("nothing")
+    refused = c.tctl("audit", "verify", f"--against={other}", f"--memory={c.dir / 'none.json'}").check(1)
+    assert "no checkpoint in it" in refused.err, refused.err
+
+
+def test_another_key_is_not_believed(c):
+    """The memory pins the key: an identity file that names another one proves nothing."""
+    memory = c.dir / "audit-memory.json"
+    seen = json.loads(memory.read_text())
+    seen["keys"][0]["public_key"] = seen["keys"][0]["public_key"].replace("A", "B", 1)
+    pathlib.Path(c.dir / "swapped.json").write_text(json.dumps(seen))
+    said, _ = verify(c, memory=c.dir / "swapped.json")
+    assert not said["ok"], said
+
+
+def test_events_are_exported_as_lines_and_followed(c):
+    first = a_session(c, "exported")
+    r = c.tctl("audit", "export", "--type=session.start").check()
+    events = [json.loads(line) for line in r.out.splitlines()]
+    assert first["uid"] in [e["uid"] for e in events] and {e["type"] for e in events} == {"session.start"}
+    assert [e["time"] for e in events] == sorted(e["time"] for e in events)
+    follow = subprocess.Popen(
+        ["tctl", "audit", "export", "--follow", "--last=1s", "--type=session.command"],
+        env=c.env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    )
+    try:
+        c.ssh("node-r1", "echo followed").check()
+        line = b""
+        while b"echo followed" not in line:
+            line = follow.stdout.readline()
+            assert line, "the export ended"
+        assert json.loads(line)["type"] == "session.command"
+    finally:
+        follow.kill()
+        follow.wait()
