@@ -256,3 +256,29 @@ def test_sftp_and_sessions_share_one_connection(c):
         finally:
             c.ssh(*base, "-O", "exit", node)
             master.wait(10)
+
+
+def test_who_opens_and_does_not_log_in_keeps_nobody_out(c):
+    """16 of one address at once: said in words, and over as soon as they go."""
+    def open_one():
+        p = subprocess.Popen(["tsh", "proxy", "ssh", "node-r1:22"], env=dict(c.env, TSH_HOME=str(c.home)), stdin=subprocess.PIPE,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        return p, p.stdout.readline()  # the node's greeting, or nothing
+
+    held = []
+    try:
+        for _ in range(16):
+            held.append(open_one())
+        assert all(line.startswith(b"SSH-2.0-") for _, line in held), held
+        refused = c.ssh("node-r1", "true").check(255)
+        assert "have not logged in yet" in refused.err, refused.err
+        p, _ = held.pop()
+        p.stdin.close()
+        p.kill()
+        p.wait()
+        until(10, "a place", lambda: c.ssh("node-r1", "true").code == 0)
+    finally:
+        for p, _ in held:
+            p.kill()
+            p.wait()
+    until(10, "all to go", lambda: c.ssh("node-r1", "true").code == 0)
