@@ -8,8 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define STREAM_WINDOW_BYTES 262144
-#define RING_BYTES 262144           /* unacknowledged, of one connection */
+#define RING_BYTES (256u << 10)     /* unacknowledged, of one connection ... */
+#define RING_BYTES_MAX (1u << 20)   /* ... that is fast */
 #define RINGS_BYTES_MAX (32u << 20) /* and of all */
 
 /* ---- one user's connection ---- */
@@ -106,7 +106,7 @@ static struct rl_tunnel_end_config end_config(struct carriage *carriage, enum rl
     return (struct rl_tunnel_end_config){
         .loop = carriage->agent->loop,
         .role = role,
-        .window_bytes = STREAM_WINDOW_BYTES,
+        .window_bytes = RL_RPC_RAW_WINDOW_BYTES_MAX,
         .closed = on_closed,
         .context = carriage,
     };
@@ -152,7 +152,8 @@ static rl_code open_carry(const struct carry_waiting *waiting, const struct admi
     struct rl_tunnel_end_config config = end_config(carriage, RL_TUNNEL_CARRIES);
     if (guest->ticket->features & RL_TUNNEL_FEATURE_RESUME)
         config.resume = (struct rl_tunnel_resume){.session_id = carriage->session_id,
-                                                  .ring_bytes_max = RING_BYTES,
+                                                  .ring_bytes = RING_BYTES,
+                                                  .ring_bytes_max = RING_BYTES_MAX,
                                                   .budget = &agent->unacknowledged,
                                                   .parked = on_parked};
     rl_code rc = rl_tunnel_rpc_open(waiting->how.channel, &pb__tunnel_broker__descriptor, "Carry",

@@ -14,7 +14,8 @@
 
 #define CONNECT_MS 10000
 #define MESSAGE_BYTES_MAX 8192
-#define RELAY_BYTES 65536
+#define RELAY_BYTES (4 * TSH_RECORD_BYTES) /* what lib/tls gathers into one system call */
+#define PIPE_BYTES 262144
 #define LENGTH_BYTES 4
 
 /* ---- waiting on a non-blocking TLS connection ---- */
@@ -147,7 +148,6 @@ static rl_code handshake(struct tsh_connection *c, struct rl_error *err)
 void tsh_connection_set_sizes(struct tsh_connection *connection)
 {
     SSL_set_read_ahead(connection->ssl, 1);
-    SSL_set_default_read_buffer_len(connection->ssl, RELAY_BYTES);
     SSL_set_max_send_fragment(connection->ssl, TSH_RECORD_BYTES);
 }
 
@@ -211,9 +211,8 @@ static int read_in(struct relay *r)
     return -1;
 }
 
-static bool write_net(struct relay *r)
+static bool encrypt_all(struct relay *r)
 {
-    r->net_wants_write = false;
     while (r->up_at < r->up_n) {
         ERR_clear_error();
         int n = SSL_write(r->c->ssl, r->up + r->up_at, (int)(r->up_n - r->up_at));
@@ -229,6 +228,16 @@ static bool write_net(struct relay *r)
     if (!r->in_open && !(SSL_get_shutdown(r->c->ssl) & SSL_SENT_SHUTDOWN))
         SSL_shutdown(r->c->ssl); /* close_notify: nothing more from here */
     return true;
+}
+
+static bool write_net(struct relay *r)
+{
+    r->net_wants_write = false;
+    if (!encrypt_all(r))
+        return false;
+    enum rl_tls_progress sent = rl_tls_flush(r->c->ssl);
+    r->net_wants_write |= sent == RL_TLS_WANT_WRITE;
+    return sent != RL_TLS_FAILED;
 }
 
 /* All records that one system call brought. False when the connection broke. */
@@ -269,7 +278,7 @@ static void wait_for_any(struct relay *r)
 {
     bool reads_net = r->net_open && r->down_n == 0;
     struct pollfd p[3] = {
-        {r->in_open && r->up_n == 0 ? r->in : -1, POLLIN, 0},
+        {r->in_open && r->up_n == 0 && !r->net_wants_write ? r->in : -1, POLLIN, 0},
         {r->down_n ? r->out : -1, POLLOUT, 0},
         {r->c->fd, (short)((reads_net ? POLLIN : 0) | (r->net_wants_write ? POLLOUT : 0)), 0},
     };
@@ -296,6 +305,10 @@ rl_code tsh_connection_relay(struct tsh_connection *connection, int in, int out,
     int in_flags = fcntl(in, F_GETFL), out_flags = fcntl(out, F_GETFL);
     fcntl(in, F_SETFL, in_flags | O_NONBLOCK);
     fcntl(out, F_SETFL, out_flags | O_NONBLOCK);
+    /* ssh's pipes, if they are: with more room in them each side is woken less often. */
+    fcntl(in, F_SETPIPE_SZ, PIPE_BYTES);
+    fcntl(out, F_SETPIPE_SZ, PIPE_BYTES);
+    rl_tls_gather(connection->ssl);
     while (rc == RL_OK && (r->net_open || r->down_n)) {
         wait_for_any(r);
         if (r->in_ready)

@@ -23,8 +23,8 @@ struct tsh_connection {
 rl_code tsh_connect(const struct tsh_profile *profile, const char *kind,
                     const struct tsh_target *target, struct tsh_connection *out,
                     struct rl_error *err);
-/** Before the handshake: many records by one system call when there are many, and records that fit
- * frames. tsh_connect does it. */
+/** Before the handshake: a record by one system call, and records that fit frames. tsh_connect does
+ * it. */
 void tsh_connection_set_sizes(struct tsh_connection *connection);
 /** Bytes both ways until both sides are done; half-close is passed on. */
 rl_code tsh_connection_relay(struct tsh_connection *connection, int in, int out,

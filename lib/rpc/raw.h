@@ -11,6 +11,10 @@
 #define RL_RPC_RAW_DEFER (-1) /* nothing now: rl_rpc_raw_wake() when there is */
 #define RL_RPC_RAW_END (-2)   /* nothing more ever: client half-closes, server ends with OK */
 
+/* To so much a stream's window may grow while no other on its connection is busy and its reader
+ * keeps up: what there may be between `data` and rl_rpc_raw_consume(). */
+#define RL_RPC_RAW_WINDOW_BYTES_MAX (1u << 20)
+
 struct rl_rpc_raw_ops {
     /* Server: headers have come. NULL on clients. */
     void (*opened)(struct rl_rpc_call *call, void *context);

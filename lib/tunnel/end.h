@@ -22,7 +22,7 @@
 #include "tunnel/socket.h"
 #include "tunnel/tunnel.h"
 
-#define RL_TUNNEL_ACK_BYTES 65536     /* an ack after this much of the sink's progress ... */
+#define RL_TUNNEL_ACK_BYTES 131072    /* an ack after this much of the sink's progress ... */
 #define RL_TUNNEL_ACK_MS 100          /* ... or this long after any */
 #define RL_TUNNEL_LINGER_MS 30000     /* to hand the sink what came before the stream ended */
 #define RL_TUNNEL_RESET_MS 2000       /* for a reset to be sent; then the stream is cancelled */
@@ -58,6 +58,7 @@ struct rl_tunnel_resume {
                                the feature bit in its first frame; who carries sets it only when
                                the bit was offered. */
     size_t ring_bytes_max;  /* unacknowledged; 1..RL_RING_BYTES_MAX */
+    size_t ring_bytes;      /* of it, until the far end is seen to take more; 0: all of it */
     struct rl_ring_budget *budget; /* of the process; NULL: none */
     uint32_t wait_ms;              /* 0: RL_TUNNEL_RESUME_MS */
     uint32_t dialler_wait_ms;      /* 0: RL_TUNNEL_DIALLER_MS; for who carries */

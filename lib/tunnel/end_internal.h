@@ -2,6 +2,7 @@
 #ifndef RL_TUNNEL_END_INTERNAL_H
 #define RL_TUNNEL_END_INTERNAL_H
 
+#include "clock/pace.h"
 #include "tunnel/end.h"
 #include "tunnel/queue.h"
 
@@ -34,6 +35,8 @@ struct rl_tunnel_end {
     /* resume.c */
     char *session_id;    /* NULL: it was not offered */
     struct rl_ring ring; /* acked..taken */
+    struct rl_pace pace; /* of acknowledgements */
+    uint32_t ring_bytes; /* what the ring may hold by it */
     bool is_resumable;   /* both agreed */
     bool is_parked;      /* no stream */
     bool is_resuming;    /* a stream, and the far end has not said yet what it has */
@@ -68,6 +71,8 @@ void rl_end_park(struct rl_tunnel_end *end, rl_code code, const char *message);
 void rl_end_give_up(struct rl_tunnel_end *end, rl_code code, const char *message);
 void rl_end_restart(struct rl_tunnel_end *end);
 rl_code rl_end_on_resume(struct rl_tunnel_end *end, const Pb__Resume *resume, struct rl_error *err);
+/** So much more was acknowledged: what may be unacknowledged follows its pace. */
+void rl_end_follow_pace(struct rl_tunnel_end *end, uint64_t acked);
 /** The next bytes for the stream: again what the far end did not get, else what the socket has; as
  * rl_socket_read(). */
 ssize_t rl_end_next_bytes(struct rl_tunnel_end *end, uint8_t *to, size_t room);

@@ -118,9 +118,11 @@ static rl_code on_ack(struct rl_tunnel_end *end, const Pb__Frame *frame, struct 
                        "an acknowledgement of %llu bytes; %llu to %llu are possible",
                        (unsigned long long)frame->ack, (unsigned long long)end->acked,
                        (unsigned long long)end->sent);
+    if (end->is_resumable) {
+        rl_end_follow_pace(end, frame->ack - end->acked);
+        rl_ring_drop(&end->ring, frame->ack);
+    }
     end->acked = frame->ack;
-    if (end->is_resumable)
-        rl_ring_drop(&end->ring, end->acked);
     if (end->waits_for_room || end->eof_sent)
         rl_end_wake(end);
     end->waits_for_room = false;

@@ -21,6 +21,9 @@ void rl_end_resume_init(struct rl_tunnel_end *end)
     if (!how->dialler_wait_ms)
         how->dialler_wait_ms =
             how->wait_ms < RL_TUNNEL_DIALLER_MS ? how->wait_ms : RL_TUNNEL_DIALLER_MS;
+    if (!how->ring_bytes)
+        how->ring_bytes = how->ring_bytes_max;
+    end->ring_bytes = (uint32_t)how->ring_bytes;
     rl_ring_init(&end->ring, how->ring_bytes_max, how->budget);
 }
 
@@ -171,15 +174,29 @@ rl_code rl_end_on_resume(struct rl_tunnel_end *end, const Pb__Resume *resume, st
 
 /* ---- bytes ---- */
 
+static size_t ring_room(const struct rl_tunnel_end *end)
+{
+    size_t kept = (size_t)(end->taken - end->acked), room = rl_ring_room(&end->ring);
+    size_t left = end->ring_bytes > kept ? end->ring_bytes - kept : 0;
+    return left < room ? left : room;
+}
+
+void rl_end_follow_pace(struct rl_tunnel_end *end, uint64_t acked)
+{
+    const struct rl_tunnel_resume *how = &end->config.resume;
+    end->ring_bytes =
+        rl_pace_follow(&end->pace, (size_t)acked, rl_loop_now_ms(end->config.loop), end->ring_bytes,
+                       (uint32_t)how->ring_bytes, (uint32_t)how->ring_bytes_max);
+}
+
 /* A plain socket is read into the ring, where its bytes have to lie anyway: several frames by one
  * system call when there is much. */
 static ssize_t read_into_ring(struct rl_tunnel_end *end, uint8_t *to, size_t room)
 {
     struct iovec places[RL_RING_PLACES_MAX];
     size_t most = end->is_bulk ? READ_AHEAD_BYTES : RL_TUNNEL_DATA_BYTES_MAX;
-    size_t free_bytes = rl_ring_room(&end->ring);
-    if (most > free_bytes)
-        most = free_bytes;
+    if (most > ring_room(end))
+        most = ring_room(end);
     int count = (int)rl_ring_places(&end->ring, most, places);
     ssize_t n = rl_socket_readv(end->socket, places, count);
     rl_ring_filled(&end->ring, n > 0 ? (size_t)n : 0);
@@ -192,8 +209,8 @@ static ssize_t read_into_ring(struct rl_tunnel_end *end, uint8_t *to, size_t roo
 
 static ssize_t read_and_keep(struct rl_tunnel_end *end, uint8_t *to, size_t room)
 {
-    if (end->is_resumable && room > rl_ring_room(&end->ring))
-        room = rl_ring_room(&end->ring);
+    if (end->is_resumable && room > ring_room(end))
+        room = ring_room(end);
     ssize_t n = rl_socket_read(end->socket, to, room);
     if (n <= 0)
         return n;
@@ -209,7 +226,7 @@ ssize_t rl_end_next_bytes(struct rl_tunnel_end *end, uint8_t *to, size_t room)
         return (ssize_t)rl_ring_copy(&end->ring, end->sent, to, room);
     if (end->socket_ended)
         return 0;
-    if (end->is_resumable && !rl_ring_room(&end->ring)) {
+    if (end->is_resumable && !ring_room(end)) {
         end->waits_for_room = true;
         return RL_SOCKET_WAIT;
     }

@@ -166,12 +166,19 @@ static void on_resumed(void *context)
                 RL_NUMBER("took_ms", u->resumed_ms - u->parked_ms));
 }
 
+/* What a window may grow to: the transport holds each stream to its own. */
+static size_t window_bytes_max(const struct proxy *proxy)
+{
+    size_t least = proxy->config.stream_window_bytes;
+    return least > RL_RPC_RAW_WINDOW_BYTES_MAX ? least : RL_RPC_RAW_WINDOW_BYTES_MAX;
+}
+
 static rl_code open_end(struct user_connection *u, const Pb__Frame *first, struct rl_error *err)
 {
     const struct rl_tunnel_end_config config = {
         .loop = u->proxy->config.loop,
         .role = RL_TUNNEL_DIALS,
-        .window_bytes = u->proxy->config.stream_window_bytes,
+        .window_bytes = window_bytes_max(u->proxy),
         /* The broker gives the node RL_TUNNEL_JOIN_MS and says so: its words are better than ours.
          */
         .open_timeout_ms = RL_TUNNEL_JOIN_MS + 2000,

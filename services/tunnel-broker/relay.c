@@ -96,7 +96,10 @@ static void open_hop(struct rl_rpc_call *call, struct broker *broker, enum hop_k
     hop->reader = rl_frame_reader_create(kind == HOP_DIAL ? &dial_first : &carry_first, hop);
     hop->timer = rl_timer_create(broker->config.loop, on_timer, hop);
     rl_timer_arm(hop->timer, FIRST_FRAME_MS);
-    rl_queue_init(&hop->in, broker->config.stream_window_bytes);
+    /* The transport holds a peer to its window, wherever that stands; this is only the most. */
+    uint32_t window = broker->config.stream_window_bytes;
+    rl_queue_init(&hop->in,
+                  window > RL_RPC_RAW_WINDOW_BYTES_MAX ? window : RL_RPC_RAW_WINDOW_BYTES_MAX);
     hop->next = broker->hops;
     if (hop->next)
         hop->next->previous = hop;

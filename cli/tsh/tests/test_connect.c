@@ -1,5 +1,7 @@
 #include "connect.h"
 
+#include "tls/tls.h"
+
 #include <check.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -13,7 +15,7 @@
 
 /* The proxy's side of a connection, and what tsh has on its other three ends. */
 struct world {
-    SSL_CTX *server_ctx, *client_ctx;
+    SSL_CTX *server_ctx;
     SSL *server;
     int server_fd;
     struct tsh_connection connection;
@@ -52,14 +54,16 @@ static void set_up(void)
     int fds[2];
     pthread_t server;
     signal(SIGPIPE, SIG_IGN);
-    w = (struct world){.server_ctx = make_server(), .client_ctx = SSL_CTX_new(TLS_client_method())};
+    const struct rl_tls_client_config client = {.insecure = true};
+    w = (struct world){.server_ctx = make_server()};
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
     ck_assert(pipe(w.in) == 0 && pipe(w.out) == 0);
     w.server_fd = fds[0];
     w.server = SSL_new(w.server_ctx);
-    w.connection = (struct tsh_connection){.fd = fds[1], .ssl = SSL_new(w.client_ctx)};
+    w.connection = (struct tsh_connection){.fd = fds[1]};
+    ck_assert_int_eq(rl_tls_client_create(&client, &w.connection.tls, NULL), RL_OK);
+    ck_assert_int_eq(rl_tls_connect(w.connection.tls, fds[1], &w.connection.ssl, NULL), RL_OK);
     SSL_set_fd(w.server, w.server_fd);
-    SSL_set_fd(w.connection.ssl, w.connection.fd);
     tsh_connection_set_sizes(&w.connection);
     pthread_create(&server, NULL, accept_tls, w.server);
     ck_assert_int_eq(SSL_connect(w.connection.ssl), 1);
@@ -72,7 +76,6 @@ static void tear_down(void)
     tsh_connection_close(&w.connection);
     SSL_free(w.server);
     SSL_CTX_free(w.server_ctx);
-    SSL_CTX_free(w.client_ctx);
     close(w.server_fd);
     close(w.in[0]);
     close(w.out[0]);

@@ -7,6 +7,7 @@
 #ifndef RL_RPC_H2_H
 #define RL_RPC_H2_H
 
+#include "clock/pace.h"
 #include "rpc/h2/window.h"
 #include "rpc/transport.h"
 
@@ -88,7 +89,10 @@ struct rl_h2_connection {
     uint64_t least_rtt_us; /* 0: none yet */
     struct rl_h2_round round;
     struct rl_h2_alone alone;
-    bool is_wide; /* for the only busy stream: RL_H2_ALONE_FACTOR times window_bytes */
+    struct rl_pace pace;             /* of the only busy stream */
+    struct rl_h2_stream *alone_who;  /* whose windows follow it; NULL: nobody's */
+    uint32_t alone_bytes;            /* how wide they are for it */
+    uint32_t alone_borrowed;         /* of the process's budget, for the stream's */
     uint32_t window_bytes, borrowed; /* now; of it from the process's budget */
     bool is_leaving, is_leaving_for_good, is_finishing;
     char *leave_reason;

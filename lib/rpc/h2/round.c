@@ -1,6 +1,6 @@
 /* round: measures what arrives in a round trip, from a PING to its answer, and grows the windows by
- * it: the connection's, and that of the stream which brought most. The connection's is also wider
- * while only one stream is busy.
+ * it: the connection's, and that of the stream which brought most. While only one stream is busy
+ * both follow its pace as well.
  */
 #include "rpc/h2/h2.h"
 
@@ -10,21 +10,63 @@
 
 static void set_connection_window(struct rl_h2_connection *c)
 {
-    uint64_t size = c->window_bytes, most = c->config->stream_window_bytes;
-    if (c->is_wide && size < most) /* more than its own window one stream can not use */
-        size = size * RL_H2_ALONE_FACTOR < most ? size * RL_H2_ALONE_FACTOR : most;
+    uint32_t size = c->alone_bytes > c->window_bytes ? c->alone_bytes : c->window_bytes;
     nghttp2_session_set_local_window_size(c->session, NGHTTP2_FLAG_NONE, 0, (int32_t)size);
 }
 
-static void look_who_is_busy(struct rl_h2_connection *c, const struct rl_h2_stream *stream,
-                             size_t n)
+static uint32_t own_window(const struct rl_h2_stream *stream)
 {
-    bool is_wide = rl_h2_alone(&c->alone, stream ? stream->id : 0, n, c->window_bytes,
-                               rl_loop_now_ms(c->config->loop));
-    if (is_wide == c->is_wide)
-        return;
-    c->is_wide = is_wide;
+    return stream->window_bytes ? stream->window_bytes
+                                : stream->connection->config->stream_window_bytes;
+}
+
+static void set_stream_window(struct rl_h2_stream *stream, uint32_t size)
+{
+    nghttp2_session_set_local_window_size(stream->connection->session, NGHTTP2_FLAG_NONE,
+                                          stream->id, (int32_t)size);
+}
+
+static void end_alone(struct rl_h2_connection *c)
+{
+    struct rl_h2_stream *stream = c->alone_who;
+    if (stream && c->alone_borrowed)
+        set_stream_window(stream, own_window(stream));
+    rl_h2_window_repay(c->alone_borrowed);
+    c->alone_borrowed = c->alone_bytes = 0;
+    c->alone_who = NULL;
+    c->pace = (struct rl_pace){0};
+}
+
+/* Beyond its own window a stream's is the process's budget's to give. */
+static void widen(struct rl_h2_connection *c, struct rl_h2_stream *stream, uint32_t size)
+{
+    uint32_t own = own_window(stream);
+    uint32_t more = size > own ? size - own : 0;
+    uint32_t before = c->alone_borrowed;
+    rl_h2_window_repay(before);
+    c->alone_who = stream;
+    c->alone_bytes = size;
+    c->alone_borrowed = rl_h2_window_borrow(more);
+    if (c->alone_borrowed != before)
+        set_stream_window(stream, own + c->alone_borrowed);
     set_connection_window(c);
+}
+
+static void look_who_is_busy(struct rl_h2_connection *c, struct rl_h2_stream *stream, size_t n)
+{
+    uint64_t now_ms = rl_loop_now_ms(c->config->loop);
+    bool is_alone = rl_h2_alone(&c->alone, stream ? stream->id : 0, n, c->window_bytes, now_ms);
+    if (c->alone_bytes && (!is_alone || c->alone_who != stream)) {
+        end_alone(c);
+        set_connection_window(c);
+    }
+    if (!is_alone || !stream)
+        return;
+    uint32_t least = c->config->connection_window_bytes;
+    uint32_t size = rl_pace_follow(&c->pace, n, now_ms, c->alone_bytes ? c->alone_bytes : least,
+                                   least, RL_H2_ALONE_BYTES_MAX);
+    if (size != c->alone_bytes)
+        widen(c, stream, size);
 }
 
 /* A few small messages are not worth a PING. */
@@ -71,7 +113,7 @@ void rl_h2_round_count(struct rl_h2_connection *c, struct rl_h2_stream *stream, 
 static void grow_stream(struct rl_h2_stream *stream, uint64_t rtt_us, uint64_t least_rtt_us)
 {
     struct rl_h2_connection *c = stream->connection;
-    uint32_t size = stream->window_bytes ? stream->window_bytes : c->config->stream_window_bytes;
+    uint32_t size = own_window(stream);
     uint32_t wanted = rl_h2_window_after_round(size, c->config->stream_window_bytes_max,
                                                stream->round_received, rtt_us, least_rtt_us);
     uint32_t granted = rl_h2_window_borrow(wanted - size);
@@ -80,8 +122,8 @@ static void grow_stream(struct rl_h2_stream *stream, uint64_t rtt_us, uint64_t l
     stream->borrowed += granted;
     stream->window_bytes = size + granted;
     c->round.rest_ms = 0;
-    nghttp2_session_set_local_window_size(c->session, NGHTTP2_FLAG_NONE, stream->id,
-                                          (int32_t)stream->window_bytes);
+    uint32_t alone = c->alone_who == stream ? c->alone_borrowed : 0;
+    set_stream_window(stream, stream->window_bytes + alone);
 }
 
 static void grow_connection(struct rl_h2_connection *c, uint64_t rtt_us)
@@ -122,6 +164,11 @@ void rl_h2_round_forget(struct rl_h2_connection *c, struct rl_h2_stream *stream)
 {
     if (c->round.busiest == stream)
         c->round.busiest = NULL;
+    if (c->alone_who == stream) {
+        c->alone_who = NULL; /* nghttp2 knows it no more */
+        rl_h2_window_repay(c->alone_borrowed);
+        c->alone_borrowed = 0;
+    }
     rl_h2_window_repay(stream->borrowed);
     stream->borrowed = 0;
 }

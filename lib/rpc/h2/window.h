@@ -6,6 +6,8 @@
 #ifndef RL_RPC_H2_WINDOW_H
 #define RL_RPC_H2_WINDOW_H
 
+#include "rpc/raw.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -19,10 +21,10 @@
 uint32_t rl_h2_window_after_round(uint32_t size, uint32_t max, uint64_t received, uint64_t rtt_us,
                                   uint64_t least_rtt_us);
 
-/* One busy stream: nobody's bytes wait behind its own, and a larger window spares the hops on the
- * way half of their work. */
+/* One busy stream: nobody's bytes wait behind its own, and larger windows spare the hops on the way
+ * half of their work. So while it is alone they follow its pace. */
 #define RL_H2_ALONE_MS 1000
-#define RL_H2_ALONE_FACTOR 4
+#define RL_H2_ALONE_BYTES_MAX RL_RPC_RAW_WINDOW_BYTES_MAX
 
 struct rl_h2_alone {
     int32_t stream;             /* whose bytes came last */

@@ -1,3 +1,4 @@
+#include "rpc/h2/window.h"
 #include "rpc/tests/relay.h"
 
 static struct world *w;
@@ -232,7 +233,47 @@ START_TEST(echoes_64_mib_through_default_windows)
     ck_assert_int_eq(c.code, RL_OK);
     ck_assert_uint_eq(c.received, BULK_BYTES);
     ck_assert_int_eq(echo.code, RL_OK);
-    ck_assert_uint_le(echo.most_kept, 256 << 10);
+    ck_assert_uint_le(echo.most_kept, RL_RPC_RAW_WINDOW_BYTES_MAX);
+}
+END_TEST
+
+/* Its own windows are so small that any pace is a fast one. */
+START_TEST(a_lone_streams_window_follows_its_pace)
+{
+    serve(4096, 1000);
+    struct client c = {.total = 8u << 20};
+    open_raw(&c, "Bytes");
+    TURN_UNTIL(w, c.received > (256u << 10)); /* the first bytes know the standard's window */
+    echo.most_kept = 0;
+    TURN_UNTIL(w, c.closed && echo.closed);
+    ck_assert_uint_eq(c.received, c.total);
+    ck_assert_uint_gt(echo.most_kept, 2 * 4096);
+    ck_assert_uint_le(echo.most_kept, RL_RPC_RAW_WINDOW_BYTES_MAX);
+    rl_rpc_channel_free(&w->channel);
+    rl_rpc_server_free(&w->server);
+    /* what was borrowed for it is there again */
+    ck_assert_uint_eq(rl_h2_window_borrow(UINT32_MAX), RL_H2_WINDOW_BUDGET_BYTES);
+    rl_h2_window_repay(RL_H2_WINDOW_BUDGET_BYTES);
+}
+END_TEST
+
+START_TEST(a_stream_that_is_not_alone_keeps_its_own_window)
+{
+    static const uint8_t empty_messages[50000]; /* five zero bytes each */
+    serve(4096, 1000);
+    struct client c = {.total = 1u << 20}, other = {.text = empty_messages,
+                                                    .total = sizeof empty_messages,
+                                                    .piece_max = 1,
+                                                    .stays_open = true};
+    open_raw(&c, "Bytes");
+    open_raw(&other, "Chat");
+    TURN_UNTIL(w, c.received > (256u << 10));
+    echo.most_kept = 0;
+    TURN_UNTIL(w, c.closed);
+    ck_assert_uint_eq(c.received, c.total);
+    ck_assert_uint_le(echo.most_kept, 4096);
+    rl_rpc_cancel(other.call);
+    TURN_UNTIL(w, other.closed);
 }
 END_TEST
 
@@ -455,6 +496,8 @@ int main(void)
     tcase_add_test(c, closes_when_nobody_listens);
     tcase_add_test(c, the_connections_window_grows_with_a_long_path);
     tcase_add_test(c, a_streams_window_grows_where_it_may);
+    tcase_add_test(c, a_lone_streams_window_follows_its_pace);
+    tcase_add_test(c, a_stream_that_is_not_alone_keeps_its_own_window);
     tcase_add_test(c, refuses_what_is_no_message);
     tcase_add_test(c, puts_messages_together_from_single_bytes);
     suite_add_tcase(suite, c);

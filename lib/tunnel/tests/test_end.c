@@ -477,7 +477,7 @@ START_TEST(a_stalled_reader_holds_a_window_and_stops_the_writer)
 }
 END_TEST
 
-START_TEST(acknowledges_after_64_kib_or_100_ms_and_at_the_end)
+START_TEST(acknowledges_after_128_kib_or_100_ms_and_at_the_end)
 {
     struct side *side = play_the_answerer();
     say_opened(side, RL_OK, "");
@@ -494,7 +494,7 @@ START_TEST(acknowledges_after_64_kib_or_100_ms_and_at_the_end)
     ck_assert_uint_eq(heard.ack, 10);
     char block[32768];
     size_t sent = 10;
-    for (int i = 0; i < 20; i++, sent += 10000) {
+    for (int i = 0; i < 40; i++, sent += 10000) {
         say_data(side, sent, 10000);
         turn();
         while (recv(dialler.fd, block, sizeof block, 0) > 0)
@@ -616,7 +616,7 @@ static TCase *cases(void)
     tcase_add_test(tests, refuses_data_before_the_tunnel_is_open);
     tcase_add_test(tests, resets_when_more_than_the_window_comes);
     tcase_add_test(tests, a_stalled_reader_holds_a_window_and_stops_the_writer);
-    tcase_add_test(tests, acknowledges_after_64_kib_or_100_ms_and_at_the_end);
+    tcase_add_test(tests, acknowledges_after_128_kib_or_100_ms_and_at_the_end);
     tcase_add_test(tests, one_direction_may_end_long_before_the_other);
     tcase_add_test(tests, a_refusal_arrives_in_its_own_words);
     tcase_add_test(tests, an_abort_ends_both_sides_with_its_reason);
