@@ -27,6 +27,8 @@ struct agent_settings {
     char *advertise;
     struct rl_text_list labels, roles;
     char *state, *https_proxy, *no_proxy;
+    uint64_t recording_grace_s;
+    int64_t recording_spool_bytes;
     bool insecure, log_text, seccomp;
 };
 extern const struct rl_settings_spec agent_start_spec, agent_configure_spec, agent_status_spec,
@@ -38,6 +40,7 @@ struct uplink;        /* uplink.h */
 struct node;          /* node.h */
 struct direct;        /* direct.h */
 struct status_server; /* status.h */
+struct recordings;    /* recordings.h */
 
 /** What the rooms of the agent share. */
 struct agent {
@@ -66,6 +69,7 @@ struct agent {
     struct rl_rpc_channel *audit_channel;
     struct rl_event_sender *events;
     struct rl_journal *journal;
+    struct recordings *recordings;
     int exit_code;
 };
 

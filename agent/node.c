@@ -10,6 +10,8 @@
 #include "log/log.h"
 #include "node_child.h"
 #include "policy_keeper.h"
+#include "recording/recording.h"
+#include "recordings.h"
 #include "sshd/sshd.h"
 
 #include <errno.h>
@@ -23,6 +25,8 @@
 
 #define REPORT_BYTES_MAX 65536
 #define ANSWER_BYTES_MAX (RL_ERROR_MESSAGE_BYTES + 32)
+#define RECORDING_BYTES_MAX (RL_RECORDING_PART_BYTES_MAX + 64)
+#define RECORDING_ROOM_BYTES (2 * RECORDING_BYTES_MAX) /* in the socket of one connection */
 
 struct connection {
     struct connection *next;
@@ -32,9 +36,11 @@ struct connection {
     pid_t pid;
     int control; /* to the monitor: end it */
     int reports; /* from the monitor: events and questions; to it: answers */
-    struct rl_watch *watch;
-    struct guest *guest; /* whom it let in; NULL: nobody yet */
-    bool is_ending;      /* it was told to */
+    int recordings; /* from its relays: parts of recordings */
+    struct rl_watch *watch, *recordings_watch;
+    bool recordings_wait; /* not read, because there is no room for them now */
+    struct guest *guest;  /* whom it let in; NULL: nobody yet */
+    bool is_ending;       /* it was told to */
 };
 
 struct node {
@@ -62,8 +68,10 @@ static void close_if_open(int *fd)
 static void connection_free(struct connection *connection)
 {
     rl_watch_stop(&connection->watch);
+    rl_watch_stop(&connection->recordings_watch);
     close_if_open(&connection->control);
     close_if_open(&connection->reports);
+    close_if_open(&connection->recordings);
     guest_leave(&connection->guest);
     free(connection->session_id);
     free(connection->client);
@@ -83,6 +91,48 @@ void node_free(struct node **node)
     *node = NULL;
 }
 
+/* ---- what its relays say ---- */
+
+/* `all`: what is there, whether there is room for it or not. */
+static void read_recordings(struct connection *connection, bool all)
+{
+    static uint8_t bytes[RECORDING_BYTES_MAX]; /* one loop, one thread */
+    struct recordings *recordings = connection->node->agent->recordings;
+    ssize_t n = 1;
+    while (n > 0 && (all || !recordings_is_full(recordings))) {
+        n = recv(connection->recordings, bytes, sizeof bytes, MSG_DONTWAIT);
+        if (n > 0)
+            recordings_take(recordings, connection->session_id, RL_SPAN(bytes, (size_t)n));
+    }
+    bool is_over = n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
+    if (is_over)
+        rl_watch_stop(&connection->recordings_watch);
+    connection->recordings_wait = n > 0;
+    if (connection->recordings_watch)
+        rl_watch_change(connection->recordings_watch, n > 0 ? 0 : RL_LOOP_READ);
+}
+
+static void on_recording(void *context, int fd, unsigned events)
+{
+    (void)fd;
+    read_recordings(context, events & RL_LOOP_HANGUP);
+}
+
+void node_read_recordings(struct node *node)
+{
+    for (struct connection *c = node->connections; c; c = c->next)
+        if (c->recordings_wait)
+            read_recordings(c, false);
+}
+
+/* What was recorded comes before the end that closes it. */
+static void see(struct connection *connection, const Pb__Event *event)
+{
+    if (strcmp(event->type, "session.end") == 0 && connection->recordings_watch)
+        read_recordings(connection, true);
+    recordings_see(connection->node->agent->recordings, event);
+}
+
 /* ---- what a monitor says ---- */
 
 static void take_event(struct connection *connection, Pb__MonitorReport *report)
@@ -92,6 +142,7 @@ static void take_event(struct connection *connection, Pb__MonitorReport *report)
     report->event = NULL;
     if (connection->guest && strcmp(event->type, "session.end") == 0)
         guest_ended_session(connection->guest);
+    see(connection, event);
     events_send(connection->node->agent, &event);
 }
 
@@ -144,23 +195,27 @@ static void on_report(void *context, int fd, unsigned events)
 }
 
 struct sockets {
-    int stream[2], control[2], reports[2];
+    int stream[2], control[2], reports[2], recordings[2];
 };
 
 static void close_sockets(struct sockets *s)
 {
     int *all[] = {&s->stream[0],  &s->stream[1],  &s->control[0],
-                  &s->control[1], &s->reports[0], &s->reports[1]};
+                  &s->control[1], &s->reports[0], &s->reports[1],
+                  &s->recordings[0], &s->recordings[1]};
     for (size_t i = 0; i < RL_COUNT(all); i++)
         close_if_open(all[i]);
 }
 
 static rl_code open_sockets(struct sockets *s, struct rl_error *err)
 {
-    *s = (struct sockets){{-1, -1}, {-1, -1}, {-1, -1}};
+    *s = (struct sockets){{-1, -1}, {-1, -1}, {-1, -1}, {-1, -1}};
+    int room = RECORDING_ROOM_BYTES;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, s->stream) == 0 &&
         socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, s->control) == 0 &&
         socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, s->reports) == 0 &&
+        socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, s->recordings) == 0 &&
+        setsockopt(s->recordings[1], SOL_SOCKET, SO_SNDBUF, &room, sizeof room) == 0 &&
         fcntl(s->stream[0], F_SETFL, O_NONBLOCK) == 0)
         return RL_OK;
     rl_fail_errno(err, RL_E_EXHAUSTED, "no descriptors for another connection");
@@ -218,14 +273,20 @@ rl_code node_serve(struct node *node, const Pb__Ticket *ticket, int *fd, struct 
                                       .session_id = rl_strdup(ticket->session_id),
                                       .client = rl_strdup(ticket->client_address),
                                       .control = s.control[0],
-                                      .reports = s.reports[0]};
+                                      .reports = s.reports[0],
+                                      .recordings = s.recordings[0]};
     rc = rl_watch_start(node->agent->loop, connection->reports, RL_LOOP_READ, on_report, connection,
                         &connection->watch, err);
+    if (rc == RL_OK)
+        rc = rl_watch_start(node->agent->loop, connection->recordings, RL_LOOP_READ, on_recording,
+                            connection, &connection->recordings_watch, err);
     if (rc != RL_OK)
         goto out;
     connection->pid = fork();
     if (connection->pid == 0)
-        node_child_main(node->agent, ticket, s.stream[1], s.control[1], s.reports[1]);
+        node_child_main(node->agent, ticket,
+                        &(struct node_child_fds){s.stream[1], s.control[1], s.reports[1],
+                                                 s.recordings[1]});
     if (connection->pid < 0) {
         rc = rl_fail_errno(err, RL_E_EXHAUSTED, "no process for another connection");
         goto out;
@@ -234,11 +295,11 @@ rl_code node_serve(struct node *node, const Pb__Ticket *ticket, int *fd, struct 
     node->connections = connection;
     node->count++;
     *fd = s.stream[0];
-    s.stream[0] = s.control[0] = s.reports[0] = -1;
+    s.stream[0] = s.control[0] = s.reports[0] = s.recordings[0] = -1;
     connection = NULL;
 out:
     if (connection) {
-        s.control[0] = s.reports[0] = -1; /* the connection's */
+        s.control[0] = s.reports[0] = s.recordings[0] = -1; /* the connection's */
         connection_free(connection);
     }
     close_sockets(&s);
@@ -255,6 +316,9 @@ void node_reap(struct node *node)
         }
         if (connection->watch)
             on_report(connection, connection->reports, RL_LOOP_READ);
+        if (connection->recordings_watch)
+            read_recordings(connection, true);
+        recordings_session_gone(node->agent->recordings, connection->session_id);
         events_session_gone(node->agent, connection->session_id);
         *at = connection->next;
         node->count--;
@@ -278,6 +342,13 @@ void node_end_all(struct node *node, const char *message)
 {
     for (struct connection *c = node->connections; c; c = c->next)
         rl_sshd_control_end(c->control, message, NULL);
+}
+
+void node_end_session(struct node *node, const char *session_id, const char *message)
+{
+    for (struct connection *c = node->connections; c; c = c->next)
+        if (strcmp(c->session_id, session_id) == 0)
+            rl_sshd_control_end(c->control, message, NULL);
 }
 
 void node_wait(struct node *node, uint32_t grace_ms)

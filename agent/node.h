@@ -21,6 +21,10 @@ void node_policy_changed(struct node *node);
 void node_end_all(struct node *node, const char *message);
 /** Turns the loop until they have ended, for at most grace_ms. */
 void node_wait(struct node *node, uint32_t grace_ms);
+/** Ends one connection and tells its user why. */
+void node_end_session(struct node *node, const char *session_id, const char *message);
+/** Reads what relays record, where that was put off (recordings.h). */
+void node_read_recordings(struct node *node);
 size_t node_connections(const struct node *node);
 
 #endif

@@ -7,6 +7,7 @@
 #include "names/names.h"
 #include "policy_keeper.h"
 #include "remoteler/v1/node.pb-c.h"
+#include "recordings.h"
 #include "sshcert/sshkey.h"
 #include "sshd/confine.h"
 #include "sshd/sshd.h"
@@ -34,16 +35,17 @@ struct visit {
     struct agent *agent;
     const Pb__Ticket *ticket;
     char client_ip[64];
-    int reports;
+    struct node_child_fds fds;
+    const char *recording;      /* its mode, once let in */
     Pb__IdentityClaims *claims; /* once let in, or refused by the policy */
     bool has_session_limit;
     int64_t vouched_age_s; /* of the policy that let in, then */
 };
 
-/* To 3, 4 and 5, by a place above them: one of the three may be where another has to go. */
-static void keep_three(int *stream, int *control, int *reports)
+/* To 3 and up, by a place above them: one of them may be where another has to go. */
+static void keep_fds(struct node_child_fds *keep)
 {
-    int *fds[] = {stream, control, reports};
+    int *fds[] = {&keep->stream, &keep->control, &keep->reports, &keep->recordings};
     int last = FIRST_FD + (int)RL_COUNT(fds) - 1;
     for (size_t i = 0; i < RL_COUNT(fds); i++)
         if ((*fds[i] = fcntl(*fds[i], F_DUPFD_CLOEXEC, last + 1)) < 0)
@@ -87,6 +89,9 @@ static rl_code read_claims(struct visit *visit, const struct rl_sshcert *cert, s
     return RL_OK;
 }
 
+static const char *const record_modes[] = {[RL_RECORD_OFF] = "off",
+                                           [RL_RECORD_BEST_EFFORT] = "best_effort",
+                                           [RL_RECORD_STRICT] = "strict"};
 /* ---- what the agent is told and asked ---- */
 
 static bool say(const struct visit *visit, const Pb__MonitorReport *report)
@@ -95,7 +100,7 @@ static bool say(const struct visit *visit, const Pb__MonitorReport *report)
     uint8_t *packed = rl_alloc(n);
     pb__monitor_report__pack(report, packed);
     /* Blocks when the agent is slow: an event is worth waiting for, and nothing is lost. */
-    bool is_said = send(visit->reports, packed, n, MSG_NOSIGNAL) == (ssize_t)n;
+    bool is_said = send(visit->fds.reports, packed, n, MSG_NOSIGNAL) == (ssize_t)n;
     free(packed);
     return is_said;
 }
@@ -105,10 +110,10 @@ static rl_code ask(const struct visit *visit, const Pb__MonitorReport *question,
                    struct rl_error *err)
 {
     uint8_t bytes[ANSWER_BYTES_MAX];
-    struct pollfd p = {visit->reports, POLLIN, 0};
+    struct pollfd p = {visit->fds.reports, POLLIN, 0};
     if (!say(visit, question) || poll(&p, 1, ANSWER_MS) != 1)
         return rl_fail(err, RL_E_UNAVAILABLE, "this node's agent does not answer; try again");
-    ssize_t n = recv(visit->reports, bytes, sizeof bytes, MSG_DONTWAIT);
+    ssize_t n = recv(visit->fds.reports, bytes, sizeof bytes, MSG_DONTWAIT);
     Pb__MonitorAnswer *answer = n > 0 ? pb__monitor_answer__unpack(NULL, (size_t)n, bytes) : NULL;
     if (!answer)
         return rl_fail(err, RL_E_UNAVAILABLE, "this node's agent is gone; try again");
@@ -174,6 +179,11 @@ static rl_code authorize(void *context, const struct rl_sshd_request *request,
         return rc;
     visit->vouched_age_s = rl_policy_vouched_age_s(policy, &who);
     visit->has_session_limit = allowed.max_sessions > 0;
+    if (allowed.record_ssh == RL_RECORD_STRICT &&
+        (rc = recordings_check_strict(agent->recordings, err)) != RL_OK)
+        return rc;
+    visit->recording = record_modes[allowed.record_ssh];
+    grant->record = allowed.record_ssh != RL_RECORD_OFF;
     grant->permit_pty = true;
     grant->port_forwarding = allowed.port_forwarding;
     grant->agent_forwarding = allowed.forward_agent;
@@ -247,8 +257,10 @@ static void say_what(const struct visit *visit, const struct rl_sshd_event *seen
         rl_event_detail(event, "kind", kind_names[seen->kind]);
         detail_number(event, "channel", seen->channel);
     }
-    if (seen->type == RL_SSHD_SESSION_START)
+    if (seen->type == RL_SSHD_SESSION_START) {
         rl_event_detail(event, "interactive", seen->pty ? "true" : "false");
+        rl_event_detail(event, "recording", visit->recording);
+    }
     /* A strict role would have refused: who reads this is to know on how old a word it rests. */
     if (seen->type == RL_SSHD_SESSION_START && visit->vouched_age_s > RL_STATEMENT_STRICT_AGE_S)
         detail_number(event, "policy_age_s", (uint64_t)visit->vouched_age_s);
@@ -326,7 +338,7 @@ static size_t authorities(const struct agent *agent, struct rl_span spans[AUTHOR
     return count;
 }
 
-static rl_code serve(struct visit *visit, int stream, int control, struct rl_error *err)
+static rl_code serve(struct visit *visit, struct rl_error *err)
 {
     struct agent *agent = visit->agent;
     struct rl_span trusted[AUTHORITIES_MAX];
@@ -346,6 +358,7 @@ static rl_code serve(struct visit *visit, int stream, int control, struct rl_err
             .no_seccomp = !agent->settings.seccomp,
             .room_uid_base = ROOM_UID_BASE,
             .room_uid_count = ROOM_UID_COUNT,
+            .recording_fd = visit->fds.recordings,
             .motd_path = "/etc/motd",
             .ctx = visit,
             .now_s = now_s,
@@ -353,24 +366,24 @@ static rl_code serve(struct visit *visit, int stream, int control, struct rl_err
             .start = may_start,
             .event = tell,
         };
-        rc = rl_sshd_serve(&config, stream, control, visit->client_ip, err);
+        rc = rl_sshd_serve(&config, visit->fds.stream, visit->fds.control, visit->client_ip, err);
         free(empty);
     }
     rl_buf_fini(&host_public);
     return rc;
 }
 
-_Noreturn void node_child_main(struct agent *agent, const Pb__Ticket *ticket, int stream,
-                               int control, int reports)
+_Noreturn void node_child_main(struct agent *agent, const Pb__Ticket *ticket,
+                               const struct node_child_fds *fds)
 {
     sigset_t none;
     sigemptyset(&none);
-    keep_three(&stream, &control, &reports);
+    struct visit visit = {.agent = agent, .ticket = ticket, .fds = *fds};
+    keep_fds(&visit.fds);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    struct visit visit = {.agent = agent, .ticket = ticket, .reports = reports};
     address_without_port(ticket->client_address, visit.client_ip);
     struct rl_error err;
-    rl_code rc = serve(&visit, stream, control, &err);
+    rl_code rc = serve(&visit, &err);
     if (rc != RL_OK)
         rl_log_warn("connection ended", RL_TEXT("session_id", ticket->session_id),
                     RL_TEXT("code", rl_code_name(rc)), RL_TEXT("reason", err.message));

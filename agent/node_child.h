@@ -4,8 +4,13 @@
 
 #include "agent.h"
 
-/** Keeps only the three descriptors, serves the connection, ends the process. */
-_Noreturn void node_child_main(struct agent *agent, const Pb__Ticket *ticket, int stream,
-                               int control, int reports);
+/** The child's ends of its sockets. */
+struct node_child_fds {
+    int stream, control, reports, recordings;
+};
+
+/** Keeps only these descriptors, serves the connection, ends the process. */
+_Noreturn void node_child_main(struct agent *agent, const Pb__Ticket *ticket,
+                               const struct node_child_fds *fds);
 
 #endif

@@ -11,6 +11,7 @@
 #include "node.h"
 #include "output/output.h"
 #include "policy_keeper.h"
+#include "recordings.h"
 #include "resource/resource.h"
 #include "status.h"
 #include "uplink.h"
@@ -186,6 +187,8 @@ static rl_code open_rooms(struct agent *agent, struct rl_error *err)
     agent->admission = admission_create(agent);
     rc = events_open(agent, err);
     if (rc == RL_OK)
+        agent->recordings = recordings_create(agent);
+    if (rc == RL_OK)
         rc = node_create(agent, &agent->node, err);
     if (rc == RL_OK && agent->is_direct)
         rc = direct_create(agent, &agent->direct, err);
@@ -202,6 +205,7 @@ static void close_rooms(struct agent *agent)
     uplink_free(&agent->uplink);
     carry_stop(agent); /* after the streams: they have parked their ends */
     direct_free(&agent->direct);
+    recordings_free(&agent->recordings, EVENTS_GRACE_MS); /* calls the node */
     node_free(&agent->node);
     admission_free(&agent->admission);
     events_close(agent, EVENTS_GRACE_MS);

@@ -56,6 +56,9 @@ static const struct rl_access_row table[] = {
     {"remoteler.v1.Audit", "Search", RL_CALLER_USER | RL_CALLER_AUTH},
     {"remoteler.v1.Audit", "Heads", RL_CALLER_AUTH},
     {"remoteler.v1.Audit", "Ledger", RL_CALLER_USER},
+    {"remoteler.v1.Audit", "WriteRecording", RL_CALLER_AGENT},
+    {"remoteler.v1.Audit", "ListRecordings", RL_CALLER_USER},
+    {"remoteler.v1.Audit", "Play", RL_CALLER_USER},
 };
 
 const struct rl_access_row *rl_access_table(size_t *count)

@@ -48,7 +48,7 @@ struct rl_authz_grant {
  * labels; a denial of any role wins. The grant is what the roles that allow it say together; one
  * that says nothing of recording says best_effort. Locks and cuts are rl_authz_locks()'s. Errors:
  * RL_E_DENIED; the message names the reason for the log and the user: `role(s) access do not allow
- * login "root" on node-r1`, "role x asks for record_session: strict, which this version does not
+ * login "root" on node-r1`, "role x asks for require_session_mfa, which this version does not
  * enforce; the session is refused". On error *out is untouched. Threads: safe. */
 rl_code rl_authz_ssh(const struct rl_authz_subject *subject, const struct rl_authz_target *node,
                      const char *login, struct rl_authz_grant *out, struct rl_error *err);

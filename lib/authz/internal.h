@@ -57,9 +57,9 @@ bool options_are_understood(const Pb__RoleOptions *options);
 void grant_init(struct rl_authz_grant *grant);
 void grant_narrow(struct rl_authz_grant *grant, const Pb__RoleOptions *options);
 void grant_widen(struct rl_authz_grant *grant, const Pb__RoleOptions *options);
-/** What a role asks of a session that this version does not enforce, "record_session: strict".
+/** What a role asks of a session that this version does not enforce, "require_session_mfa".
  * Returns how many. */
-#define NOT_ENFORCED_MAX 3
+#define NOT_ENFORCED_MAX 2
 size_t options_not_enforced(const Pb__RoleOptions *options, const char *names[NOT_ENFORCED_MAX]);
 bool record_mode_is_known(const char *mode);
 bool lock_mode_is_known(const char *mode);

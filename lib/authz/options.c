@@ -145,8 +145,6 @@ size_t options_not_enforced(const Pb__RoleOptions *o, const char *names[NOT_ENFO
     size_t n = 0;
     if (!o)
         return n;
-    if (record_ssh(o) == RL_RECORD_STRICT)
-        names[n++] = "record_session: strict";
     if (o->has_require_session_mfa && o->require_session_mfa)
         names[n++] = "require_session_mfa";
     if (o->has_pin_source_ip && o->pin_source_ip)

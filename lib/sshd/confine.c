@@ -166,15 +166,16 @@ static void build(struct program *p, enum rl_confine_profile profile)
 #ifdef __NR_fcntl64
         allow_with_argument(p, __NR_fcntl64, 1, F_SETFL, F_DUPFD_CLOEXEC);
 #endif
-#ifdef __NR_mmap
-        allow_mapping(p, __NR_mmap);
-#endif
-#ifdef __NR_mmap2
-        allow_mapping(p, __NR_mmap2);
-#endif
     } else {
         allow_with_argument(p, __NR_ioctl, 1, TIOCSWINSZ, TIOCSWINSZ);
     }
+    /* The transport's packets, the relay's compressor. */
+#ifdef __NR_mmap
+    allow_mapping(p, __NR_mmap);
+#endif
+#ifdef __NR_mmap2
+    allow_mapping(p, __NR_mmap2);
+#endif
     answer(p, SECCOMP_RET_KILL_PROCESS);
 }
 

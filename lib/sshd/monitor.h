@@ -181,10 +181,11 @@ void rl_copying_end(struct monitor *m, struct session *x);
 void rl_modes_apply(int terminal, struct rl_span modes);
 
 /* ---- room.c ---- */
-#define ROOM_FDS_MAX 3
+#define ROOM_FDS_MAX 4
 /** Starts a room as a fresh image of this program: no host key in its memory, nothing open but
- * `fds`, as 3 and up. -1 on failure. */
-pid_t rl_room_start(const struct monitor *m, const char *name, const int *fds, size_t fds_n);
+ * `fds`, as 3 and up. `argument` is the room's own; NULL: none. -1 on failure. */
+pid_t rl_room_start(const struct monitor *m, const char *name, const int *fds, size_t fds_n,
+                    const char *argument);
 /** A connector, for the user whom the connection is bound to. */
 pid_t rl_room_start_connector(const struct monitor *m, int fd, bool is_unix, const char *host,
                               const char *port);

@@ -78,7 +78,8 @@ static uid_t choose_uid(const struct rl_sshd_config *config)
     return is_mapped(uid) ? uid : UID_NOBODY;
 }
 
-pid_t rl_room_start(const struct monitor *m, const char *name, const int *fds, size_t fds_n)
+pid_t rl_room_start(const struct monitor *m, const char *name, const int *fds, size_t fds_n,
+                    const char *argument)
 {
     RL_ASSERT(fds_n <= ROOM_FDS_MAX);
     pid_t pid = fork();
@@ -88,6 +89,7 @@ pid_t rl_room_start(const struct monitor *m, const char *name, const int *fds, s
         rl_strdup(name),
         rl_strdup(m->is_root ? m->config->empty_dir : ""),
         rl_sprintf("%u", choose_uid(m->config)),
+        argument ? rl_strdup(argument) : NULL,
     };
     become_room(m, fds, fds_n, arguments);
 }

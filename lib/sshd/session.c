@@ -217,7 +217,11 @@ static bool start_relay(struct monitor *m, struct session *x, int master, int st
     int control[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control) != 0)
         return false;
-    x->relay = rl_room_start(m, RL_SSHD_RELAY_NAME, (int[]){master, stream, control[1]}, 3);
+    bool is_recorded = m->grant.record && m->config->recording_fd > 0;
+    int fds[] = {master, stream, control[1], is_recorded ? m->config->recording_fd : -1};
+    char *channel = rl_sprintf("%u", x->channel);
+    x->relay = rl_room_start(m, RL_SSHD_RELAY_NAME, fds, is_recorded ? 4 : 3, channel);
+    free(channel);
     close(control[1]);
     x->relay_fd = control[0];
     return x->relay > 0;

@@ -34,6 +34,7 @@ struct rl_sshd_request {
 struct rl_sshd_grant {
     char session_id[RL_SSHD_SESSION_ID_BYTES]; /* of the whole connection, in every event */
     bool permit_pty, port_forwarding, agent_forwarding, file_copy;
+    bool record;                    /* what terminals show, to the configuration's recording_fd */
     uint32_t client_idle_timeout_s; /* 0: none */
     int64_t disconnect_at_s;        /* seconds since 1970; 0: never */
     uint32_t max_sessions;          /* at once on this connection; 0: the configuration's */
@@ -92,6 +93,7 @@ struct rl_sshd_config {
     uint32_t login_grace_s;      /* 0: 60 */
     uint32_t attempts_max;       /* keys offered and signatures shown; 0: 20 */
     uint32_t sessions_max;       /* 0: 10; at most RL_SSHD_SESSIONS_MAX */
+    int recording_fd;            /* SOCK_SEQPACKET: takes parts of recordings; 0 or -1: none */
     const char *motd_path;       /* shown in a new shell with a terminal; NULL: none */
     void *ctx;                   /* for the callbacks, which run in the monitor process */
     int64_t (*now_s)(void *ctx); /* seconds since 1970; NULL: the wall clock */

@@ -115,7 +115,11 @@ static bool expect(const char *service, const char *method, int who)
         return who == USER || who == AUTH;
     if (is_method(service, method, "Audit/Heads"))
         return who == AUTH;
-    if (is_method(service, method, "Audit/Ledger"))
+    if (is_method(service, method, "Audit/WriteRecording"))
+        return who == AGENT;
+    if (is_method(service, method, "Audit/Ledger") ||
+        is_method(service, method, "Audit/ListRecordings") ||
+        is_method(service, method, "Audit/Play"))
         return who == USER;
     ck_abort_msg("%s/%s is new: say here and in the table who may call it", service, method);
     return false;
