@@ -34,8 +34,8 @@ struct connection {
     char *session_id;
     char *client; /* who is said to come: address and port */
     pid_t pid;
-    int control; /* to the monitor: end it */
-    int reports; /* from the monitor: events and questions; to it: answers */
+    int control;    /* to the monitor: end it */
+    int reports;    /* from the monitor: events and questions; to it: answers */
     int recordings; /* from its relays: parts of recordings */
     struct rl_watch *watch, *recordings_watch;
     bool recordings_wait; /* not read, because there is no room for them now */
@@ -200,9 +200,8 @@ struct sockets {
 
 static void close_sockets(struct sockets *s)
 {
-    int *all[] = {&s->stream[0],  &s->stream[1],  &s->control[0],
-                  &s->control[1], &s->reports[0], &s->reports[1],
-                  &s->recordings[0], &s->recordings[1]};
+    int *all[] = {&s->stream[0],  &s->stream[1],  &s->control[0],    &s->control[1],
+                  &s->reports[0], &s->reports[1], &s->recordings[0], &s->recordings[1]};
     for (size_t i = 0; i < RL_COUNT(all); i++)
         close_if_open(all[i]);
 }
@@ -284,9 +283,9 @@ rl_code node_serve(struct node *node, const Pb__Ticket *ticket, int *fd, struct 
         goto out;
     connection->pid = fork();
     if (connection->pid == 0)
-        node_child_main(node->agent, ticket,
-                        &(struct node_child_fds){s.stream[1], s.control[1], s.reports[1],
-                                                 s.recordings[1]});
+        node_child_main(
+            node->agent, ticket,
+            &(struct node_child_fds){s.stream[1], s.control[1], s.reports[1], s.recordings[1]});
     if (connection->pid < 0) {
         rc = rl_fail_errno(err, RL_E_EXHAUSTED, "no process for another connection");
         goto out;

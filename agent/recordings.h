@@ -17,8 +17,8 @@
 #define RECORDINGS_BATCH_BYTES (1u << 20)
 #define RECORDINGS_LIVE_MAX 1024        /* told in one call */
 #define RECORDINGS_KEPT_FREE (1u << 20) /* for beginnings and ends, which are small */
-#define RECORDINGS_STALL_MS 2000 /* without an answer for so long, nobody waits for audit */
-#define RECORDINGS_BEAT_MS 30000 /* a live session says so */
+#define RECORDINGS_STALL_MS 2000        /* without an answer for so long, nobody waits for audit */
+#define RECORDINGS_BEAT_MS 30000        /* a live session says so */
 
 struct recordings;
 struct recordings *recordings_create(struct agent *agent);
@@ -28,8 +28,7 @@ void recordings_free(struct recordings **recordings, uint32_t grace_ms);
 /** A session's beginning or end, as its event says; other events are nothing to it. */
 void recordings_see(struct recordings *recordings, const Pb__Event *event);
 /** A part from the relay of a terminal of this connection. */
-void recordings_take(struct recordings *recordings, const char *session_id,
-                     struct rl_span message);
+void recordings_take(struct recordings *recordings, const char *session_id, struct rl_span message);
 /** The process that served this connection is gone: what is open of it ends here. */
 void recordings_session_gone(struct recordings *recordings, const char *session_id);
 /** Nothing more should be read from terminals for now; node_read_recordings() is called when it is

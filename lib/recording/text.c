@@ -277,7 +277,9 @@ void rl_recording_text_add(struct rl_recording_text *t, struct rl_span output)
                 control(t, c);
             break;
         case STRING:
-            t->state = c == 0x07 || c == 0x18 || c == 0x1A ? GROUND : c == 0x1B ? STRING_ESCAPE : STRING;
+            t->state = c == 0x07 || c == 0x18 || c == 0x1A ? GROUND
+                       : c == 0x1B                         ? STRING_ESCAPE
+                                                           : STRING;
             break;
         case STRING_ESCAPE:
             t->state = GROUND;

@@ -363,8 +363,8 @@ static rl_code start_transport(struct monitor *m, int connection_fd, struct rl_e
         setsockopt(pair[i], SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
     struct timeval patience = {.tv_sec = SEND_S_MAX};
     setsockopt(pair[0], SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-    m->transport = rl_room_start(m, RL_SSHD_TRANSPORT_NAME, (int[]){connection_fd, pair[1]}, 2,
-                                 NULL);
+    m->transport =
+        rl_room_start(m, RL_SSHD_TRANSPORT_NAME, (int[]){connection_fd, pair[1]}, 2, NULL);
     close(pair[1]);
     m->wire = pair[0];
     if (m->transport < 0)

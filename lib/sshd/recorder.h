@@ -7,8 +7,8 @@
 
 #include "recording/recording.h"
 
-#define RECORDER_PART_MS 300     /* what was shown is on its way after this */
-#define RECORDER_FLUSH_MS 5000   /* for the agent to take the last part */
+#define RECORDER_PART_MS 300   /* what was shown is on its way after this */
+#define RECORDER_FLUSH_MS 5000 /* for the agent to take the last part */
 
 struct recorder {
     int fd; /* SOCK_SEQPACKET to the agent; -1: nothing is recorded (any more) */

@@ -32,18 +32,23 @@ static rl_code judge(const struct rl_audit *audit, const struct rl_identity *wri
     return rc;
 }
 
+/* One a second: an agent that sends nonsense must not fill our log. */
+void audit_say_refused(struct rl_audit *audit, const struct rl_rpc_peer *peer, const char *what,
+                       const struct rl_error *err)
+{
+    int64_t now_s = rl_clock_wall_s();
+    if (atomic_exchange(&audit->refused_said_s, now_s) == now_s)
+        return;
+    char *who = rl_identity_describe(peer->identity);
+    rl_log_warn(what, RL_TEXT("writer", who), RL_TEXT("peer", peer->address),
+                RL_TEXT("reason", err->message));
+    free(who);
+}
+
 static void refuse(struct rl_audit *audit, struct rl_rpc_call *call, const struct rl_error *err)
 {
-    const struct rl_rpc_peer *peer = rl_rpc_peer(call);
     rl_metric_add(audit->metrics.refused, 1);
-    /* One a second: an agent that sends nonsense must not fill our log. */
-    int64_t now_s = rl_clock_wall_s();
-    if (atomic_exchange(&audit->refused_said_s, now_s) != now_s) {
-        char *who = rl_identity_describe(peer->identity);
-        rl_log_warn("events refused", RL_TEXT("writer", who), RL_TEXT("peer", peer->address),
-                    RL_TEXT("reason", err->message));
-        free(who);
-    }
+    audit_say_refused(audit, rl_rpc_peer(call), "events refused", err);
     rl_rpc_fail(call, err);
 }
 

@@ -11,6 +11,9 @@ static const struct rl_rpc_handler handlers[] = {
     {.method = "Search", .stream = &audit_search_ops, .opened = audit_search_opened},
     {.method = "Heads", .unary = audit_heads},
     {.method = "Ledger", .stream = &audit_ledger_ops, .opened = audit_ledger_opened},
+    {.method = "WriteRecording", .unary = audit_write_recording},
+    {.method = "ListRecordings", .stream = &audit_list_ops, .opened = audit_list_opened},
+    {.method = "Play", .stream = &audit_play_ops, .opened = audit_play_opened},
 };
 
 static void make_metrics(struct rl_audit *a, struct rl_health *h)
@@ -30,6 +33,17 @@ static void make_metrics(struct rl_audit *a, struct rl_health *h)
         rl_health_counter(h, "remoteler_audit_searches_total", "Searches begun", NULL);
     a->metrics.following =
         rl_health_gauge(h, "remoteler_audit_searches", "Searches that run or follow", NULL);
+    a->metrics.parts = rl_health_counter(h, "remoteler_audit_recording_parts_total",
+                                         "Parts of recordings taken", NULL);
+    a->metrics.part_bytes = rl_health_counter(h, "remoteler_audit_recording_bytes_total",
+                                              "Their bytes, compressed", NULL);
+    a->metrics.repeated_parts =
+        rl_health_counter(h, "remoteler_audit_repeated_recording_parts_total",
+                          "Parts that had been taken before", NULL);
+    a->metrics.refused_parts = rl_health_counter(h, "remoteler_audit_refused_recordings_total",
+                                                 "Writes of parts that were refused", NULL);
+    a->metrics.playing =
+        rl_health_gauge(h, "remoteler_audit_playbacks", "Recordings that are read", NULL);
 }
 
 struct rl_audit *rl_audit_create(const struct rl_audit_config *config)
@@ -56,6 +70,11 @@ rl_code rl_audit_authorize(void *audit, const char *service, const char *method,
     return rl_access_check(a->config.cluster, service, method, peer->identity, err);
 }
 
+void rl_audit_start(struct rl_audit *audit)
+{
+    audit_recordings_start(audit);
+}
+
 void rl_audit_free(struct rl_audit **holder)
 {
     struct rl_audit *audit = *holder;
@@ -63,7 +82,8 @@ void rl_audit_free(struct rl_audit **holder)
         return;
     RL_ASSERT(!audit->first);
     /* Their calls are over; a page that is being read or auth's answer still comes. */
-    while (audit->searches)
+    audit_recordings_stop(audit);
+    while (audit->searches || audit->readings)
         rl_loop_turn(audit->config.loop, 10);
     pthread_mutex_destroy(&audit->lock);
     free(audit);

@@ -14,6 +14,8 @@
 #define RL_AUDIT_SEARCH_TYPES_MAX 64
 #define RL_AUDIT_SEARCHES_MAX 512      /* at once, with those that follow */
 #define RL_AUDIT_FOLLOW_MS 500         /* between looks for what is new */
+#define RL_AUDIT_PLAYS_MAX 256         /* at once, with those that list */
+#define RL_AUDIT_CLOSE_MS 2000         /* between looks for recordings that are over */
 #define RL_AUDIT_DECIDE_AGAIN_MS 30000 /* may it still be followed? */
 #define RL_AUDIT_DECIDE_DEADLINE_MS 5000
 
@@ -22,6 +24,7 @@ struct rl_audit_config {
     const char *cluster, *replica; /* borrowed */
     struct rl_store *store;        /* the writer's role; borrowed */
     struct rl_workers *searchers;  /* for searches: appends have the servers' workers */
+    struct rl_workers *recorders;  /* for recordings */
     struct rl_health *health;      /* may be NULL */
     uint32_t decide_again_ms;      /* 0: RL_AUDIT_DECIDE_AGAIN_MS */
     /* What is called to auth, at the moment; NULL: auth is not known yet. On the loop's thread. */
@@ -37,7 +40,10 @@ void rl_audit_serve(struct rl_audit *audit, struct rl_rpc_server *server);
 /** An rl_rpc_authorize_fn; the context is the audit. */
 rl_code rl_audit_authorize(void *audit, const char *service, const char *method,
                            const struct rl_rpc_peer *peer, struct rl_error *err);
-/** After its servers and their workers, before the searchers and whatever is called to auth. */
+/** Closes recordings that are over, from now on: when the database is ready. */
+void rl_audit_start(struct rl_audit *audit);
+/** After its servers and their workers, before searchers, recorders and whatever is called to auth.
+ */
 void rl_audit_free(struct rl_audit **audit);
 
 #endif

@@ -1,10 +1,11 @@
-/* decide: whether a user may read events, auth says. */
+/* decide: what a user may read, auth says. */
 #include "internal.h"
 
 #include "remoteler/v1/control.pb-c.h"
 
 bool audit_ask_auth(struct rl_audit *audit, const struct rl_identity *caller, const char *address,
-                    rl_rpc_done_fn done, void *context, struct rl_rpc_call **call)
+                    const char *kind, const char *verb, rl_rpc_done_fn done, void *context,
+                    struct rl_rpc_call **call)
 {
     struct rl_rpc_channel *auth =
         audit->config.auth ? audit->config.auth(audit->config.context) : NULL;
@@ -19,8 +20,8 @@ bool audit_ask_auth(struct rl_audit *audit, const struct rl_identity *caller, co
     who.client_address = (char *)(uintptr_t)address;
     Pb__DecideRequest request = PB__DECIDE_REQUEST__INIT;
     request.caller = &who;
-    request.resource_kind = (char *)(uintptr_t) "event";
-    request.verb = (char *)(uintptr_t) "list";
+    request.resource_kind = (char *)(uintptr_t)kind;
+    request.verb = (char *)(uintptr_t)verb;
     rl_rpc_unary(auth, &pb__control__descriptor, "Decide", &request.base,
                  RL_AUDIT_DECIDE_DEADLINE_MS, done, context, call);
     return true;

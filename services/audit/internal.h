@@ -8,12 +8,13 @@
 #include <stdatomic.h>
 
 struct append_batch;
+struct reading;
 
 struct rl_audit {
     struct rl_audit_config config;
     struct {
         struct rl_metric *events, *repeated, *refused, *failed, *transactions, *busy_us, *searches,
-            *following;
+            *following, *parts, *part_bytes, *repeated_parts, *refused_parts, *playing;
     } metrics;
 
     /* append.c: batches that wait, first come first */
@@ -24,8 +25,25 @@ struct rl_audit {
     _Atomic int64_t refused_said_s;
     bool is_failing; /* said in the log once */
 
-    size_t searches; /* search.c; the loop's */
+    size_t searches;        /* search.c; the loop's */
+    size_t readings;        /* playback.c; the loop's */
+    struct reading *joined; /* those that watch a live session */
+
+    /* recording.c */
+    struct rl_timer *closing;
+    bool is_closing;
 };
+
+/** May this user `verb` resources of `kind`? Asks auth; on the loop's thread. False: auth is not
+ * known yet, and `done` is not called. */
+bool audit_ask_auth(struct rl_audit *audit, const struct rl_identity *caller, const char *address,
+                    const char *kind, const char *verb, rl_rpc_done_fn done, void *context,
+                    struct rl_rpc_call **out);
+/** What a caller may be told of a database that failed; the rest is for the log. */
+void audit_explain_fault(rl_code rc, const struct rl_error *fault, struct rl_error *err);
+/** Says in the log why a writer was refused, once a second at most. */
+void audit_say_refused(struct rl_audit *audit, const struct rl_rpc_peer *peer, const char *what,
+                       const struct rl_error *err);
 
 void audit_append(struct rl_rpc_call *call, const ProtobufCMessage *request, void *context);
 extern const struct rl_rpc_stream_ops audit_search_ops;
@@ -33,9 +51,13 @@ void audit_search_opened(struct rl_rpc_call *call, void *context);
 void audit_heads(struct rl_rpc_call *call, const ProtobufCMessage *request, void *context);
 extern const struct rl_rpc_stream_ops audit_ledger_ops;
 void audit_ledger_opened(struct rl_rpc_call *call, void *context);
-
-/** Asks auth whether this user may list events; false: auth is not known yet. */
-bool audit_ask_auth(struct rl_audit *audit, const struct rl_identity *caller, const char *address,
-                    rl_rpc_done_fn done, void *context, struct rl_rpc_call **call);
+void audit_write_recording(struct rl_rpc_call *call, const ProtobufCMessage *request,
+                           void *context);
+/** The closing of recordings, from now on; and its end. */
+void audit_recordings_start(struct rl_audit *audit);
+void audit_recordings_stop(struct rl_audit *audit);
+extern const struct rl_rpc_stream_ops audit_list_ops, audit_play_ops;
+void audit_list_opened(struct rl_rpc_call *call, void *context);
+void audit_play_opened(struct rl_rpc_call *call, void *context);
 
 #endif

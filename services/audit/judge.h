@@ -16,6 +16,10 @@
  * anything. Errors: RL_E_INVAL not an event; RL_E_DENIED another's. */
 rl_code rl_audit_judge(const char *cluster, const struct rl_identity *writer,
                        const Pb__Event *event, struct rl_error *err);
+/** May `writer` have these parts written? Whether their sessions are its own, the database knows.
+ * Errors: RL_E_INVAL no parts; RL_E_DENIED another cluster's or node's. */
+rl_code rl_audit_judge_recording(const char *cluster, const struct rl_identity *writer,
+                                 const Pb__WriteRecordingRequest *request, struct rl_error *err);
 bool rl_audit_clock_is_wrong(int64_t time_ns, int64_t received_ns);
 /** "agent", "user", or the service's kind: "auth", "proxy", ... */
 const char *rl_audit_sender_kind(const struct rl_identity *writer);

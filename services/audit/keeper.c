@@ -57,7 +57,7 @@ static rl_code check_privileges(struct rl_db *db, void *context, struct rl_error
                           "SELECT bool_or(has_table_privilege(t, 'UPDATE, DELETE, TRUNCATE')),"
                           " bool_and(has_table_privilege(t, 'INSERT')), current_user::text"
                           " FROM unnest(ARRAY['events', 'uids', 'replicas',"
-                          " 'tombstone_signatures']) t");
+                          " 'tombstone_signatures', 'recordings', 'recording_parts']) t");
     if (rc != RL_OK)
         return rc;
     const char *role = rl_row_text(rows, 0, 2);

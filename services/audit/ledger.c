@@ -145,7 +145,8 @@ static void on_message(struct rl_rpc_call *call, const ProtobufCMessage *message
     if (!r || r->is_asked)
         return;
     r->is_asked = true;
-    if (!audit_ask_auth(r->audit, r->caller, r->address, on_decision, r, &r->decision))
+    if (!audit_ask_auth(r->audit, r->caller, r->address, "event", "list", on_decision, r,
+                        &r->decision))
         end(r, RL_E_UNAVAILABLE, "auth cannot be asked whether you may: it is not known yet");
 }
 

@@ -15,6 +15,7 @@
 
 #define WRITERS 4   /* threads that judge; one of them writes */
 #define SEARCHERS 4 /* threads that read */
+#define RECORDERS 2 /* threads that write recordings */
 #define QUEUE_MAX 4096
 
 struct program {
@@ -22,7 +23,7 @@ struct program {
     struct rl_loop *loop;
     struct rl_member *member;
     struct rl_store *writer, *owner;
-    struct rl_workers *writers, *searchers;
+    struct rl_workers *writers, *searchers, *recorders;
     struct rl_audit *audit;
     struct rl_audit_keeper *keeper;
     struct rl_audit_graves *graves;
@@ -169,6 +170,7 @@ static void on_ready(void *context)
     if (p->is_stopping)
         return;
     start_graves(p);
+    rl_audit_start(p->audit);
     rl_code rc = make_tls(p, &err);
     if (rc == RL_OK)
         rc = listen_all(p, &err);
@@ -191,6 +193,7 @@ static rl_code make_audit(struct program *p, struct rl_error *err)
         .replica = rl_member_id(p->member),
         .store = p->writer,
         .searchers = p->searchers,
+        .recorders = p->recorders,
         .health = rl_member_health(p->member),
         .auth = auth_of,
         .context = p,
@@ -214,14 +217,16 @@ static rl_code make_audit(struct program *p, struct rl_error *err)
 
 static rl_code open_stores(struct program *p, struct rl_error *err)
 {
-    rl_code rc =
-        rl_audit_open_writer(p->settings.database, WRITERS + SEARCHERS + 1, &p->writer, err);
+    rl_code rc = rl_audit_open_writer(p->settings.database, WRITERS + SEARCHERS + RECORDERS + 1,
+                                      &p->writer, err);
     if (rc == RL_OK && p->settings.owner_database)
         rc = rl_audit_open_owner(p->settings.owner_database, &p->owner, err);
     if (rc == RL_OK)
         rc = rl_workers_create(WRITERS, QUEUE_MAX, &p->writers, err);
     if (rc == RL_OK)
         rc = rl_workers_create(SEARCHERS, QUEUE_MAX, &p->searchers, err);
+    if (rc == RL_OK)
+        rc = rl_workers_create(RECORDERS, QUEUE_MAX, &p->recorders, err);
     return rc;
 }
 
@@ -277,6 +282,7 @@ static void finish(struct program *p)
     rl_rpc_server_free(&p->h2);
     rl_rpc_server_free(&p->grpc);
     rl_workers_free(&p->writers);
+    rl_workers_free(&p->recorders); /* their calls are answered; then what they used may go */
     rl_audit_free(&p->audit);
     rl_workers_free(&p->searchers);
     rl_member_free(&p->member);

@@ -112,22 +112,9 @@ static void end_by_fault(struct search *search)
 {
     rl_log_error("a search failed", RL_TEXT("error", search->err.message),
                  RL_TEXT("caller", search->caller->name));
-    switch (search->rc) {
-    case RL_E_UNAVAILABLE:
-    case RL_E_ABORTED:
-    case RL_E_EXHAUSTED:
-        end(search, RL_E_UNAVAILABLE, "audit cannot read now; try again");
-        break;
-    case RL_E_DEADLINE:
-        end(search, RL_E_DEADLINE, "the search took too long; narrow it by time, type or user");
-        break;
-    case RL_E_DATA_LOSS:
-        end(search, RL_E_DATA_LOSS, search->err.message);
-        break;
-    default:
-        end(search, RL_E_INTERNAL, "audit failed; its log says why");
-        break;
-    }
+    struct rl_error err;
+    audit_explain_fault(search->rc, &search->err, &err);
+    end(search, err.code, err.message);
 }
 
 /* ---- may it? ---- */
@@ -172,8 +159,8 @@ static void on_decision(void *context, rl_code code, const char *message,
 
 static void decide(struct search *search)
 {
-    if (!audit_ask_auth(search->audit, search->caller, search->address, on_decision, search,
-                        &search->decision))
+    if (!audit_ask_auth(search->audit, search->caller, search->address, "event", "list",
+                        on_decision, search, &search->decision))
         on_undecided(search, "it is not known yet");
 }
 

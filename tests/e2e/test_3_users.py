@@ -149,24 +149,24 @@ def test_a_role_decides_which_nodes_and_logins(c):
     assert "daemon" in denied.err, denied.err
 
 
-STRICT = """
+BOUND = """
 kind: role
 version: v1
-metadata: {name: strict}
+metadata: {name: bound}
 spec:
   allow: {logins: [root], node_labels: {"*": "*"}}
-  options: {record_session: {ssh: strict}}
+  options: {require_session_mfa: true}
 """
 
 
 def test_an_option_that_is_not_enforced_refuses_the_session_and_says_which(c):
-    created = c.tctl("create", "-f", "-", stdin=STRICT.encode()).check()
-    assert "record_session" in created.err, created.err
-    c.make_user("ida", roles="strict")
+    created = c.tctl("create", "-f", "-", stdin=BOUND.encode()).check()
+    assert "require_session_mfa" in created.err, created.err
+    c.make_user("ida", roles="bound")
     home = c.new_home("ida")
     c.login("ida", home).check()
     refused = c.ssh("node-r1", "true", home=home).check(255)
-    assert "record_session" in refused.err, refused.err
+    assert "require_session_mfa" in refused.err, refused.err
 
 
 def test_a_document_survives_get_and_create(c):

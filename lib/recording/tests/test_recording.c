@@ -173,11 +173,13 @@ START_TEST(records_that_are_none_are_not_half_read)
         const char *raw;
         size_t n;
     } bad[] = {
-        {"o\0\0\0\0\0\0\0\1\0\0\0\5abcd", 17},                          /* cut */
-        {"i\0\0\0\0\0\0\0\1\0\0\0\1a", 14},                              /* no such record */
-        {"r\0\0\0\0\0\0\0\1\0\0\0\3abc", 16},                            /* half a size */
-        {"o\0\0\0\0\0\0\0\2\0\0\0\1ao\0\0\0\0\0\0\0\1\0\0\0\1b", 28},    /* back in time */
-        {"o\0\0\0\0\0\0\0\2\xFF\xFF\xFF\xFF" "a", 14},
+        {"o\0\0\0\0\0\0\0\1\0\0\0\5abcd", 17},                        /* cut */
+        {"i\0\0\0\0\0\0\0\1\0\0\0\1a", 14},                           /* no such record */
+        {"r\0\0\0\0\0\0\0\1\0\0\0\3abc", 16},                         /* half a size */
+        {"o\0\0\0\0\0\0\0\2\0\0\0\1ao\0\0\0\0\0\0\0\1\0\0\0\1b", 28}, /* back in time */
+        {"o\0\0\0\0\0\0\0\2\xFF\xFF\xFF\xFF"
+         "a",
+         14},
     };
     for (size_t i = 0; i < RL_COUNT(bad); i++) {
         uint8_t out[256];

@@ -73,8 +73,14 @@ END_TEST
 
 START_TEST(no_control_character_gets_through)
 {
-    expect("a\001\016\177b\033[31\030c\xC2\x9B" "31m\r\n", "abc\xEF\xBF\xBD" "31m\n");
-    expect("\xE2\x80\xAE" "evil\n", "\xEF\xBF\xBD" "evil\n");
+    expect("a\001\016\177b\033[31\030c\xC2\x9B"
+           "31m\r\n",
+           "abc\xEF\xBF\xBD"
+           "31m\n");
+    expect("\xE2\x80\xAE"
+           "evil\n",
+           "\xEF\xBF\xBD"
+           "evil\n");
 }
 END_TEST
 

@@ -208,6 +208,18 @@ static rl_code insert(struct rl_db *db, void *context, struct rl_error *err)
     return rc;
 }
 
+rl_code rl_audit_insert_within(struct rl_db *db, const char *replica, int64_t now_ns,
+                               struct rl_audit_entry *entries, size_t count, struct rl_error *err)
+{
+    RL_ASSERT(count > 0 && count <= RL_AUDIT_INSERT_MAX);
+    struct insertion *in = rl_alloc(sizeof *in);
+    *in = (struct insertion){
+        .replica = replica, .now_ns = now_ns, .entries = entries, .count = count};
+    rl_code rc = insert(db, in, err);
+    free(in);
+    return rc;
+}
+
 rl_code rl_audit_insert(struct rl_store *store, const char *replica, int64_t now_ns,
                         struct rl_audit_entry *entries, size_t count, struct rl_error *err)
 {

@@ -21,5 +21,8 @@ rl_code rl_audit_register_replica(struct rl_store *store, const char *replica, i
  * the replica's last. Errors: as rl_store_transaction(). Threads: any; a replica's take turns. */
 rl_code rl_audit_insert(struct rl_store *store, const char *replica, int64_t now_ns,
                         struct rl_audit_entry *entries, size_t count, struct rl_error *err);
+/** The same within a transaction of the caller's, as its last step. */
+rl_code rl_audit_insert_within(struct rl_db *db, const char *replica, int64_t now_ns,
+                               struct rl_audit_entry *entries, size_t count, struct rl_error *err);
 
 #endif

@@ -3,15 +3,16 @@
  */
 #include "partitions.h"
 
+#include "days.h"
+#include "recordings.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#define NAME_BYTES 64
 #define UUID_BYTES 64
-#define DROP_MAX 400 /* in one go */
 
 /* ---- days ---- */
 
@@ -20,14 +21,14 @@ static int64_t day_of(int64_t time_ns)
     return time_ns / RL_AUDIT_DAY_NS;
 }
 
-static void name_of(const char *table, int64_t day, char name[NAME_BYTES])
+void rl_audit_day_table(const char *table, int64_t day, char name[RL_AUDIT_TABLE_BYTES])
 {
     time_t at = (time_t)(day * 86400);
     struct tm utc;
     char date[16];
     gmtime_r(&at, &utc);
     strftime(date, sizeof date, "%Y%m%d", &utc);
-    snprintf(name, NAME_BYTES, "%s_%s", table, date);
+    snprintf(name, RL_AUDIT_TABLE_BYTES, "%s_%s", table, date);
 }
 
 /* The least UUIDv7 of a day: its first 48 bits are milliseconds (RFC 9562, 5.7). */
@@ -38,15 +39,14 @@ static void uuid_of(int64_t day, char uuid[UUID_BYTES])
              ms & 0xFFFF);
 }
 
-static rl_code run(struct rl_db *db, char *sql, struct rl_error *err)
+rl_code rl_audit_run_sql(struct rl_db *db, char *sql, struct rl_error *err)
 {
     rl_code rc = rl_exec(db, NULL, err, sql);
     free(sql);
     return rc;
 }
 
-/* Replicas' jobs take turns; and nobody waits long behind one of ours that waits for a lock. */
-static rl_code take_turn(struct rl_db *db, struct rl_error *err)
+rl_code rl_audit_take_turn(struct rl_db *db, struct rl_error *err)
 {
     rl_code rc = rl_exec(db, NULL, err,
                          "SELECT pg_advisory_xact_lock(hashtextextended('audit partitions', 0))");
@@ -55,7 +55,7 @@ static rl_code take_turn(struct rl_db *db, struct rl_error *err)
     return rc;
 }
 
-static rl_code is_there(struct rl_db *db, const char *name, bool *out, struct rl_error *err)
+rl_code rl_audit_is_table(struct rl_db *db, const char *name, bool *out, struct rl_error *err)
 {
     struct rl_rows *rows = NULL;
     rl_code rc =
@@ -71,56 +71,57 @@ static rl_code is_there(struct rl_db *db, const char *name, bool *out, struct rl
 
 static rl_code make_events(struct rl_db *db, int64_t day, struct rl_error *err)
 {
-    char name[NAME_BYTES];
+    char name[RL_AUDIT_TABLE_BYTES];
     bool exists = false;
-    name_of("events", day, name);
-    rl_code rc = is_there(db, name, &exists, err);
+    rl_audit_day_table("events", day, name);
+    rl_code rc = rl_audit_is_table(db, name, &exists, err);
     if (rc != RL_OK || exists)
         return rc;
-    rc = run(db, rl_sprintf("CREATE TABLE %s (LIKE events INCLUDING ALL)", name), err);
+    rc = rl_audit_run_sql(db, rl_sprintf("CREATE TABLE %s (LIKE events INCLUDING ALL)", name), err);
     if (rc == RL_OK)
-        rc = run(db,
-                 rl_sprintf("ALTER TABLE events ATTACH PARTITION %s"
-                            " FOR VALUES FROM (%" PRId64 ") TO (%" PRId64 ")",
-                            name, day * RL_AUDIT_DAY_NS, (day + 1) * RL_AUDIT_DAY_NS),
-                 err);
+        rc = rl_audit_run_sql(db,
+                              rl_sprintf("ALTER TABLE events ATTACH PARTITION %s"
+                                         " FOR VALUES FROM (%" PRId64 ") TO (%" PRId64 ")",
+                                         name, day * RL_AUDIT_DAY_NS, (day + 1) * RL_AUDIT_DAY_NS),
+                              err);
     return rc;
 }
 
 /* A clock ahead of ours may have put some of that day's into uids_other: they move. */
 static rl_code make_uids(struct rl_db *db, int64_t day, struct rl_error *err)
 {
-    char name[NAME_BYTES], from[UUID_BYTES], to[UUID_BYTES];
+    char name[RL_AUDIT_TABLE_BYTES], from[UUID_BYTES], to[UUID_BYTES];
     bool exists = false;
-    name_of("uids", day, name);
+    rl_audit_day_table("uids", day, name);
     uuid_of(day, from);
     uuid_of(day + 1, to);
-    rl_code rc = is_there(db, name, &exists, err);
+    rl_code rc = rl_audit_is_table(db, name, &exists, err);
     if (rc != RL_OK || exists)
         return rc;
     rc = rl_exec(db, NULL, err, "LOCK TABLE uids_other IN ACCESS EXCLUSIVE MODE");
     if (rc == RL_OK)
-        rc = run(db, rl_sprintf("CREATE TABLE %s (LIKE uids INCLUDING ALL)", name), err);
+        rc = rl_audit_run_sql(db, rl_sprintf("CREATE TABLE %s (LIKE uids INCLUDING ALL)", name),
+                              err);
     if (rc == RL_OK)
-        rc = run(db,
-                 rl_sprintf("WITH moved AS (DELETE FROM uids_other"
-                            " WHERE uid >= '%s' AND uid < '%s' RETURNING *)"
-                            " INSERT INTO %s SELECT * FROM moved",
-                            from, to, name),
-                 err);
+        rc = rl_audit_run_sql(db,
+                              rl_sprintf("WITH moved AS (DELETE FROM uids_other"
+                                         " WHERE uid >= '%s' AND uid < '%s' RETURNING *)"
+                                         " INSERT INTO %s SELECT * FROM moved",
+                                         from, to, name),
+                              err);
     if (rc == RL_OK)
-        rc = run(db,
-                 rl_sprintf("ALTER TABLE uids ATTACH PARTITION %s"
-                            " FOR VALUES FROM ('%s') TO ('%s')",
-                            name, from, to),
-                 err);
+        rc = rl_audit_run_sql(db,
+                              rl_sprintf("ALTER TABLE uids ATTACH PARTITION %s"
+                                         " FOR VALUES FROM ('%s') TO ('%s')",
+                                         name, from, to),
+                              err);
     return rc;
 }
 
 static rl_code make_day(struct rl_db *db, void *context, struct rl_error *err)
 {
     int64_t day = *(const int64_t *)context;
-    rl_code rc = take_turn(db, err);
+    rl_code rc = rl_audit_take_turn(db, err);
     if (rc == RL_OK)
         rc = make_events(db, day, err);
     if (rc == RL_OK)
@@ -135,15 +136,15 @@ rl_code rl_audit_make_partitions(struct rl_store *owner, int64_t now_ns, struct 
         int64_t day = day_of(now_ns) + ahead;
         rc = rl_store_transaction(owner, make_day, &day, err);
     }
-    return rc;
+    return rc == RL_OK ? rl_audit_make_recording_days(owner, now_ns, err) : rc;
 }
 
 static rl_code check_day(struct rl_db *db, void *context, struct rl_error *err)
 {
-    char name[NAME_BYTES];
+    char name[RL_AUDIT_TABLE_BYTES];
     bool exists = false;
-    name_of("events", *(const int64_t *)context, name);
-    rl_code rc = is_there(db, name, &exists, err);
+    rl_audit_day_table("events", *(const int64_t *)context, name);
+    rl_code rc = rl_audit_is_table(db, name, &exists, err);
     if (rc == RL_OK && !exists)
         rc = rl_fail(err, RL_E_PRECONDITION,
                      "there is no partition %s: set owner-database, or run "
@@ -162,7 +163,7 @@ rl_code rl_audit_check_partition(struct rl_store *store, int64_t now_ns, struct 
 
 struct retention {
     int64_t cutoff_ns;
-    int64_t days[DROP_MAX]; /* those of `table` that end before the cutoff */
+    int64_t days[RL_AUDIT_DAYS_DROP_MAX]; /* those of `table` that end before the cutoff */
     size_t count;
     const char *table;
     int64_t day; /* being dropped */
@@ -183,7 +184,7 @@ static rl_code list_days(struct rl_db *db, void *context, struct rl_error *err)
     if (rc != RL_OK)
         return rc;
     r->count = 0;
-    for (size_t i = 0; i < rl_rows_count(rows) && r->count < DROP_MAX; i++) {
+    for (size_t i = 0; i < rl_rows_count(rows) && r->count < RL_AUDIT_DAYS_DROP_MAX; i++) {
         int64_t day = rl_row_int(rows, i, 0);
         if ((day + 1) * RL_AUDIT_DAY_NS <= r->cutoff_ns)
             r->days[r->count++] = day;
@@ -196,7 +197,7 @@ static rl_code list_days(struct rl_db *db, void *context, struct rl_error *err)
 /* A row for each chain that runs through the day, or one to say that it was empty. */
 static rl_code bury(struct rl_db *db, const char *name, int64_t day, struct rl_error *err)
 {
-    rl_code rc = run(
+    rl_code rc = rl_audit_run_sql(
         db,
         rl_sprintf("INSERT INTO tombstones (day, replica, events, first_sequence, last_sequence,"
                    " prev_hash, hash)"
@@ -211,12 +212,13 @@ static rl_code bury(struct rl_db *db, const char *name, int64_t day, struct rl_e
                    day, name, name, name),
         err);
     if (rc == RL_OK)
-        rc = run(db,
-                 rl_sprintf("INSERT INTO tombstones (day, events)"
-                            " SELECT date '1970-01-01' + %" PRId64 ", 0"
-                            " WHERE NOT EXISTS (SELECT FROM %s) ON CONFLICT DO NOTHING",
-                            day, name),
-                 err);
+        rc =
+            rl_audit_run_sql(db,
+                             rl_sprintf("INSERT INTO tombstones (day, events)"
+                                        " SELECT date '1970-01-01' + %" PRId64 ", 0"
+                                        " WHERE NOT EXISTS (SELECT FROM %s) ON CONFLICT DO NOTHING",
+                                        day, name),
+                             err);
     return rc;
 }
 
@@ -246,19 +248,19 @@ static rl_code check_signed(struct rl_db *db, int64_t day, bool *out, bool *has_
 static rl_code drop_events(struct rl_db *db, void *context, struct rl_error *err)
 {
     struct retention *r = context;
-    char name[NAME_BYTES];
+    char name[RL_AUDIT_TABLE_BYTES];
     bool exists = false, is_signed = false;
     r->is_dropped = r->has_gap = false;
-    name_of("events", r->day, name);
-    rl_code rc = take_turn(db, err);
+    rl_audit_day_table("events", r->day, name);
+    rl_code rc = rl_audit_take_turn(db, err);
     if (rc == RL_OK)
-        rc = is_there(db, name, &exists, err);
+        rc = rl_audit_is_table(db, name, &exists, err);
     if (rc == RL_OK && exists)
         rc = bury(db, name, r->day, err);
     if (rc == RL_OK && exists)
         rc = check_signed(db, r->day, &is_signed, &r->has_gap, err);
     if (rc == RL_OK && exists && is_signed)
-        rc = run(db, rl_sprintf("DROP TABLE %s", name), err);
+        rc = rl_audit_run_sql(db, rl_sprintf("DROP TABLE %s", name), err);
     r->is_dropped = exists && is_signed;
     return rc;
 }
@@ -280,16 +282,16 @@ static rl_code is_needed(struct rl_db *db, const char *name, int64_t cutoff_ns, 
 static rl_code drop_uids(struct rl_db *db, void *context, struct rl_error *err)
 {
     const struct retention *r = context;
-    char name[NAME_BYTES];
+    char name[RL_AUDIT_TABLE_BYTES];
     bool exists = false, needed = true;
-    name_of("uids", r->day, name);
-    rl_code rc = take_turn(db, err);
+    rl_audit_day_table("uids", r->day, name);
+    rl_code rc = rl_audit_take_turn(db, err);
     if (rc == RL_OK)
-        rc = is_there(db, name, &exists, err);
+        rc = rl_audit_is_table(db, name, &exists, err);
     if (rc == RL_OK && exists)
         rc = is_needed(db, name, r->cutoff_ns, &needed, err);
     if (rc == RL_OK && exists && !needed)
-        rc = run(db, rl_sprintf("DROP TABLE %s", name), err);
+        rc = rl_audit_run_sql(db, rl_sprintf("DROP TABLE %s", name), err);
     return rc;
 }
 
@@ -298,6 +300,17 @@ static rl_code drop_stray_uids(struct rl_db *db, void *context, struct rl_error 
     const struct retention *r = context;
     return rl_exec(db, NULL, err, "DELETE FROM uids_other WHERE received_ns < $1",
                    rl_param_int(r->cutoff_ns));
+}
+
+rl_code rl_audit_list_days(struct rl_store *owner, const char *table, int64_t cutoff_ns,
+                           int64_t days[RL_AUDIT_DAYS_DROP_MAX], size_t *count,
+                           struct rl_error *err)
+{
+    struct retention r = {.cutoff_ns = cutoff_ns, .table = table};
+    rl_code rc = rl_store_transaction(owner, list_days, &r, err);
+    memcpy(days, r.days, r.count * sizeof *days);
+    *count = r.count;
+    return rc;
 }
 
 static rl_code drop_all(struct rl_store *owner, struct retention *r, rl_store_fn drop,
@@ -333,5 +346,6 @@ rl_code rl_audit_retain(struct rl_store *owner, int64_t now_ns, uint64_t retenti
         rc = drop_all(owner, &r, drop_uids, NULL, err);
     if (rc == RL_OK)
         rc = rl_store_transaction(owner, drop_stray_uids, &r, err);
-    return rc;
+    size_t recordings = 0;
+    return rc == RL_OK ? rl_audit_retain_recordings(owner, r.cutoff_ns, &recordings, err) : rc;
 }

@@ -91,9 +91,78 @@ static const char signatures[] =
     "  END LOOP;\n"
     "END $body$;";
 
+/* recordings: what was known when a session began; one that is not recorded (mode "off") is here
+ * too, and has no output. `day` is the one of its receipt, and the partition of all its parts.
+ *
+ * recording_parts: as they came, whole. The sum of `bytes` and the count of parts are read from the
+ * index alone.
+ *
+ * recording_leases: those that are open, and when their node was heard of last. No evidence: the
+ * writer may change it. */
+static const char recordings[] =
+    "CREATE TABLE recordings ("
+    " session_id uuid NOT NULL,"
+    " channel bigint NOT NULL,"
+    " agent uuid NOT NULL,"
+    " day bigint NOT NULL,"
+    " at_ns bigint NOT NULL,"
+    " received_ns bigint NOT NULL,"
+    " user_name text NOT NULL,"
+    " user_cluster text NOT NULL,"
+    " mode text NOT NULL,"
+    " packed bytea NOT NULL,"
+    " PRIMARY KEY (session_id, channel));"
+    "CREATE INDEX recordings_time ON recordings (at_ns, session_id, channel);"
+    "CREATE INDEX recordings_user ON recordings (user_name, at_ns);"
+    "CREATE INDEX recordings_day ON recordings (day);"
+
+    "CREATE TABLE recording_parts ("
+    " day bigint NOT NULL,"
+    " session_id uuid NOT NULL,"
+    " channel bigint NOT NULL,"
+    " part bigint NOT NULL CHECK (part >= 0),"
+    " received_ns bigint NOT NULL,"
+    " is_end boolean NOT NULL,"
+    " bytes bigint NOT NULL,"
+    " sha256 bytea NOT NULL CHECK (length(sha256) = 32),"
+    " packed bytea NOT NULL,"
+    " PRIMARY KEY (day, session_id, channel, part) INCLUDE (received_ns, bytes)"
+    ") PARTITION BY RANGE (day);"
+    "CREATE INDEX recording_parts_end ON recording_parts (session_id, channel) WHERE is_end;"
+    "ALTER TABLE recording_parts ALTER packed SET STORAGE EXTERNAL;" /* it is compressed already */
+
+    "CREATE TABLE recording_leases ("
+    " session_id uuid NOT NULL,"
+    " channel bigint NOT NULL,"
+    " day bigint NOT NULL,"
+    " seen_ns bigint NOT NULL,"
+    " is_ended boolean NOT NULL,"
+    " PRIMARY KEY (session_id, channel));"
+
+    "ALTER TABLE writer_privileges ADD may_change boolean NOT NULL DEFAULT false;"
+    "INSERT INTO writer_privileges VALUES ('recordings', true, false),"
+    " ('recording_parts', true, false), ('recording_leases', true, true);"
+    "CREATE OR REPLACE FUNCTION admit_writer(writer name) RETURNS void LANGUAGE plpgsql AS $body$\n"
+    "DECLARE t record;\n"
+    "BEGIN\n"
+    "  EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA %1$I FROM %2$I',\n"
+    "                 current_schema(), writer);\n"
+    "  EXECUTE format('GRANT USAGE ON SCHEMA %I TO %I', current_schema(), writer);\n"
+    "  FOR t IN SELECT * FROM writer_privileges LOOP\n"
+    "    EXECUTE format('GRANT SELECT ON %I TO %I', t.table_name, writer);\n"
+    "    IF t.may_insert THEN\n"
+    "      EXECUTE format('GRANT INSERT ON %I TO %I', t.table_name, writer);\n"
+    "    END IF;\n"
+    "    IF t.may_change THEN\n"
+    "      EXECUTE format('GRANT UPDATE, DELETE ON %I TO %I', t.table_name, writer);\n"
+    "    END IF;\n"
+    "  END LOOP;\n"
+    "END $body$;";
+
 const struct rl_migration rl_audit_migrations[] = {
     {1, "events, their uids, chains and tombstones", first},
     {2, "signatures of tombstones", signatures},
+    {3, "recordings, their parts and leases", recordings},
 };
 const size_t rl_audit_migration_count = RL_COUNT(rl_audit_migrations);
 

@@ -228,6 +228,7 @@ static void start_audit(struct world *w)
                                      .replica = REPLICA,
                                      .store = w->writer,
                                      .searchers = w->searchers,
+                                     .recorders = w->recorders,
                                      .decide_again_ms = DECIDE_AGAIN_MS,
                                      .auth = auth_of,
                                      .context = w};
@@ -329,6 +330,7 @@ struct world *world_create(void)
     MUST(rl_loop_create(&w->loop, ERR));
     MUST(rl_workers_create(2, 1000, &w->workers, ERR));
     MUST(rl_workers_create(2, 1000, &w->searchers, ERR));
+    MUST(rl_workers_create(2, 1000, &w->recorders, ERR));
     make_authorities(w);
     MUST(rl_key_generate_p256(&w->policy_key, ERR));
     w->audit_tls = tls_server(w, "audit");
@@ -344,6 +346,7 @@ void world_free(struct world **holder)
     rl_rpc_server_free(&w->h2);
     rl_rpc_server_free(&w->grpc);
     rl_workers_free(&w->workers);
+    rl_workers_free(&w->recorders);
     rl_audit_free(&w->audit);
     rl_workers_free(&w->searchers);
     rl_rpc_channel_free(&w->auth_channel);

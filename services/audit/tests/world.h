@@ -31,7 +31,7 @@ struct world {
     char *writer_conninfo, *owner_conninfo;
     struct rl_store *writer, *owner;
     struct rl_loop *loop;
-    struct rl_workers *workers, *searchers;
+    struct rl_workers *workers, *searchers, *recorders;
     struct rl_audit *audit;
     struct rl_rpc_server *h2, *grpc, *auth;
     uint16_t h2_port, grpc_port, auth_port;
