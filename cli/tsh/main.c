@@ -22,6 +22,10 @@ static const struct command commands[] = {
     {"scp", tsh_scp, "copy files to and from nodes"},
     {"config", tsh_config, "the OpenSSH configuration for your nodes"},
     {"proxy", NULL, "proxy ssh NODE: a byte stream for OpenSSH's ProxyCommand"},
+    {"recordings", NULL, "recordings ls: the recorded sessions"},
+    {"play", tsh_play, "what a recorded session showed"},
+    {"sessions", NULL, "sessions ls: the live sessions"},
+    {"join", tsh_join, "watch a live session"},
     {"version", tsh_version, "which version this is"},
     {"completion", tsh_completion, "complete commands and flags: bash, zsh or fish"},
 };
@@ -30,9 +34,11 @@ static const struct rl_settings_spec version_spec = RL_ABOUT_VERSION_SPEC("tsh",
 static const struct rl_settings_spec completion_spec = RL_ABOUT_COMPLETION_SPEC("tsh", 1);
 
 static const struct rl_settings_spec *const specs[] = {
-    &tsh_login_spec,     &tsh_logout_spec, &tsh_signup_spec, &tsh_passwd_spec, &tsh_status_spec,
-    &tsh_clusters_spec,  &tsh_ls_spec,     &tsh_ssh_spec,    &tsh_scp_spec,    &tsh_config_spec,
-    &tsh_proxy_ssh_spec, &version_spec,    &completion_spec,
+    &tsh_login_spec,  &tsh_logout_spec,      &tsh_signup_spec,    &tsh_passwd_spec,
+    &tsh_status_spec, &tsh_clusters_spec,    &tsh_ls_spec,        &tsh_ssh_spec,
+    &tsh_scp_spec,    &tsh_config_spec,      &tsh_proxy_ssh_spec, &tsh_recordings_ls_spec,
+    &tsh_play_spec,   &tsh_sessions_ls_spec, &tsh_join_spec,      &version_spec,
+    &completion_spec,
 };
 static const struct rl_program program = {
     .name = "tsh",
@@ -62,12 +68,29 @@ static int usage(FILE *to)
     return to == stdout ? RL_EXIT_DONE : RL_EXIT_USAGE;
 }
 
-static int proxy(int argc, char **argv)
+/* Those of two words. */
+static const struct {
+    const char *group, *word;
+    int (*run)(int argc, char **argv);
+    const char *usage;
+} subcommands[] = {
+    {"proxy", "ssh", tsh_proxy_ssh, "proxy ssh NODE"},
+    {"recordings", "ls", tsh_recordings_ls, "recordings ls"},
+    {"sessions", "ls", tsh_sessions_ls, "sessions ls"},
+};
+
+/* -1: there is no such group. */
+static int run_subcommand(int argc, char **argv)
 {
-    if (argc > 1 && strcmp(argv[1], "ssh") == 0)
-        return tsh_proxy_ssh(argc - 1, argv + 1);
-    fprintf(stderr, "tsh: this version knows `tsh proxy ssh NODE`\n");
-    return RL_EXIT_USAGE;
+    for (size_t i = 0; i < RL_COUNT(subcommands); i++) {
+        if (strcmp(argv[1], subcommands[i].group) != 0)
+            continue;
+        if (argc > 2 && strcmp(argv[2], subcommands[i].word) == 0)
+            return subcommands[i].run(argc - 2, argv + 2);
+        fprintf(stderr, "tsh: this version knows `tsh %s`\n", subcommands[i].usage);
+        return RL_EXIT_USAGE;
+    }
+    return -1;
 }
 
 int main(int argc, char **argv)
@@ -78,10 +101,11 @@ int main(int argc, char **argv)
         return usage(stdout);
     if (rl_program_show(&program, argc, argv))
         return RL_EXIT_DONE;
-    if (strcmp(argv[1], "proxy") == 0)
-        return proxy(argc - 1, argv + 1);
+    int status = run_subcommand(argc, argv);
+    if (status >= 0)
+        return status;
     for (size_t i = 0; i < RL_COUNT(commands); i++)
-        if (strcmp(argv[1], commands[i].name) == 0)
+        if (commands[i].run && strcmp(argv[1], commands[i].name) == 0)
             return commands[i].run(argc - 1, argv + 1);
     rl_output_say("tsh: no such command: %s", argv[1]);
     return usage(stderr);

@@ -223,8 +223,9 @@ def test_an_agents_certificate_is_no_users_and_no_services(c):
     answers = walk(c, "auth", agent, ANYONE | FLEET)
     assert answers["Admin/AddUser"] == answers["Session/ListNodes"] == DENIED, answers
     assert answers["Control/PolicyFor"] == NOT_HERE, answers  # services have a port of their own
-    answers = walk(c, "audit", agent, {"Audit/Append"})
-    assert answers["Audit/Search"] == DENIED, answers
+    answers = walk(c, "audit", agent, {"Audit/Append", "Audit/WriteRecording"})
+    for reading in ("Audit/Search", "Audit/ListRecordings", "Audit/Play"):
+        assert answers[reading] == DENIED, answers
     answers = walk(c, "broker", agent, CARRYING)
     code, message = strangers.connect_request(agent, c, b"node-a")
     assert code == DENIED and "user" in message, (code, message)
@@ -243,7 +244,7 @@ def test_a_users_certificate_is_no_agents_and_no_administrators(c):
     wrong = {n: s for n, s in answers.items() if s != (NOT_HERE if n in no_kind else DENIED)}
     assert set(answers) == admin and not wrong, wrong
     assert walk(c, "broker", user, set())["TunnelBroker/Attach"] in (None, DENIED)
-    assert walk(c, "audit", user, {"Audit/Search"})["Audit/Append"] == DENIED
+    assert walk(c, "audit", user, {"Audit/Search", "Audit/ListRecordings", "Audit/Play"})["Audit/Append"] == DENIED
 
 
 def second_cluster(c):
