@@ -60,6 +60,18 @@ void node_wait(struct node *node, uint32_t grace_ms)
     (void)grace_ms;
 }
 
+void node_end_session(struct node *node, const char *session_id, const char *message)
+{
+    (void)node;
+    (void)session_id;
+    (void)message;
+}
+
+void node_read_recordings(struct node *node)
+{
+    (void)node;
+}
+
 size_t node_connections(const struct node *node)
 {
     (void)node;
