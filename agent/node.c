@@ -100,9 +100,13 @@ static void read_recordings(struct connection *connection, bool all)
     struct recordings *recordings = connection->node->agent->recordings;
     ssize_t n = 1;
     while (n > 0 && (all || !recordings_is_full(recordings))) {
-        n = recv(connection->recordings, bytes, sizeof bytes, MSG_DONTWAIT);
-        if (n > 0)
-            recordings_take(recordings, connection->session_id, RL_SPAN(bytes, (size_t)n));
+        n = recv(connection->recordings, bytes, sizeof bytes, MSG_DONTWAIT | MSG_PEEK);
+        struct rl_span part = RL_SPAN(bytes, n > 0 ? (size_t)n : 0);
+        if (n > 0 && !all && !recordings_expects(recordings, connection->session_id, part))
+            break; /* until its beginning is here */
+        if (n <= 0 || recv(connection->recordings, bytes, 1, MSG_DONTWAIT) < 0)
+            break;
+        recordings_take(recordings, connection->session_id, part);
     }
     bool is_over = n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
     if (is_over)
@@ -131,6 +135,8 @@ static void see(struct connection *connection, const Pb__Event *event)
     if (strcmp(event->type, "session.end") == 0 && connection->recordings_watch)
         read_recordings(connection, true);
     recordings_see(connection->node->agent->recordings, event);
+    if (strcmp(event->type, "session.start") == 0 && connection->recordings_wait)
+        read_recordings(connection, false);
 }
 
 /* ---- what a monitor says ---- */

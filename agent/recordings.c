@@ -374,6 +374,13 @@ void recordings_see(struct recordings *r, const Pb__Event *event)
     json_decref(details);
 }
 
+bool recordings_expects(const struct recordings *r, const char *session_id, struct rl_span message)
+{
+    struct rl_cursor c = rl_cursor_of(message);
+    uint32_t channel = rl_cursor_u32(&c);
+    return find(r, session_id, channel) != NULL;
+}
+
 /* A relay is ours, and is confined; what it says still has to be of this form. */
 void recordings_take(struct recordings *r, const char *session_id, struct rl_span message)
 {

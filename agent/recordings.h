@@ -27,6 +27,10 @@ void recordings_free(struct recordings **recordings, uint32_t grace_ms);
 
 /** A session's beginning or end, as its event says; other events are nothing to it. */
 void recordings_see(struct recordings *recordings, const Pb__Event *event);
+/** Is the session known that this part is of? Its beginning comes by another way, and first or
+ * soon. */
+bool recordings_expects(const struct recordings *recordings, const char *session_id,
+                        struct rl_span message);
 /** A part from the relay of a terminal of this connection. */
 void recordings_take(struct recordings *recordings, const char *session_id, struct rl_span message);
 /** The process that served this connection is gone: what is open of it ends here. */

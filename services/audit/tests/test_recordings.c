@@ -581,7 +581,7 @@ END_TEST
 START_TEST(retention_drops_whole_days_but_not_what_is_open)
 {
     int64_t later_ns = rl_clock_wall_ns() + 400 * RL_AUDIT_DAY_NS;
-    size_t dropped = 0;
+    struct rl_audit_retained dropped;
     begin_session();
     ck_assert_int_eq(rl_audit_retain(w->owner, later_ns, 86400, &dropped, &err), RL_OK);
     ck_assert_int_eq(count_of("SELECT count(*) FROM recordings"), 1);
