@@ -67,11 +67,6 @@ void node_end_session(struct node *node, const char *session_id, const char *mes
     (void)message;
 }
 
-void node_policy_changed(struct node *node)
-{
-    (void)node;
-}
-
 void node_read_recordings(struct node *node)
 {
     (void)node;
