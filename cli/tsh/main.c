@@ -1,6 +1,7 @@
 #include "about/about.h"
 #include "tsh.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -95,6 +96,7 @@ static int run_subcommand(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    mallopt(M_MXFAST, 0); /* as auth: a list is many small pieces beside a few large ones */
     if (argc < 2)
         return usage(stderr);
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0)

@@ -46,13 +46,19 @@ static unsigned write_healthz(struct rl_health *health, struct rl_buf *page)
     return MHD_HTTP_OK;
 }
 
-static unsigned write_readyz(struct rl_health *health, struct rl_buf *page)
+/* What is waited for, a line for each need. */
+static void write_waiting(struct rl_health *health, struct rl_buf *page)
 {
     pthread_mutex_lock(&health->lock);
     for (size_t i = 0; i < health->needs_count; i++)
         if (!health->needs[i].met)
             rl_buf_printf(page, "waiting for %s\n", health->needs[i].name);
     pthread_mutex_unlock(&health->lock);
+}
+
+static unsigned write_readyz(struct rl_health *health, struct rl_buf *page)
+{
+    write_waiting(health, page);
     if (page->n)
         return MHD_HTTP_SERVICE_UNAVAILABLE;
     rl_buf_put_text(page, "ready\n");
@@ -61,6 +67,14 @@ static unsigned write_readyz(struct rl_health *health, struct rl_buf *page)
 
 static unsigned write_metrics(struct rl_health *health, struct rl_buf *page)
 {
+    struct rl_buf waiting;
+    rl_buf_init(&waiting, PAGE_BYTES_MAX);
+    write_waiting(health, &waiting);
+    rl_buf_printf(page,
+                  "# HELP remoteler_ready Whether the service has what it needs, as /readyz.\n"
+                  "# TYPE remoteler_ready gauge\nremoteler_ready %d\n",
+                  waiting.n == 0);
+    rl_buf_fini(&waiting);
     rl_metrics_write(&health->metrics, page);
     return MHD_HTTP_OK;
 }

@@ -3,6 +3,7 @@
  */
 #include "output/internal.h"
 
+#include "bytes/buf.h"
 #include "bytes/utf8.h"
 #include "names/names.h"
 
@@ -12,47 +13,50 @@
 #define GAP 2
 /* Lists and objects in a cell: deeper ones show as "...". */
 #define DEPTH_MAX 4
+#define CELL_BYTES_MAX (1u << 20) /* what is longer is cut */
 
 /* ---- cells ---- */
 
-static void put_value(FILE *to, json_t *value, size_t depth);
+static void put_value(struct rl_buf *to, json_t *value, size_t depth);
 
-static void put_list(FILE *to, json_t *list, size_t depth)
+static void put_list(struct rl_buf *to, json_t *list, size_t depth)
 {
     size_t i;
     json_t *item;
     json_array_foreach(list, i, item)
     {
-        fputs(i ? "," : "", to);
+        rl_buf_put_text(to, i ? "," : "");
         put_value(to, item, depth + 1);
     }
 }
 
-static void put_pairs(FILE *to, json_t *object, size_t depth)
+static void put_pairs(struct rl_buf *to, json_t *object, size_t depth)
 {
     const char *key;
     json_t *item;
     const char *separator = "";
     json_object_foreach(object, key, item)
     {
-        fprintf(to, "%s%s=", separator, key);
+        rl_buf_put_text(to, separator);
+        rl_buf_put_text(to, key);
+        rl_buf_put_u8(to, '=');
         put_value(to, item, depth + 1);
         separator = ",";
     }
 }
 
-static void put_value(FILE *to, json_t *value, size_t depth)
+static void put_value(struct rl_buf *to, json_t *value, size_t depth)
 {
     if (depth > DEPTH_MAX)
-        fputs("...", to);
+        rl_buf_put_text(to, "...");
     else if (json_is_string(value))
-        fputs(json_string_value(value), to);
+        rl_buf_put_text(to, json_string_value(value));
     else if (json_is_integer(value))
-        fprintf(to, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+        rl_buf_printf(to, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
     else if (json_is_real(value))
-        fprintf(to, "%g", json_real_value(value));
+        rl_buf_printf(to, "%g", json_real_value(value));
     else if (json_is_boolean(value))
-        fputs(json_is_true(value) ? "yes" : "no", to);
+        rl_buf_put_text(to, json_is_true(value) ? "yes" : "no");
     else if (json_is_array(value))
         put_list(to, value, depth);
     else if (json_is_object(value))
@@ -75,14 +79,11 @@ static json_t *member(json_t *object, const char *key)
 /* "-" where there is nothing, so that columns can be counted. Heap. */
 static char *cell_of(json_t *object, const char *key)
 {
-    char *raw = NULL;
-    size_t n = 0;
-    FILE *to = open_memstream(&raw, &n);
-    RL_ASSERT(to);
-    put_value(to, member(object, key), 0);
-    RL_ASSERT(fclose(to) == 0);
-    char *cell = rl_name_printable(n ? raw : "-");
-    free(raw);
+    struct rl_buf raw;
+    rl_buf_init(&raw, CELL_BYTES_MAX);
+    put_value(&raw, member(object, key), 0);
+    char *cell = rl_name_printable(raw.n ? rl_buf_text(&raw) : "-");
+    rl_buf_fini(&raw);
     return cell;
 }
 

@@ -40,7 +40,9 @@ static bool set_up(const struct rl_store *store, PGconn *pg)
                      "SELECT set_config('search_path', $1, false),"
                      " set_config('statement_timeout', $2, false),"
                      " set_config('idle_in_transaction_session_timeout', '60000', false),"
-                     " set_config('TimeZone', 'UTC', false)",
+                     " set_config('TimeZone', 'UTC', false),"
+                     /* compiling costs more than any statement here takes */
+                     " set_config('jit', 'off', false)",
                      RL_COUNT(values), NULL, values, NULL, NULL, 0);
     bool is_good = PQresultStatus(result) == PGRES_TUPLES_OK;
     PQclear(result);

@@ -12,6 +12,7 @@
 #include "output/output.h"
 #include "server.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@
 #include <time.h>
 
 #define WORK_QUEUE_MAX 1024
+#define HEAP_KEPT_BYTES (32 << 20)
 #define DRAIN_MS 5000
 #define EVENTS_GRACE_MS 2000
 #define DATABASE_SAY_S 10
@@ -275,11 +277,20 @@ static rl_code set_up_log(const struct rl_auth_settings *settings, struct rl_err
     return rc;
 }
 
+/* A list of thousands of nodes is many small pieces beside a few large ones: with fast bins glibc
+ * goes through all of them at each large one. */
+static void keep_heap(void)
+{
+    mallopt(M_MXFAST, 0);
+    mallopt(M_TRIM_THRESHOLD, HEAP_KEPT_BYTES);
+}
+
 int rl_run_main(int argc, char **argv)
 {
     struct running r = {0};
     struct rl_positionals rest = {0};
     struct rl_error err;
+    keep_heap();
     rl_code rc = rl_settings_read(&rl_auth_run_settings, argc, argv, &r.settings, &rest, &err);
     if (rc == RL_E_CANCELLED)
         return RL_EXIT_DONE;

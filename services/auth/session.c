@@ -86,18 +86,19 @@ static bool is_wanted(const Pb__Node *node, const Pb__ListNodesRequest *request)
     return !*request->search || is_found(node, request->search);
 }
 
-/* Where a node is reached, and through whom, is not a user's business. */
+/* Where a node is reached, and through whom, is not a user's business. Takes the node; the reply
+ * has room. */
 static void append_visible(const struct rl_caller *caller, Pb__Node *node,
                            Pb__ListNodesResponse *reply)
 {
     Pb__VisibleNode *visible = rl_message_create(&pb__visible_node__descriptor);
     struct rl_authz_target target = rl_visible_target(node);
     rl_authz_node_logins(&caller->subject, &target, &visible->logins, &visible->n_logins);
-    visible->node = rl_message_copy(&node->base);
+    visible->node = node;
     rl_message_text(&visible->node->spec->broker, "");
     rl_message_text(&visible->node->spec->peer_address, "");
     rl_message_text(&visible->node->spec->address, "");
-    rl_message_append(&reply->nodes, &reply->n_nodes, visible);
+    reply->nodes[reply->n_nodes++] = visible;
 }
 
 rl_code rl_session_list_nodes(struct rl_auth *auth, const struct rl_rpc_peer *peer,
@@ -110,9 +111,13 @@ rl_code rl_session_list_nodes(struct rl_auth *auth, const struct rl_rpc_peer *pe
     rl_code rc = rl_caller_of_peer(auth, peer, &caller, err);
     if (rc == RL_OK)
         rc = rl_visible_nodes(auth, caller, NULL, &nodes, &count, err);
+    if (rc == RL_OK)
+        reply->nodes = rl_alloc_array(count, sizeof *reply->nodes);
     for (size_t i = 0; rc == RL_OK && i < count; i++)
-        if (is_wanted(nodes[i], request))
+        if (is_wanted(nodes[i], request)) {
             append_visible(caller, nodes[i], reply);
+            nodes[i] = NULL;
+        }
     rl_visible_free(&nodes, count);
     rl_caller_close(&caller);
     return rc;

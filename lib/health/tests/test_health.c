@@ -75,6 +75,9 @@ START_TEST(is_ready_when_every_need_is_met)
     check_answer(get("/readyz"), "200", "ready\n");
     rl_health_need(health, "PostgreSQL", false);
     check_answer(get("/readyz"), "503", "waiting for PostgreSQL\n");
+    check_answer(get("/metrics"), "200", "# TYPE remoteler_ready gauge\nremoteler_ready 0\n");
+    rl_health_need(health, "PostgreSQL", true);
+    check_answer(get("/metrics"), "200", "\nremoteler_ready 1\n");
 }
 END_TEST
 

@@ -113,26 +113,47 @@ static Pb__Node *node_of(struct rl_rows *rows, size_t row)
     return node;
 }
 
+/* The same for all instances at once: to look for each by itself is dear when there are thousands.
+ */
+#define PRESENCE_OF_ALL                                                                            \
+    " LEFT JOIN (SELECT DISTINCT ON (a.agent_id) a.agent_id, a.holder_id, a.peer_address"          \
+    "   FROM attachments a JOIN leases l ON l.id = a.holder_id AND l.expires > now()"              \
+    "   WHERE a.is_attached ORDER BY a.agent_id, a.epoch DESC) p ON p.agent_id = i.id"             \
+    " LEFT JOIN (SELECT a.agent_id, max(l.last_seen) AS at FROM attachments a"                     \
+    "   JOIN leases l ON l.id = a.holder_id WHERE a.is_attached GROUP BY a.agent_id) s"            \
+    "   ON s.agent_id = i.id"
+#define NODE_COLUMNS                                                                               \
+    "SELECT i.id, i.name, i.hostname, i.mode, i.address, i.version,"                               \
+    " coalesce(p.peer_address, i.peer_address), p.holder_id, " LAST_SEEN ","                       \
+    " i.agent_kinds, i.own_label_keys, i.own_label_values, i.token_label_keys,"                    \
+    " i.token_label_values, i.created FROM instances i"
+
+static rl_code query_nodes(struct rl_db *db, const char *wanted, struct rl_rows **rows,
+                           struct rl_error *err)
+{
+    if (!wanted)
+        return rl_query(db, rows, err,
+                        NODE_COLUMNS PRESENCE_OF_ALL " WHERE 'node' = ANY (i.agent_kinds)"
+                                                     " ORDER BY i.name COLLATE \"C\" NULLS LAST,"
+                                                     " i.id");
+    return rl_query(db, rows, err,
+                    NODE_COLUMNS PRESENCE " WHERE 'node' = ANY (i.agent_kinds)"
+                                          " AND (i.name = $1 OR i.id = $2::uuid)"
+                                          " ORDER BY i.name COLLATE \"C\" NULLS LAST, i.id",
+                    rl_param_text(wanted), rl_param_text(rl_name_is_uuid(wanted) ? wanted : NULL));
+}
+
 rl_code rl_nodes_list(struct rl_db *db, const char *wanted, Pb__Node ***out, size_t *count,
                       struct rl_error *err)
 {
     struct rl_rows *rows = NULL;
-    rl_code rc = rl_query(
-        db, &rows, err,
-        "SELECT i.id, i.name, i.hostname, i.mode, i.address, i.version,"
-        " coalesce(p.peer_address, i.peer_address), p.holder_id, " LAST_SEEN ","
-        " i.agent_kinds, i.own_label_keys, i.own_label_values, i.token_label_keys,"
-        " i.token_label_values, i.created FROM instances i" PRESENCE
-        " WHERE 'node' = ANY (i.agent_kinds)"
-        " AND ($1::text IS NULL OR i.name = $1 OR i.id = $2::uuid)"
-        " ORDER BY i.name COLLATE \"C\" NULLS LAST, i.id",
-        rl_param_text(wanted), rl_param_text(wanted && rl_name_is_uuid(wanted) ? wanted : NULL));
+    rl_code rc = query_nodes(db, wanted, &rows, err);
     if (rc != RL_OK)
         return rc;
-    Pb__Node **list = NULL;
+    Pb__Node **list = rl_alloc_array(rl_rows_count(rows), sizeof *list);
     size_t n = 0;
-    for (size_t i = 0; i < rl_rows_count(rows); i++)
-        rl_message_append(&list, &n, node_of(rows, i));
+    for (; n < rl_rows_count(rows); n++)
+        list[n] = node_of(rows, n);
     rc = rl_rows_check(rows, err);
     rl_rows_free(&rows);
     if (rc == RL_OK) {
