@@ -20,11 +20,12 @@ MAY_CALL = {
         "Heartbeat": SERVICES,
         "ResolveTarget": {"proxy"},
         "Decide": {"proxy", "audit"},
+        "SignTombstones": {"audit"},
         "*": {"broker"},
     },
     "TunnelBroker": {"Attach": {"agent"}, "Carry": {"agent"}},
     "Dialer": {"Dial": {"proxy", "broker"}},
-    "Audit": {"Append": {"agent", "proxy", "broker"}, "Search": {"user"}},
+    "Audit": {"Append": {"agent", "proxy", "broker"}, "Search": {"user"}, "Heads": set(), "Ledger": {"user"}},
 }
 # What each listener serves; asked with no certificate, the first two answer and the others refuse to shake hands.
 LISTENERS = {
