@@ -13,8 +13,8 @@
 #include "tunnel/ring.h"
 
 #define RL_AGENT_CONNECTIONS_MAX 1024 /* of users, at once */
-/* Of these, that have not logged in yet: a few for an address, so that one who opens and opens keeps
- * nobody else out. */
+/* Of these, that have not logged in yet: a few for an address, so that one who opens and opens
+ * keeps nobody else out. */
 #define RL_AGENT_HALF_OPEN_MAX 64
 #define RL_AGENT_HALF_OPEN_OF_ONE_MAX 16
 #define RL_AGENT_POLICY_FILE "policy"
