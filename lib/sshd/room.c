@@ -37,15 +37,11 @@ static _Noreturn void become_room(const struct monitor *m, const int *fds, size_
 {
     rl_confine_reset_signals();
     silence();
-    int self = open("/proc/self/exe", O_RDONLY);
     place(fds, fds_n);
-    int last = RL_ROOM_FD_FIRST + (int)fds_n;
-    if (self < 0 || dup3(self, last, O_CLOEXEC) < 0)
-        _exit(EXIT_NOT_RUN);
-    rl_confine_close_from(last + 1);
+    rl_confine_close_from(RL_ROOM_FD_FIRST + (int)fds_n);
     static char no_seccomp[] = RL_CONFINE_NO_SECCOMP "=yes";
     char *environment[] = {m->config->no_seccomp ? no_seccomp : NULL, NULL};
-    fexecve(last, arguments, environment);
+    execve(RL_CONFINE_SELF, arguments, environment);
     _exit(EXIT_NOT_RUN);
 }
 

@@ -18,7 +18,7 @@
 #define FDS_SOFT_MAX                                                                               \
     1024 /* programs that select() count on it, whatever the agent raised it to                    \
           */
-enum { FIRST_FREE_FD = STDERR_FILENO + 1, SELF_FD };
+enum { FIRST_FREE_FD = STDERR_FILENO + 1 };
 
 #define EXIT_NO_USER 254
 #define EXIT_NOT_RUN 127
@@ -97,18 +97,13 @@ static char **make_environment(const struct spawn *s)
     return v.list;
 }
 
-/* Our own SFTP server starts as a fresh image of this program, which is opened while that may still
- * be done: it can lie where the user does not come. Returns the first descriptor that is not its.
- */
+/* Our own SFTP server starts as a fresh image of this program. Returns the first descriptor that is
+ * not its. */
 static int keep_for_sftp(const struct spawn *s)
 {
     int tell = fcntl(s->sftp_fd, F_DUPFD, 10);
-    int self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-    int self_high = fcntl(self, F_DUPFD_CLOEXEC, 10);
     dup2(tell, FIRST_FREE_FD);
-    if (dup3(self_high, SELF_FD, O_CLOEXEC) < 0)
-        _exit(EXIT_NOT_RUN);
-    return SELF_FD + 1;
+    return FIRST_FREE_FD + 1;
 }
 
 static void take_terminal(const struct spawn *s)
@@ -175,7 +170,7 @@ static _Noreturn void run(const struct spawn *s, char **environment)
     const char *name = last_part(shell);
     if (s->sftp_fd >= 0) {
         char *home = rl_strdup(s->monitor->account.home);
-        fexecve(SELF_FD, (char *[]){rl_strdup(RL_SSHD_SFTP_NAME), home, NULL}, environment);
+        execve(RL_CONFINE_SELF, (char *[]){rl_strdup(RL_SSHD_SFTP_NAME), home, NULL}, environment);
     } else if (s->command) {
         execle(shell, name, "-c", s->command, (char *)NULL, environment);
     } else {
