@@ -61,6 +61,7 @@ struct agent {
     struct node *node;
     struct direct *direct;
     struct status_server *status;
+    struct rl_timer *rest; /* nothing is to be done: memory goes back */
     struct carriage *carriages; /* carry.c: users' connections */
     struct guest *guests;       /* guests.c: who is here */
     struct rl_ring_budget unacknowledged;
@@ -82,6 +83,8 @@ char *agent_run_dir(void);
 /** The token itself, @FILE, or - for stdin; heap text, to be wiped. */
 rl_code agent_read_token(const char *setting, char **out, struct rl_error *err);
 
+/** The last user has gone, or the agent has just begun: in a while it needs less memory. */
+void agent_rest_soon(struct agent *agent);
 /** Agent time: the last that auth signed plus what passed since. */
 int64_t agent_now_ns(const struct agent *agent);
 int64_t agent_now_s(void *agent);

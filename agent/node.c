@@ -326,7 +326,8 @@ void node_reap(struct node *node)
         recordings_session_gone(node->agent->recordings, connection->session_id);
         events_session_gone(node->agent, connection->session_id);
         *at = connection->next;
-        node->count--;
+        if (--node->count == 0)
+            agent_rest_soon(node->agent);
         connection_free(connection);
     }
 }

@@ -10,6 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#ifdef __arm__
+#include <asm/hwcap.h> /* the libc's own has no HWCAP2_AES there */
+#endif
 
 #define PEER_CHAIN_BYTES_MAX 65536
 #define TLS12_CIPHERS "ECDHE+AESGCM:ECDHE+CHACHA20"

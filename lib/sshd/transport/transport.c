@@ -1,6 +1,7 @@
 /* transport: sets libssh up, confines itself, then one poll loop for network, monitor and
  * sessions. */
 #include "sshd/transport/transport.h"
+#include "footprint/footprint.h"
 
 #include "internal.h"
 #include "sshd/confine.h"
@@ -227,6 +228,7 @@ static int prepare(struct transport *t, const struct rl_confine *confine, ssh_bi
     t->event = ssh_event_new();
     if (!set_bind(*bind, key) || !t->session || !t->event)
         return 81;
+    rl_footprint_trim();
     int step = rl_confine(confine);
     if (step)
         return step;
