@@ -61,7 +61,7 @@ struct agent {
     struct node *node;
     struct direct *direct;
     struct status_server *status;
-    struct rl_timer *rest; /* nothing is to be done: memory goes back */
+    struct rl_timer *rest;      /* nothing is to be done: memory goes back */
     struct carriage *carriages; /* carry.c: users' connections */
     struct guest *guests;       /* guests.c: who is here */
     struct rl_ring_budget unacknowledged;

@@ -17,7 +17,8 @@ struct rl_confine {
 };
 
 /** This program's file, wherever it lies and whoever asks: no directory on the way to it is looked
- * at. By its path and not by a descriptor, which an emulator of another machine could not pass on. */
+ * at. By its path and not by a descriptor, which an emulator of another machine could not pass on.
+ */
 #define RL_CONFINE_SELF "/proc/self/exe"
 /** In a room's environment, which the monitor makes from nothing: its kernel has no seccomp. */
 #define RL_CONFINE_NO_SECCOMP "REMOTELER_NO_SECCOMP"

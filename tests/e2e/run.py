@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Runs a suite of end-to-end tests: python3 run.py e2e|faults [MODULE|TEST ...].
+"""Runs a suite of end-to-end tests: python3 run.py e2e|faults|static [MODULE|TEST ...].
 
 A test is a function test_* of a module in this folder; its name is a sentence. Modules whose name
-begins with faults_ belong to the suite `faults`, the others to `e2e`. Each module has a cluster of
+begins with faults_ or static_ belong to the suite of that name, those with test_ to `e2e`. Each module has a cluster of
 its own, in which alice is logged in; some modules run at the same time (RL_E2E_CLUSTERS).
 """
 
@@ -72,7 +72,7 @@ def run_module(module, chosen):
 
 def modules_of(suite, chosen):
     """The modules that have something to run; the later ones take longer, so they begin."""
-    prefix = "faults_" if suite == "faults" else "test_"
+    prefix = "test_" if suite == "e2e" else suite + "_"
     names = sorted((path.stem for path in HERE.glob(prefix + "*.py")), reverse=True)
     tests = {word for word in chosen if word not in names}
     wanted = [name for name in names if name in chosen or not chosen]

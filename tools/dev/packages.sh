@@ -9,7 +9,9 @@ RL_PACKAGES_DEVICE="libprotobuf-c-dev libssl-dev libnghttp2-dev libssh-dev zlib1
     libyaml-dev libpcre2-dev libc-ares-dev libzstd-dev"
 RL_PACKAGES_RUN="postgresql openssh-client openssh-sftp-server iproute2 nftables oathtool jq curl
     util-linux openssl"
-RL_PACKAGES_TEST="python3 rsync openssh-server ansible-core procps netcat-openbsd"
+# Programs of other machines are emulated.
+RL_PACKAGES_STATIC="qemu-user-static"
+RL_PACKAGES_TEST="python3 rsync openssh-server ansible-core procps netcat-openbsd tinyproxy-bin"
 RL_PACKAGES_BENCH="openssh-server haproxy libgrpc++-dev argon2"
 # libFuzzer is clang's.
 RL_PACKAGES_FUZZ="clang libclang-rt-14-dev"

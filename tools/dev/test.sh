@@ -77,6 +77,23 @@ run_tsan() {
     unset TSAN_OPTIONS
 }
 
+# The static agents that the end-to-end tests start, and a shell for a device that has nothing. Only
+# unpacked: as an installed package it would take the place of another busybox.
+make_agents() {
+    local arch dir
+    for arch in "$@"; do (agent_build --arch="$arch"); done
+    RL_AGENTS=$(dirname "$(build_dir agent)")
+    dir=$(build_dir busybox)
+    if [ ! -x "$dir/bin/busybox" ]; then
+        mkdir -p "$dir"
+        (cd "$dir" && { apt-get -qq download busybox-static || { apt-get -qq update && apt-get -qq download busybox-static; }; } &&
+            dpkg-deb --extract busybox-static_*.deb .) >"$RL_RUN/log/busybox.log" 2>&1 ||
+            say "no static busybox; see $RL_RUN/log/busybox.log"
+    fi
+    RL_BUSYBOX=$dir/bin/busybox
+    export RL_AGENTS RL_BUSYBOX
+}
+
 # The tunnel's simulation with many more seeds than among the unit tests.
 run_simulation() {
     local seeds=${RL_SIM_SEEDS:-10000} log=$RL_RUN/log/simulation.log
@@ -103,7 +120,16 @@ rl_dev_test() {
         run_fuzzers
         ;;
     tsan) run_tsan ;;
-    e2e) run_e2e "$dir" e2e ;;
+    e2e)
+        make_agents amd64
+        run_e2e "$dir" e2e
+        ;;
+    static)
+        # shellcheck disable=SC2086
+        ensure_packages $RL_PACKAGES_STATIC
+        make_agents amd64 arm64 armhf
+        run_e2e "$dir" static
+        ;;
     faults)
         run_simulation "$dir"
         run_e2e "$dir" faults
@@ -112,10 +138,15 @@ rl_dev_test() {
         run_ctest unit "$dir"
         run_ctest fuzz "$dir"
         run_ctest integration "$dir"
+        make_agents amd64
         run_e2e "$dir" e2e
         if [ "$suite" = all ]; then
             run_simulation "$dir"
             run_e2e "$dir" faults
+            # shellcheck disable=SC2086
+            ensure_packages $RL_PACKAGES_STATIC
+            make_agents arm64 armhf
+            run_e2e "$dir" static
             run_tsan
             run_fuzzers
         fi
