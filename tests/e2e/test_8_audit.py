@@ -118,6 +118,25 @@ def test_another_key_is_not_believed(c):
     assert not said["ok"], said
 
 
+def test_auth_signs_nothing_more_over_a_log_that_was_changed(c):
+    proven(c, a_session(c, "the last"))
+    metrics = c.process("auth")["metrics_url"]
+
+    def is_broken(value):
+        return f"remoteler_auth_audit_broken {value}" in run(["curl", "-fsS", metrics], env=c.env).out
+
+    until(20, "the newest event below a checkpoint", lambda: verify(c)[0]["unproven"] == 0)
+    newest = "(SELECT uid FROM events ORDER BY received_ns DESC, sequence DESC LIMIT 1)"
+    edit = f"UPDATE events SET hash = set_byte(hash, 0, get_byte(hash, 0) # 1) WHERE uid = {newest}"
+    psql(c, edit)
+    try:
+        until(15, "auth to find it out", lambda: is_broken(1))
+    finally:
+        psql(c, edit)
+    until(15, "auth to sign again", lambda: is_broken(0))
+    assert verify(c)[0]["ok"]
+
+
 def test_events_are_exported_as_lines_and_followed(c):
     first = a_session(c, "exported")
     r = c.tctl("audit", "export", "--type=session.start").check()
