@@ -151,6 +151,7 @@ void admission_ask(struct admission *admission, const Pb__SignedTicket *signed_t
         fn(context, NULL, rc, err.message);
         return;
     }
+    RL_ASSERT(ticket && proxy);
     struct admission_request *request = rl_alloc(sizeof *request);
     *request = (struct admission_request){
         .admission = admission, .ticket = ticket, .proxy = proxy, .fn = fn, .context = context};

@@ -182,6 +182,7 @@ static rl_code resume_carry(const struct carry_waiting *waiting,
 static rl_code come(const struct carry_waiting *waiting, const struct admission_guest *guest,
                     struct rl_error *err)
 {
+    RL_ASSERT(guest); /* one who was admitted */
     uint8_t id[RL_TUNNEL_STREAM_ID_BYTES];
     memcpy(id, waiting->stream_id, sizeof id);
     Pb__CarryJoin join = PB__CARRY_JOIN__INIT;
@@ -253,6 +254,7 @@ static void on_dial_admitted(void *context, const struct admission_guest *guest,
                              const char *message)
 {
     struct carriage *carriage = context;
+    RL_ASSERT(guest || code != RL_OK);
     carriage->request = NULL;
     if (guest) {
         end_orphans(carriage->agent, guest);

@@ -54,11 +54,13 @@ static rl_code read_cost(const char *encoded, struct cost *out, struct rl_error 
 {
     struct cost cost;
     unsigned version = 0;
-    if (strnlen(encoded, ENCODED_BYTES_MAX) == ENCODED_BYTES_MAX ||
-        sscanf(encoded, "$argon2id$v=%u$m=%u,t=%u,p=%u$", &version, &cost.memory_kib, &cost.passes,
-               &cost.lanes) != 4 ||
-        cost.memory_kib > RL_PASSWORD_MEMORY_KIB_MAX || cost.passes > RL_PASSWORD_PASSES_MAX ||
-        cost.lanes > 16)
+    if (strnlen(encoded, ENCODED_BYTES_MAX) == ENCODED_BYTES_MAX)
+        return rl_fail(err, RL_E_DATA_LOSS, "the stored password hash is not one");
+    /* A number too large for its place is too dear in any case. NOLINTNEXTLINE(cert-err34-c) */
+    int numbers = sscanf(encoded, "$argon2id$v=%u$m=%u,t=%u,p=%u$", &version, &cost.memory_kib,
+                         &cost.passes, &cost.lanes);
+    if (numbers != 4 || cost.memory_kib > RL_PASSWORD_MEMORY_KIB_MAX ||
+        cost.passes > RL_PASSWORD_PASSES_MAX || cost.lanes > 16)
         return rl_fail(err, RL_E_DATA_LOSS, "the stored password hash is not one");
     *out = cost;
     return RL_OK;

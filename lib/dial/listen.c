@@ -53,7 +53,11 @@ static rl_code open_at(const struct rl_endpoint *endpoint, int *out, uint16_t *p
                        struct rl_error *err)
 {
     const struct sockaddr *at = (const struct sockaddr *)&endpoint->address;
-    struct sockaddr_storage bound;
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } bound = {.v6 = {0}};
     socklen_t n = sizeof bound;
     int on = 1, off = 0;
     int fd = socket(at->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -63,7 +67,7 @@ static rl_code open_at(const struct rl_endpoint *endpoint, int *out, uint16_t *p
     if (at->sa_family == AF_INET6) /* "[::]" means every address, IPv4 too */
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
     if (bind(fd, at, endpoint->bytes) < 0 || listen(fd, SOMAXCONN) < 0 ||
-        getsockname(fd, (struct sockaddr *)&bound, &n) < 0) {
+        getsockname(fd, &bound.any, &n) < 0) {
         rl_code code = errno == EADDRINUSE ? RL_E_EXISTS : RL_E_UNAVAILABLE;
         rl_fail_errno(err, code, "binding");
         close(fd);
@@ -71,8 +75,7 @@ static rl_code open_at(const struct rl_endpoint *endpoint, int *out, uint16_t *p
     }
     *out = fd;
     if (port)
-        *port = ntohs(bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&bound)->sin6_port
-                                                  : ((struct sockaddr_in *)&bound)->sin_port);
+        *port = ntohs(bound.any.sa_family == AF_INET6 ? bound.v6.sin6_port : bound.v4.sin_port);
     return RL_OK;
 }
 

@@ -243,6 +243,7 @@ static rl_code use_answer(struct rl_enrol *enrol, const Pb__JoinResponse *answer
     if (code == RL_OK)
         code = rl_enrol_adopt(enrol, rl_buf_span(&packed), err);
     if (code == RL_OK) {
+        RL_ASSERT(answer);
         free(enrol->message);
         enrol->message = rl_strdup(answer->message);
     }

@@ -190,6 +190,7 @@ static rl_code read_document(const struct node *document, Pb__Resource **out, st
     rl_code code = read_kind(&place, document, &field);
     if (code != RL_OK)
         return code;
+    RL_ASSERT(field);
     Pb__Resource *resource = rl_alloc(sizeof *resource);
     pb__resource__init(resource);
     ProtobufCMessage *message = new_message(field->descriptor);

@@ -155,6 +155,7 @@ static rl_code read_entry(struct parser *p, struct node *map, struct node *key, 
         code = read_next(p, YAML_NO_EVENT, depth, &value, &is_end);
     if (code != RL_OK)
         return code;
+    RL_ASSERT(value); /* no event ends it */
     value->key = key->text;
     value->key_line = key->line;
     key->text = NULL;

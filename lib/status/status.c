@@ -34,7 +34,7 @@ rl_code rl_vfail(struct rl_error *err, rl_code code, const char *format, va_list
     return code;
 }
 
-rl_code rl_fail(struct rl_error *err, rl_code code, const char *format, ...)
+rl_code(rl_fail)(struct rl_error *err, rl_code code, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -43,7 +43,7 @@ rl_code rl_fail(struct rl_error *err, rl_code code, const char *format, ...)
     return code;
 }
 
-rl_code rl_fail_errno(struct rl_error *err, rl_code code, const char *format, ...)
+rl_code(rl_fail_errno)(struct rl_error *err, rl_code code, const char *format, ...)
 {
     int saved = errno;
     char what[RL_ERROR_MESSAGE_BYTES];

@@ -61,6 +61,11 @@ const char *rl_code_name(rl_code code);
 /** A number from a peer as a code: what is not one is RL_E_UNKNOWN. */
 rl_code rl_code_from_number(long number);
 
+#ifdef __clang_analyzer__ /* which can not see that what failed is never RL_OK */
+#define rl_fail(err, code, ...) ((void)(rl_fail)((err), (code), __VA_ARGS__), (code))
+#define rl_fail_errno(err, code, ...) ((void)(rl_fail_errno)((err), (code), __VA_ARGS__), (code))
+#endif
+
 /** An assertion that stays on in release. For a caller's bug only: nothing that a peer, a file or
  * a database says may reach one. */
 #define RL_ASSERT(claim) ((claim) ? (void)0 : rl_assert_failed(#claim, __FILE__, __LINE__))

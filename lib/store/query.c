@@ -227,7 +227,7 @@ static rl_code send(struct rl_db *db, const char *sql, const struct rl_param *pa
 rl_code rl_query_params(struct rl_db *db, const char *sql, const struct rl_param *params,
                         size_t count, struct rl_rows **rows, struct rl_error *err)
 {
-    PGresult *result;
+    PGresult *result = NULL;
     rl_code rc = send(db, sql, params, count, &result, err);
     if (rc == RL_OK)
         *rows = rl_rows_create(result);
@@ -237,7 +237,7 @@ rl_code rl_query_params(struct rl_db *db, const char *sql, const struct rl_param
 rl_code rl_exec_params(struct rl_db *db, const char *sql, const struct rl_param *params,
                        size_t count, size_t *affected, struct rl_error *err)
 {
-    PGresult *result;
+    PGresult *result = NULL;
     rl_code rc = send(db, sql, params, count, &result, err);
     if (rc != RL_OK)
         return rc;

@@ -68,6 +68,7 @@ void rl_queue_drop(struct rl_queue *queue, size_t n)
     queue->n -= n;
     while (n) {
         struct rl_queue_block *block = queue->first;
+        RL_ASSERT(block);
         size_t here = block->end - block->start;
         size_t gone = n < here ? n : here;
         block->start += gone;

@@ -59,6 +59,7 @@ static rl_code check(grpc_auth_context *context, const struct rl_trust *trust, i
 static void forget_the_oldest(struct rl_grpc_peers *peers)
 {
     struct rl_grpc_peer **link = &peers->first;
+    RL_ASSERT(*link);
     while ((*link)->next)
         link = &(*link)->next;
     free_peer(*link);
