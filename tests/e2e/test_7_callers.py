@@ -25,7 +25,13 @@ MAY_CALL = {
     },
     "TunnelBroker": {"Attach": {"agent"}, "Carry": {"agent"}},
     "Dialer": {"Dial": {"proxy", "broker"}},
-    "Audit": {"Append": {"agent", "proxy", "broker"}, "Search": {"user"}, "Heads": set(), "Ledger": {"user"}},
+    "Passage": {"Leave": {"proxy"}},
+    "Audit": {
+        "Append": {"agent", "proxy", "broker"},
+        "WriteRecording": {"agent"},
+        "Heads": set(),  # auth's own
+        "*": {"user"},
+    },
 }
 # What each listener serves; asked with no certificate, the first two answer and the others refuse to shake hands.
 LISTENERS = {
@@ -33,7 +39,7 @@ LISTENERS = {
     "auth, direct": ("auth", "PORT_auth", {"Auth", "Fleet", "Session", "Admin"}),
     "auth, control": ("auth", "PORT_auth_control", {"Control"}),
     "broker, attach": ("broker", None, {"TunnelBroker"}),
-    "broker, dial": ("broker", "PORT_broker", {"Dialer"}),
+    "broker, dial": ("broker", "PORT_broker", {"Dialer", "Passage"}),
     "audit, public": ("audit", None, {"Audit"}),
     "audit, direct": ("audit", "PORT_audit", {"Audit"}),
     "audit, control": ("audit", "PORT_audit_control", {"Audit"}),
