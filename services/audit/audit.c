@@ -75,6 +75,11 @@ void rl_audit_start(struct rl_audit *audit)
     audit_recordings_start(audit);
 }
 
+void rl_audit_stops_changed(struct rl_audit *audit)
+{
+    audit->stops++;
+}
+
 void rl_audit_free(struct rl_audit **holder)
 {
     struct rl_audit *audit = *holder;

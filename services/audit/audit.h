@@ -42,6 +42,8 @@ rl_code rl_audit_authorize(void *audit, const char *service, const char *method,
                            const struct rl_rpc_peer *peer, struct rl_error *err);
 /** Closes recordings that are over, from now on: when the database is ready. */
 void rl_audit_start(struct rl_audit *audit);
+/** Auth has told of other locks or cuts: who follows is asked for again. On the loop's thread. */
+void rl_audit_stops_changed(struct rl_audit *audit);
 /** After its servers and their workers, before searchers, recorders and whatever is called to auth.
  */
 void rl_audit_free(struct rl_audit **audit);

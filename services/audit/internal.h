@@ -25,6 +25,7 @@ struct rl_audit {
     _Atomic int64_t refused_said_s;
     bool is_failing; /* said in the log once */
 
+    uint64_t stops;         /* how often locks and cuts have changed; the loop's */
     size_t searches;        /* search.c; the loop's */
     size_t readings;        /* playback.c; the loop's */
     struct reading *joined; /* those that watch a live session */

@@ -66,6 +66,8 @@ static void on_changed(void *context, unsigned what)
     if (what & RL_CONTROL_TICKET_KEYS)
         use_tickets(p);
     const Pb__ClusterConfig *config = state->config;
+    if ((what & (RL_CONTROL_LOCKS | RL_CONTROL_CUTS)) && p->audit)
+        rl_audit_stops_changed(p->audit);
     if ((what & RL_CONTROL_CONFIG) && p->keeper && config && config->spec &&
         config->spec->audit_retention_s)
         rl_audit_keeper_retain(p->keeper, config->spec->audit_retention_s);

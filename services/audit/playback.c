@@ -152,6 +152,7 @@ static void decide(struct reading *r)
 {
     static const char *const verbs[] = {
         [READING_LIST] = "list", [READING_PLAY] = "read", [READING_JOIN] = "join"};
+    r->decided_stops = r->audit->stops;
     if (!audit_ask_auth(r->audit, r->caller, r->address, "session", verbs[r->kind], on_decision, r,
                         &r->decision))
         on_undecided(r, "it is not known yet");
@@ -160,7 +161,8 @@ static void decide(struct reading *r)
 static bool must_decide(const struct reading *r)
 {
     uint64_t now_ms = rl_loop_now_ms(r->audit->config.loop);
-    return !r->decided_ms || now_ms - r->decided_ms >= r->audit->config.decide_again_ms;
+    return !r->decided_ms || r->decided_stops != r->audit->stops ||
+           now_ms - r->decided_ms >= r->audit->config.decide_again_ms;
 }
 
 /* ---- sending ---- */

@@ -20,7 +20,7 @@ struct reading {
     char *address;
     bool is_asked, own_only, is_working;
     unsigned undecided;
-    uint64_t decided_ms;
+    uint64_t decided_ms, decided_stops;
     struct rl_timer *timer; /* for the next step */
     /* what was asked for */
     char session_id[RL_UUID_TEXT_BYTES];

@@ -31,7 +31,7 @@ struct search {
     struct rl_audit_query query;
     bool is_asked, own_only, is_working;
     unsigned undecided;
-    uint64_t decided_ms;
+    uint64_t decided_ms, decided_stops;
     struct rl_timer *timer; /* for the next step */
 
     enum step step;
@@ -159,6 +159,7 @@ static void on_decision(void *context, rl_code code, const char *message,
 
 static void decide(struct search *search)
 {
+    search->decided_stops = search->audit->stops;
     if (!audit_ask_auth(search->audit, search->caller, search->address, "event", "list",
                         on_decision, search, &search->decision))
         on_undecided(search, "it is not known yet");
@@ -169,7 +170,7 @@ static bool must_decide(const struct search *search)
     if (search->caller->kind != RL_IDENTITY_USER)
         return false; /* auth itself: lib/access lets no other service in */
     uint64_t now_ms = rl_loop_now_ms(search->audit->config.loop);
-    return !search->decided_ms ||
+    return !search->decided_ms || search->decided_stops != search->audit->stops ||
            now_ms - search->decided_ms >= search->audit->config.decide_again_ms;
 }
 

@@ -439,6 +439,20 @@ START_TEST(a_follower_loses_its_right)
 }
 END_TEST
 
+START_TEST(a_follower_is_asked_for_again_when_a_lock_comes)
+{
+    put(1, "session.start", "alice", "s1");
+    follow("");
+    TURN_UNTIL(w, found->count == 1);
+    uint64_t began_ms = rl_clock_boot_ms();
+    w->decision.is_allowed = false;
+    rl_audit_stops_changed(w->audit);
+    TURN_UNTIL(w, found->is_over);
+    ck_assert_int_eq(found->code, RL_E_DENIED);
+    ck_assert_uint_lt(rl_clock_boot_ms() - began_ms, DECIDE_AGAIN_MS);
+}
+END_TEST
+
 START_TEST(a_follower_goes_on_while_auth_is_away_with_what_it_was_allowed)
 {
     put(1, "session.start", "alice", "s1");
@@ -576,6 +590,7 @@ int main(void)
     tcase_add_test(tcase, following_sees_every_replica_and_only_what_was_asked_for);
     tcase_add_test(tcase, following_goes_on_when_the_database_was_away);
     tcase_add_test(tcase, a_follower_loses_its_right);
+    tcase_add_test(tcase, a_follower_is_asked_for_again_when_a_lock_comes);
     tcase_add_test(tcase, a_follower_goes_on_while_auth_is_away_with_what_it_was_allowed);
     tcase_add_test(tcase, pages_and_news_share_nothing);
     tcase_add_test(tcase, an_answer_may_be_larger_than_what_waits_to_be_sent);

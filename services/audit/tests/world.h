@@ -22,7 +22,7 @@
 #define REPLICA_2 "0190c0de-0000-7000-8000-0000000000b2"
 #define POLICY_KEY_ID "policy-1"
 #define PATIENCE_MS 20000
-#define DECIDE_AGAIN_MS 1000
+#define DECIDE_AGAIN_MS 2000
 
 enum over { OVER_H2, OVER_GRPC };
 
