@@ -6,13 +6,14 @@ import time
 
 from cluster import Failed, until
 from load import Load, check_audit, signal_process
+from respawn import stopped
+from test_5_resume import Sessions
 
 SECONDS = 10
 
 
 def both_online(c):
     return {n["status"] for n in c.nodes().values()} == {"online"}
-
 
 
 def test_a_user_logs_in(c):
@@ -114,6 +115,26 @@ def test_a_broker_that_stalls_for_a_moment_loses_nothing(c):
     assert ticks.returncode == 0 and out.split() == [str(i).encode() for i in range(2, 101)], out
     assert not load.failures("node-a"), load.failures("node-a")
     check_audit(c, load)
+
+
+STALL_S = 4
+
+
+def test_each_process_stalls_for_a_moment_and_nothing_is_lost(c):
+    for name in ("auth", "audit", "proxy", "node-a", "node-r1", "postgres"):
+        sessions = Sessions(c)
+        try:
+            with Load(c) as load:
+                with stopped(c, name):
+                    time.sleep(STALL_S)
+                sessions.say("after", 15)
+                load.wait_for_recovery(2 * SECONDS)
+                sessions.finish()
+            if name in ("audit", "postgres"):
+                assert not load.failures(), (name, load.failures())
+            check_audit(c, load, 30)
+        finally:
+            sessions.close()
 
 
 def test_a_broker_that_stalls_for_long_is_left_and_found_again(c):

@@ -6,7 +6,7 @@ import subprocess
 
 from cluster import run, until
 from load import Load, check_audit
-from respawn import (data_dir_of, end, free_port, is_alive, log_size, log_text, otherwise, pid_of, spawn)
+from respawn import data_dir_of, free_port, is_alive, log_size, log_text, otherwise, pid_of
 from test_4_links import works
 
 ON_A_SMALL_DISK = (
@@ -21,10 +21,19 @@ def small_disk(directory, size):
     return ["unshare", "--mount", "--propagation=private", "sh", "-c", ON_A_SMALL_DISK, str(directory), size]
 
 
-def fill(pid, directory):
+@contextlib.contextmanager
+def filled(pid, directory):
+    """To the last byte, and again when something has let go of one."""
     path = f"/proc/{pid}/root{directory}/ballast"
     run(["sh", "-c", f"cat /dev/zero > {path}"])
-    return path
+    filler = subprocess.Popen(["sh", "-c", f"while sleep 0.02; do cat /dev/zero >> {path}; done"],
+                              stderr=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        filler.kill()
+        filler.wait()
+        os.unlink(path)
 
 
 def test_a_user_logs_in(c):
@@ -37,15 +46,14 @@ def test_a_node_whose_disk_is_full_goes_on_and_says_so(c):
         with otherwise(c, node, wrap=small_disk(directory, "512k")):
             pid, mark = pid_of(c, node), log_size(c, node)
             with Load(c, nodes=(node,)) as load:
-                ballast = fill(pid, directory)
-                load.wait_for_recovery(10)
-                load.wait_for_recovery(10)
-                assert "events would not survive" in log_text(c, node, mark)
-                # policy moves on, too, though it can not be kept
-                c.make_user(f"while-{node}-is-full")
-                load.wait_for_recovery(10)
-                os.unlink(ballast)
-                load.wait_for_recovery(10)
+                with filled(pid, directory):
+                    load.wait_for_recovery(20)
+                    load.wait_for_recovery(20)
+                    assert "events would not survive" in log_text(c, node, mark)
+                    # policy moves on, too, though it can not be kept
+                    c.make_user(f"while-{node}-is-full")
+                    load.wait_for_recovery(20)
+                load.wait_for_recovery(20)
             assert not load.failures(), load.failures()
             assert is_alive(pid)
             check_audit(c, load)
@@ -59,12 +67,11 @@ def test_a_service_whose_disk_is_full_goes_on(c):
         with otherwise(c, name, wrap=small_disk(directory, "256k")):
             pid = pid_of(c, name)
             until(15, "a session", lambda: works(c))
-            ballast = fill(pid, directory)
-            with Load(c) as load:
-                load.wait_for_recovery(10)
-            assert not load.failures(), load.failures()
+            with filled(pid, directory):
+                with Load(c) as load:
+                    load.wait_for_recovery(20)
+                assert not load.failures(), load.failures()
             assert is_alive(pid)
-            os.unlink(ballast)
     until(15, "a session", lambda: works(c))
 
 

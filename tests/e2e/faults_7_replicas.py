@@ -158,9 +158,9 @@ def found_by_name(c, proxies):
     means(*proxies)
     port = c.env["REMOTELER_PROXY"].rsplit(":", 1)[1]
     script = 'mount --bind "$0" /etc/hosts && exec "$@"'
-    own = ["nsenter", "--net=/proc/1/ns/net", "unshare", "--mount", "--propagation=private", "sh", "-c", script,
-           str(hosts)]
-    with otherwise(c, "node-r1", wrap=own, edit=lambda argv: replace_flag(argv, "proxy", f"{name}:{port}")):
+    own = ["unshare", "--mount", "--propagation=private", "sh", "-c", script, str(hosts)]
+    with otherwise(c, "node-r1", wrap=own, net_of=os.getpid(),
+                   edit=lambda argv: replace_flag(argv, "proxy", f"{name}:{port}")):
         until(SECONDS, "node-r1", lambda: works(c))
         yield means
 

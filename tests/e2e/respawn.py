@@ -10,9 +10,6 @@ import time
 
 from cluster import run, until
 
-NAMESPACES = ("net", "uts")
-
-
 def pid_of(c, name):
     return int((c.run_dir / "pids" / name).read_text().split()[0])
 
@@ -92,27 +89,28 @@ def spawn(c, name, argv, env, pass_fds=()):
 
 def is_ready(c, name):
     if name.startswith("node"):
+        enter = ["nsenter", f"--mount=/proc/{pid_of(c, name)}/ns/mnt"]  # it may have a disk of its own
         flag = f"--data-dir={data_dir_of(c, name)}"
-        status = run(["remoteler", "status", flag, "--format=json"], env=c.env)
+        status = run([*enter, "remoteler", "status", flag, "--format=json"], env=c.env)
         return status.code == 0 and status.json["connected"]
     url = c.process(name)["health_url"].replace("/healthz", "/readyz")
     return run(["curl", "-fsS", "--max-time", "1", url]).code == 0
 
 
 def data_dir_of(c, name):
-    flag = next(a for a in command_of(pid_of(c, name)) if a.startswith("--data-dir="))
-    return flag.split("=", 1)[1]
+    return c.run_dir / "state" / name
 
 
-def respawn(c, name, edit=None, wrap=(), env=None, ready_s=30):
+def respawn(c, name, edit=None, wrap=(), env=None, ready_s=30, net_of=None):
     """Stops it and starts it with what `edit` makes of its command, behind `wrap`, with `env` besides.
-    `ready_s` 0: nobody waits for it to be ready."""
+    `ready_s` 0: nobody waits for it to be ready. `net_of`: in the network of that process, not of its own."""
     old = pid_of(c, name)
     argv = command_of(old)
     if edit:
         argv = edit(argv)
     environment = dict(environment_of(old), **(env or {}))
-    fds = {kind: os.open(f"/proc/{old}/ns/{kind}", os.O_RDONLY) for kind in NAMESPACES}
+    homes = {"net": net_of or old, "uts": old}
+    fds = {kind: os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY) for kind, pid in homes.items()}
     try:
         c.dev("stop", name).check()
         enter = ["nsenter", *(f"--{kind}=/proc/self/fd/{fd}" for kind, fd in fds.items())]

@@ -2,7 +2,12 @@
 
 #include <check.h>
 #include <errno.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 START_TEST(keeps_the_code_and_the_message)
 {
@@ -52,6 +57,42 @@ START_TEST(cuts_a_long_message_at_a_character)
 }
 END_TEST
 
+/* Else the sanitizer would end the process before we could. */
+__attribute__((visibility("default"))) const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+    return "allocator_may_return_null=1";
+}
+
+static void ask_for_too_much(int which)
+{
+    volatile size_t size = PTRDIFF_MAX;
+    void *p = which == 0 ? rl_alloc(size) : rl_alloc_array(size, 2);
+    free(p);
+}
+
+START_TEST(memory_that_is_refused_ends_the_process_in_one_line)
+{
+    int fds[2], status = 0;
+    char said[4096] = "";
+    ck_assert_int_eq(pipe(fds), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        dup2(fds[1], STDERR_FILENO);
+        ask_for_too_much(_i);
+        _exit(0);
+    }
+    close(fds[1]);
+    size_t n = 0;
+    for (ssize_t got; (got = read(fds[0], said + n, sizeof said - 1 - n)) > 0;)
+        n += (size_t)got;
+    close(fds[0]);
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert_msg(strstr(said, "remoteler: no memory for "), "%s", said);
+    ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+}
+END_TEST
+
 START_TEST(takes_only_known_numbers_from_a_peer)
 {
     ck_assert_int_eq(rl_code_from_number(7), RL_E_DENIED);
@@ -65,6 +106,7 @@ END_TEST
 int main(void)
 {
     TCase *t = tcase_create("status");
+    tcase_add_loop_test(t, memory_that_is_refused_ends_the_process_in_one_line, 0, 2);
     tcase_add_test(t, keeps_the_code_and_the_message);
     tcase_add_test(t, works_without_an_error_to_fill);
     tcase_add_test(t, appends_the_reason_of_the_system);
