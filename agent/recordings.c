@@ -20,7 +20,7 @@ struct recording {
     struct recording *next;
     char *session_id;
     uint32_t channel, next_part, lost;
-    bool is_strict;
+    bool is_strict, is_ending;
 };
 
 struct item {
@@ -86,12 +86,15 @@ static void drop_first(struct recordings *r)
     free(item);
 }
 
-static void end_strict(struct recordings *r, const char *session_id, const char *why)
+static void end_strict(struct recordings *r, struct recording *x, const char *why)
 {
+    if (x->is_ending)
+        return; /* it was told already */
+    x->is_ending = true;
     char *message = rl_sprintf("this session must be recorded, and %s: it ends", why);
-    rl_log_warn("a session that must be recorded ends", RL_TEXT("session_id", session_id),
+    rl_log_warn("a session that must be recorded ends", RL_TEXT("session_id", x->session_id),
                 RL_TEXT("reason", why));
-    node_end_session(r->agent->node, session_id, message);
+    node_end_session(r->agent->node, x->session_id, message);
     free(message);
 }
 
@@ -104,7 +107,7 @@ static void lose(struct recordings *r, struct recording *x, Pb__RecordingPart *p
                      RL_TEXT("session_id", x->session_id), RL_NUMBER("bytes", r->bytes));
     r->has_lost = true;
     if (x->is_strict)
-        end_strict(r, x->session_id, "there is no room left for what audit did not take");
+        end_strict(r, x, "there is no room left for what audit did not take");
 }
 
 /* Takes the part. Beginnings and ends are small, and have room of their own. */
@@ -177,7 +180,7 @@ static void on_refused(struct recordings *r, const char *message)
         rl_log_error("audit refused a part of a recording", RL_TEXT("session_id", part->session_id),
                      RL_NUMBER("part", part->part), RL_TEXT("reason", message));
         if (x && x->is_strict)
-            end_strict(r, x->session_id, "audit refused its recording");
+            end_strict(r, x, "audit refused its recording");
     }
     on_taken(r);
 }
@@ -264,7 +267,7 @@ static void on_tick(void *context)
              (unsigned long long)(r->grace_ms / 1000));
     for (struct recording *x = r->open; x && is_over_grace(r); x = x->next)
         if (x->is_strict)
-            end_strict(r, x->session_id, why);
+            end_strict(r, x, why);
     if (!r->call && !rl_timer_is_armed(r->sending))
         send_batch(r);
     if (!recordings_is_full(r))
@@ -378,7 +381,7 @@ bool recordings_expects(const struct recordings *r, const char *session_id, stru
 {
     struct rl_cursor c = rl_cursor_of(message);
     uint32_t channel = rl_cursor_u32(&c);
-    return find(r, session_id, channel) != NULL;
+    return !c.failed && find(r, session_id, channel);
 }
 
 /* A relay is ours, and is confined; what it says still has to be of this form. */

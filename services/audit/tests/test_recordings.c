@@ -592,6 +592,30 @@ START_TEST(retention_drops_whole_days_but_not_what_is_open)
 }
 END_TEST
 
+START_TEST(a_full_disk_refuses_no_part_for_good)
+{
+    struct rl_buf frame;
+    begin_session();
+    ck_assert_int_eq(run_sql(w->owner,
+                             "CREATE FUNCTION disk_is_full() RETURNS trigger LANGUAGE plpgsql AS"
+                             " 'BEGIN RAISE EXCEPTION USING ERRCODE = ''53100'',"
+                             " MESSAGE = ''could not extend file''; END'",
+                             &err),
+                     RL_OK);
+    ck_assert_int_eq(run_sql(w->owner,
+                             "CREATE TRIGGER full_disk BEFORE INSERT ON recording_parts"
+                             " FOR EACH ROW EXECUTE FUNCTION disk_is_full()",
+                             &err),
+                     RL_OK);
+    Pb__RecordingPart p = a_part(1, "kept", &frame);
+    ck_assert_int_eq(write_one(agent, p), RL_E_UNAVAILABLE);
+    ck_assert_msg(!strstr(message, "extend"), "%s", message);
+    ck_assert_int_eq(run_sql(w->owner, "DROP TRIGGER full_disk ON recording_parts", &err), RL_OK);
+    ck_assert_int_eq(write_one(agent, p), RL_OK);
+    rl_buf_fini(&frame);
+}
+END_TEST
+
 static TCase *reading_case(void)
 {
     TCase *t = tcase_create("reading");
@@ -622,6 +646,7 @@ static TCase *writing_case(void)
     tcase_add_test(t, what_is_no_part_is_refused);
     tcase_add_test(t, too_many_at_once_are_refused);
     tcase_add_test(t, a_batch_with_one_bad_part_is_not_written_at_all);
+    tcase_add_test(t, a_full_disk_refuses_no_part_for_good);
     return t;
 }
 
