@@ -94,6 +94,7 @@ static bool take_event(struct castfile *f, struct rl_recording_record *out)
         out->output = RL_SPAN(json_string_value(data), json_string_length(data));
         return true;
     }
+    /* Five digits fit. NOLINTNEXTLINE(cert-err34-c) */
     if (strcmp(kind, "r") != 0 || sscanf(json_string_value(data), "%5ux%5u", &columns, &rows) != 2)
         return false;
     out->type = RL_RECORDING_RESIZE;
