@@ -49,7 +49,8 @@ rl_code show_format_parse(const char *text, enum show_format *out, struct rl_err
 static json_t *duration_json(const Pb__Recording *x)
 {
     int64_t ns = x->ended_ns - x->start->started_ns;
-    return x->ended_ns && ns >= 0 ? json_real((double)(ns / 1000000) / 1000.0) : json_null();
+    int64_t ms = ns / 1000000;
+    return x->ended_ns && ns >= 0 ? json_real((double)ms / 1000.0) : json_null();
 }
 
 static json_t *who_and_where(const Pb__Recording *x)
