@@ -83,8 +83,9 @@ char *agent_run_dir(void);
 /** The token itself, @FILE, or - for stdin; heap text, to be wiped. */
 rl_code agent_read_token(const char *setting, char **out, struct rl_error *err);
 
-/** The last user has gone, or the agent has just begun: in a while it needs less memory. */
-void agent_rest_soon(struct agent *agent);
+/** The agent has just begun, or its last user has gone: in a while it needs less memory. */
+void agent_rest_begin(struct agent *agent);
+void agent_rest_soon(struct agent *agent); /* nothing before it began, and after its end */
 /** Agent time: the last that auth signed plus what passed since. */
 int64_t agent_now_ns(const struct agent *agent);
 int64_t agent_now_s(void *agent);

@@ -5,7 +5,6 @@
 #include "carry.h"
 #include "direct.h"
 #include "events.h"
-#include "footprint/footprint.h"
 #include "log/log.h"
 #include "names/names.h"
 #include "netwatch.h"
@@ -30,7 +29,6 @@
 #define JOIN_RETRY_MS_MIN 1000
 #define JOIN_RETRY_MS_MAX 30000
 #define EVENTS_GRACE_MS 2000
-#define REST_MS 5000           /* without a user, before memory goes back */
 #define SESSIONS_GRACE_MS 2000 /* to tell their users, and us how they ended */
 /* Free at the end of the heap, before the kernel gets it back: buffers of the data path come and
  * go, and a heap that shrinks and grows with them costs system calls and page faults. */
@@ -231,19 +229,6 @@ static void on_signal(void *context, int number)
     rl_loop_stop(agent->loop);
 }
 
-static void on_rest(void *context)
-{
-    const struct agent *agent = context;
-    if (node_connections(agent->node) == 0)
-        rl_footprint_trim();
-}
-
-void agent_rest_soon(struct agent *agent)
-{
-    if (agent->rest)
-        rl_timer_arm(agent->rest, REST_MS);
-}
-
 static void on_network_changed(void *context)
 {
     struct agent *agent = context;
@@ -267,8 +252,7 @@ static rl_code run(struct agent *agent, struct rl_error *err)
         rl_log_warn("not root: only the user that runs this agent can be logged in as");
     if (netwatch_create(agent->loop, on_network_changed, agent, &netwatch, err) != RL_OK)
         rl_log_warn("going on without", RL_TEXT("reason", err->message));
-    agent->rest = rl_timer_create(agent->loop, on_rest, agent);
-    agent_rest_soon(agent);
+    agent_rest_begin(agent);
     rl_loop_run(agent->loop);
     rl_timer_free(&agent->rest);
     node_wait(agent->node, SESSIONS_GRACE_MS);
