@@ -10,28 +10,59 @@
 #include <stdlib.h>
 #include <string.h>
 
-static json_t *value_of(const struct rl_setting *row, const void *target)
+static json_t *list_value(const struct rl_text_list *list)
 {
-    const char *at = (const char *)target + row->offset;
-    if (row->type == RL_SETTING_SWITCH)
-        return json_boolean(*(const bool *)at);
-    if (row->type != RL_SETTING_LIST)
-        return *(char *const *)at ? json_string(*(char *const *)at) : NULL;
-    const struct rl_text_list *list = (const void *)at;
     json_t *array = list->count ? json_array() : NULL;
     for (size_t i = 0; i < list->count; i++)
         json_array_append_new(array, json_string(list->items[i]));
     return array;
 }
 
+static json_t *duration_value(uint64_t duration_s)
+{
+    char text[RL_CLOCK_TEXT_BYTES];
+    rl_duration_format(duration_s, text);
+    return json_string(text);
+}
+
+static json_t *value_of(const struct rl_setting *row, const void *target)
+{
+    const void *at = (const char *)target + row->offset;
+    switch (row->type) {
+    case RL_SETTING_SWITCH:
+        return json_boolean(*(const bool *)at);
+    case RL_SETTING_NUMBER:
+        return json_integer(*(const int64_t *)at);
+    case RL_SETTING_DURATION:
+        return duration_value(*(const uint64_t *)at);
+    case RL_SETTING_LIST:
+    case RL_SETTING_ADDRESSES:
+        return list_value(at);
+    default:
+        return *(char *const *)at ? json_string(*(char *const *)at) : NULL;
+    }
+}
+
+/* In the same form. */
 static json_t *fallback_of(const struct rl_setting *row)
 {
-    if (row->type == RL_SETTING_SWITCH)
-        return json_boolean(row->fallback && strcmp(row->fallback, "yes") == 0);
-    if (!row->fallback)
-        return NULL;
-    return row->type == RL_SETTING_LIST ? json_pack("[s]", row->fallback)
-                                        : json_string(row->fallback);
+    uint64_t duration_s = 0;
+    const char *text = row->fallback;
+    switch (row->type) {
+    case RL_SETTING_SWITCH:
+        return json_boolean(text && strcmp(text, "yes") == 0);
+    case RL_SETTING_NUMBER:
+        return json_integer(text ? strtoll(text, NULL, 10) : 0);
+    case RL_SETTING_DURATION:
+        return text && rl_duration_parse(text, &duration_s, NULL) == RL_OK
+                   ? duration_value(duration_s)
+                   : NULL;
+    case RL_SETTING_LIST:
+    case RL_SETTING_ADDRESSES:
+        return text ? json_pack("[s]", text) : NULL;
+    default:
+        return text ? json_string(text) : NULL;
+    }
 }
 
 /* What differs from the defaults, by a flag or the environment: a service has neither. --config is
