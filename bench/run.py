@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 
+import agent_footprint
 import auth_rates
 import echo
 import fleet
@@ -30,7 +31,7 @@ from pairs import Failed
 from peers import package_version
 from peers.remoteler import e2e
 
-MODULES = (ssh_connect, ssh_throughput, raw_bytes, echo, inventory, auth_rates, fleet)
+MODULES = (ssh_connect, ssh_throughput, raw_bytes, echo, inventory, auth_rates, fleet, agent_footprint)
 BENCHMARKS = {name: run for module in MODULES for name, run in module.BENCHMARKS.items()}
 NOISE = ("ssh-connect", "ssh-throughput-down", "ssh-throughput-up")
 

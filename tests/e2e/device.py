@@ -9,13 +9,21 @@ import subprocess
 
 from cluster import Failed, Skip, run, until
 
-CLONE_NEWNS, CLONE_NEWUSER = 0x00020000, 0x10000000
+CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWNET = 0x00020000, 0x10000000, 0x40000000
 # What an emulated program is known by: class, byte order and machine of its ELF header, and "static".
 EMULATORS = {
     "arm64": ("qemu-aarch64-static", r"\x7fELF\x02\x01\x01" + r"\x00" * 9 + r"\x02\x00\xb7\x00"),
     "armhf": ("qemu-arm-static", r"\x7fELF\x01\x01\x01" + r"\x00" * 9 + r"\x02\x00\x28\x00"),
 }
 MASK = r"\xff\xff\xff\xff\xff\xff\xff\x00" + r"\xff" * 8 + r"\xfe\xff\xff\xff"
+
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def call(name, *args):
+    if getattr(LIBC, name)(*args) != 0:
+        raise OSError(ctypes.get_errno(), f"{name}: {os.strerror(ctypes.get_errno())}")
 
 
 def binary(arch):
@@ -39,18 +47,24 @@ def token(c, name, *flags):
 
 
 class Agent:
-    """An agent that is started by hand in node-r1's network, and everything below it."""
+    """An agent that is started by hand in node-r1's network; `setup` runs there before it."""
 
     def __init__(self, c, name, command, env=None, setup=None):
         if not c.netns:
             raise Skip("no network namespace here")
         self.c, self.name = c, name
         self.log = c.run_dir / "log" / f"{name}.log"
-        words = ["nsenter", f"--net=/run/netns/{c.netns}", "unshare", "--uts", "sh", "-c",
-                 'hostname "$0" && exec "$@"', name, *map(str, command)]
+        words = ["unshare", "--uts", "sh", "-c", 'hostname "$0" && exec "$@"', name, *map(str, command)]
+
+        def enter():
+            with open(f"/run/netns/{c.netns}", "rb") as net:
+                call("setns", net.fileno(), CLONE_NEWNET)
+            if setup:
+                setup()
+
         self.process = subprocess.Popen(
             words, env=dict(c.env, **(env or {})), stdin=subprocess.DEVNULL, stdout=self.log.open("ab"),
-            stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=setup,
+            stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=enter,
         )
 
     def wait_until_online(self, seconds=30):
@@ -128,13 +142,12 @@ def in_root(root, *command):
 # ---- another machine's programs ----
 
 def emulated(arch):
-    """For preexec_fn: in a user namespace whose kernel knows how to run them, and nowhere else."""
+    """For an agent's setup: in a user namespace whose kernel knows how to run them, and nowhere else."""
     emulator, magic = EMULATORS[arch]
     path = shutil.which(emulator)
     if not path:
         raise Skip(f"no {emulator} here")
     line = f":{arch}:M::{magic}:{MASK}:{path}:PF".encode()
-    libc = ctypes.CDLL(None, use_errno=True)
 
     def enter():
         ready, gone = os.pipe(), os.pipe()
@@ -146,13 +159,11 @@ def emulated(arch):
                 pathlib.Path(f"/proc/{parent}/{kind}_map").write_text("0 0 4294967295\n")
             os.write(gone[1], b"x")
             os._exit(0)
-        if libc.unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0:
-            raise OSError(ctypes.get_errno(), "unshare")
+        call("unshare", CLONE_NEWUSER | CLONE_NEWNS)
         os.write(ready[1], b"x")
         os.read(gone[0], 1)
         os.waitpid(helper, 0)
-        if libc.mount(b"none", b"/proc/sys/fs/binfmt_misc", b"binfmt_misc", 0, None) != 0:
-            raise OSError(ctypes.get_errno(), "mount binfmt_misc")
+        call("mount", b"none", b"/proc/sys/fs/binfmt_misc", b"binfmt_misc", 0, None)
         pathlib.Path("/proc/sys/fs/binfmt_misc/register").write_bytes(line)
 
     return enter

@@ -100,5 +100,6 @@ agent_build() {
             die "the build failed; all of it: $log"
         }
     agent_strip "$triplet-strip" "$dir/bin/remoteler" "$dir/remoteler"
-    say "$dir/remoteler: $(stat -c %s "$dir/remoteler") bytes"
+    say "the agent for $arch: $(stat -c %s "$dir/remoteler") bytes"
+    printf '%s\n' "$dir/remoteler"
 }

@@ -81,7 +81,7 @@ run_tsan() {
 # unpacked: as an installed package it would take the place of another busybox.
 make_agents() {
     local arch dir
-    for arch in "$@"; do (agent_build --arch="$arch"); done
+    for arch in "$@"; do (agent_build --arch="$arch" >/dev/null); done
     RL_AGENTS=$(dirname "$(build_dir agent)")
     dir=$(build_dir busybox)
     if [ ! -x "$dir/bin/busybox" ]; then
