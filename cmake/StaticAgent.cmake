@@ -8,7 +8,7 @@ target_link_options(rl_hardening INTERFACE -Wl,--gc-sections -Wl,--no-eh-frame-h
 if(RL_STATIC_PIE)
     target_link_options(rl_hardening INTERFACE -static-pie)
 else()
-    # docs/decisions/0016: what relocating costs each process, and what fixed addresses cost.
+    # docs/decisions/0019-the-static-agent.md: what relocating costs each process, and what fixed addresses cost.
     target_compile_options(rl_hardening INTERFACE -fno-pie)
     target_link_options(rl_hardening INTERFACE -static -no-pie)
 endif()

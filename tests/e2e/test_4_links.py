@@ -33,6 +33,8 @@ def drop(c, on):
 def test_a_silent_drop_shows_as_offline_and_heals_by_itself(c):
     if not c.netns:
         raise Skip("no network namespace here")
+    log = c.run_dir / "log" / "node-r1.log"
+    said = len(log.read_text().splitlines())
     drop(c, True)
     try:
         took = until(40, "node-r1 to show as offline", lambda: status_of(c, "node-r1") == "offline")
@@ -42,6 +44,7 @@ def test_a_silent_drop_shows_as_offline_and_heals_by_itself(c):
         refused = c.ssh("node-r1", "true").check(255)
         assert "offline since" in refused.err, refused.err
         assert "offline since" in c.tsh("ls").check().out
+        assert len(log.read_text().splitlines()) <= said + 4, log.read_text()
     finally:
         drop(c, False)
     took = until(15, "node-r1 to be back", lambda: status_of(c, "node-r1") == "online" and works(c))

@@ -38,6 +38,12 @@ def is_recorded(c, node):
     assert mark in play(c, r["session_id"], "--format=text").check().out
 
 
+def ticks(agent):
+    """Of the processor, hundredths of a second."""
+    stat = pathlib.Path(f"/proc/{agent.process.pid}/stat").read_text()
+    return sum(map(int, stat.rpartition(")")[2].split()[11:13]))
+
+
 def test_a_device_without_a_libc_and_with_a_read_only_root(c):
     root = make_root(c, binary("amd64"))
     command = in_root(root, "/remoteler", *flags(c, "bare", "--state=memory", f"--token={token(c, 'bare')}"))
@@ -62,18 +68,15 @@ def test_nothing_is_written_while_idle_and_little_is_taken(c):
         assert c.ssh("idle", "true").code == 0
         proc = pathlib.Path(f"/proc/{agent.process.pid}")
 
-        def ticks():
-            return sum(map(int, (proc / "stat").read_text().rpartition(")")[2].split()[11:13]))
-
         def state():
             files = {p: (p.lstat().st_mtime_ns, p.lstat().st_ctime_ns) for p in (data, *data.rglob("*"))}
             return files, (proc / "io").read_text().split("write_bytes:")[1], agent.log.stat().st_size
 
         until(10, "the session's events to be in audit", lambda: (data / "events").stat().st_size == 0)
-        before, cpu = state(), ticks()
+        before, cpu = state(), ticks(agent)
         time.sleep(8)
         assert state() == before
-        assert ticks() - cpu <= 2
+        assert ticks(agent) - cpu <= 2
         rss = next(l for l in (proc / "status").read_text().splitlines() if l.startswith("VmRSS"))
         assert int(rss.split()[1]) <= 6144, rss
 
@@ -106,6 +109,24 @@ def test_the_way_out_may_be_an_http_proxy(c):
         drop(c, False)
         way.terminate()
         way.wait()
+
+
+def test_without_a_link_it_tries_quietly(c):
+    command = [binary("amd64"), *flags(c, "lost", f"--data-dir={c.dir}/lost", token_file(c, "lost"))]
+    with Agent(c, "lost", command).wait_until_online() as agent:
+        routes = c.in_device("ip", "route", "show", "default").check().out.split()
+        said, cpu = len(agent.log.read_text().splitlines()), ticks(agent)
+        c.in_device("ip", "link", "set", "eth0", "down").check()
+        try:
+            time.sleep(15)
+            lines = agent.log.read_text().splitlines()[said:]
+            assert 1 <= len(lines) <= 6, lines
+            assert ticks(agent) - cpu <= 10, ticks(agent) - cpu
+        finally:
+            c.in_device("ip", "link", "set", "eth0", "up").check()
+            c.in_device("ip", "route", "add", *routes)
+        took = until(40, "a session after the link came back", lambda: c.ssh("lost", "true").code == 0)
+        assert took <= 5, f"back after {took:.1f} s"
 
 
 def test_it_is_installed_as_a_service(c):
