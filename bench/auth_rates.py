@@ -1,8 +1,11 @@
 """How many logins and certificates auth gives in a second, beside what the machine's OpenSSL signs
-and what one password costs: no peer, and no aim; which of them is the limit is written down."""
+and what one password costs: no peer, and no aim. What auth and its database spend on each call says
+which of them is the limit."""
 
+import contextlib
 import json
 import os
+import pathlib
 import re
 import statistics
 import subprocess
@@ -26,6 +29,32 @@ def call(bench, *words, stdin=None):
         raise Failed(done.stderr.decode().strip())
     said = json.loads(done.stdout)
     return said["count"] / said["seconds"]
+
+
+def cpu_ms(pid):
+    """Processor time of a process and of those that it started."""
+    total, parents = 0, {str(pid)}
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            number, rest = stat.parent.name, stat.read_text().rsplit(") ", 1)[1].split()
+            if number in parents or rest[1] in parents:
+                total += int(rest[11]) + int(rest[12])
+    return total * 1e3 / os.sysconf("SC_CLK_TCK")
+
+
+class Spent:
+    """What auth and its database spend on each of `count` calls, in milliseconds of a core."""
+
+    def __init__(self, bench):
+        self.pids = {name: bench.remoteler.pid(name) for name in ("auth", "postgres")}
+        self.runs = {name: [] for name in self.pids}
+
+    def on(self, count, work):
+        before = {name: cpu_ms(pid) for name, pid in self.pids.items()}
+        rate = work()
+        for name, pid in self.pids.items():
+            self.runs[name].append((cpu_ms(pid) - before[name]) / count)
+        return rate
 
 
 def make_users(bench):
@@ -75,10 +104,10 @@ def rates(bench):
     """Logins and certificates in a second."""
     names = make_users(bench)
     signs = openssl_signs()
-    login, issue = [], []
+    login, issue, on_login, on_issue = [], [], Spent(bench), Spent(bench)
     for _ in range(RUNS):
-        login.append(logins(bench, names))
-        issue.append(call(bench, "issue", names[0], ISSUES, AT_ONCE))
+        login.append(on_login.on(USERS, lambda: logins(bench, names)))
+        issue.append(on_issue.on(ISSUES, lambda: call(bench, "issue", names[0], ISSUES, AT_ONCE)))
     verifying_ms = password_ms(bench)
     cores = len(os.sched_getaffinity(0))
     both = 1 / (1 / signs["ecdsap256"] + 1 / signs["ed25519"])
@@ -98,6 +127,9 @@ def rates(bench):
         "of_signing": statistics.median(issue) / (both * cores),
         **written_down(issue, "/s"),
     }
+    for what, spent in (("login", on_login), ("pair", on_issue)):
+        for name in spent.runs:
+            yield {"variant": f"{name}, for each {what}", **written_down(spent.runs[name], "ms")}
 
 
 def password_ms(bench):
