@@ -3,7 +3,7 @@
 import subprocess
 import time
 
-from cluster import Failed, Terminal, run, until
+from cluster import Failed, Terminal, until
 
 REASON = "lost laptop"
 NODES = ("node-a", "node-r1")
@@ -150,7 +150,7 @@ def test_a_reset_a_removal_and_the_loss_of_a_role_end_running_sessions(c):
     check_cut(c, "ruth", lambda: c.tctl("users", "rm", "ruth").check(), "the user was removed")
 
 
-def test_idle_time_and_an_expired_certificate_end_a_session_where_the_role_says_so(c):
+def test_idle_time_ends_a_session_where_the_role_says_so(c):
     make_role(c, "brief", "client_idle_timeout: 1s")
     home = user_with_home(c, "ivan", roles="brief")
     t = Terminal(["ssh", "-F", c.ssh_config(home), "node-r1"], dict(c.env, TERM="xterm"))
