@@ -8,8 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define RING_BYTES (256u << 10)     /* unacknowledged, of one connection ... */
-#define RING_BYTES_MAX (1u << 20)   /* ... that is fast */
+/* Unacknowledged, of one connection. What is on its way is bounded before by the windows of the hops,
+ * which grow with a long path; and a ring has blocks only for what is on its way. */
+#define RING_BYTES RL_RING_BYTES_MAX
 #define RINGS_BYTES_MAX (32u << 20) /* and of all */
 
 /* ---- one user's connection ---- */
@@ -152,8 +153,7 @@ static rl_code open_carry(const struct carry_waiting *waiting, const struct admi
     struct rl_tunnel_end_config config = end_config(carriage, RL_TUNNEL_CARRIES);
     if (guest->ticket->features & RL_TUNNEL_FEATURE_RESUME)
         config.resume = (struct rl_tunnel_resume){.session_id = carriage->session_id,
-                                                  .ring_bytes = RING_BYTES,
-                                                  .ring_bytes_max = RING_BYTES_MAX,
+                                                  .ring_bytes_max = RING_BYTES,
                                                   .budget = &agent->unacknowledged,
                                                   .parked = on_parked};
     rl_code rc = rl_tunnel_rpc_open(waiting->how.channel, &pb__tunnel_broker__descriptor, "Carry",

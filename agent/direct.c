@@ -3,6 +3,7 @@
 #include "access/access.h"
 #include "carry.h"
 #include "log/log.h"
+#include "rpc/raw.h"
 
 #include <stdlib.h>
 
@@ -41,6 +42,7 @@ static rl_code listen_for_proxies(struct direct *direct, struct rl_error *err)
 {
     const struct rl_rpc_server_config config = {
         .loop = direct->agent->loop,
+        .stream_window_bytes_max = RL_RPC_RAW_WINDOW_BYTES_MAX,
         .authorize = authorize,
         .authorize_context = direct,
         .now_s = agent_now_s,

@@ -9,6 +9,7 @@
 #include "node.h"
 #include "policy_keeper.h"
 #include "protocol/protocol.h"
+#include "rpc/raw.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -347,6 +348,7 @@ rl_code uplink_create(struct agent *agent, struct uplink **out, struct rl_error 
             .up = on_up,
             .down = on_down,
             .context = uplink,
+            .stream_window_bytes_max = RL_RPC_RAW_WINDOW_BYTES_MAX,
             .stay_connected = true,
             .keepalive_ms = RL_RPC_HEARTBEAT_MS,
             .keepalive_timeout_ms = RL_RPC_HEARTBEAT_TIMEOUT_MS,

@@ -11,7 +11,7 @@
 #include <sys/uio.h>
 
 #define RL_RING_BLOCK_BYTES 16384
-#define RL_RING_BYTES_MAX (2u << 20) /* the most that `max` may be */
+#define RL_RING_BYTES_MAX (4u << 20) /* the most that `max` may be */
 
 /** Zeroed but for `max`; outlives its rings. One loop's thread. */
 struct rl_ring_budget {

@@ -6,6 +6,7 @@
 #include "internal.h"
 
 #include "bytes/secret.h"
+#include "rpc/raw.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -122,6 +123,7 @@ static rl_code open_channel(struct upstream *u, struct rl_error *err)
         .tls = u->tls,
         .connect_timeout_ms = PROXY_UPSTREAM_MS,
         .stream_window_bytes = proxy->config.stream_window_bytes,
+        .stream_window_bytes_max = RL_RPC_RAW_WINDOW_BYTES_MAX,
         .stay_connected = is_broker,
         .down = on_down,
         .context = u,

@@ -2,6 +2,7 @@
 #include "internal.h"
 
 #include "access/access.h"
+#include "rpc/raw.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -58,6 +59,7 @@ static rl_code make_servers(struct broker *broker, struct rl_error *err)
         /* An agent may have its old connection and its new one for a while. */
         .connections_max = (uint32_t)broker->config.agents_max * 2 + 1000,
         .stream_window_bytes = broker->config.stream_window_bytes,
+        .stream_window_bytes_max = RL_RPC_RAW_WINDOW_BYTES_MAX,
         .keepalive_ms = RL_RPC_HEARTBEAT_OVERDUE_MS,
         .keepalive_timeout_ms = RL_RPC_HEARTBEAT_TIMEOUT_MS,
         .now_s = broker->config.now_s,

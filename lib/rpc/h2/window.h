@@ -24,7 +24,7 @@ uint32_t rl_h2_window_after_round(uint32_t size, uint32_t max, uint64_t received
 /* One busy stream: nobody's bytes wait behind its own, and larger windows spare the hops on the way
  * half of their work. So while it is alone they follow its pace. */
 #define RL_H2_ALONE_MS 1000
-#define RL_H2_ALONE_BYTES_MAX RL_RPC_RAW_WINDOW_BYTES_MAX
+#define RL_H2_ALONE_BYTES_MAX (1u << 20)
 
 struct rl_h2_alone {
     int32_t stream;             /* whose bytes came last */
