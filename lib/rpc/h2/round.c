@@ -69,13 +69,24 @@ static void look_who_is_busy(struct rl_h2_connection *c, struct rl_h2_stream *st
         widen(c, stream, size);
 }
 
+/* The smallest window that could grow: a new stream's on a connection that has had a large one for
+ * long is what limits its sender. 0: none could. */
+static uint32_t growing_window(const struct rl_h2_connection *c, const struct rl_h2_stream *stream)
+{
+    uint32_t size = c->window_bytes < RL_H2_CONNECTION_WINDOW_BYTES_MAX ? c->window_bytes : 0;
+    if (!stream || own_window(stream) >= c->config->stream_window_bytes_max)
+        return size;
+    return size && size < own_window(stream) ? size : own_window(stream);
+}
+
 /* A few small messages are not worth a PING. */
-static bool is_worth_a_round(struct rl_h2_connection *c, size_t n)
+static bool is_worth_a_round(struct rl_h2_connection *c, const struct rl_h2_stream *stream,
+                             size_t n)
 {
     struct rl_h2_round *round = &c->round;
+    uint32_t size = growing_window(c, stream);
     round->before += n;
-    return round->before >= c->window_bytes / 4 && !c->is_awaiting_pong &&
-           c->window_bytes < RL_H2_CONNECTION_WINDOW_BYTES_MAX &&
+    return size && round->before >= size / 4 && !c->is_awaiting_pong &&
            rl_loop_now_ms(c->config->loop) >= round->rests_until_ms;
 }
 
@@ -94,7 +105,7 @@ void rl_h2_round_count(struct rl_h2_connection *c, struct rl_h2_stream *stream, 
     struct rl_h2_round *round = &c->round;
     look_who_is_busy(c, stream, n);
     if (!round->is_running) {
-        if (is_worth_a_round(c, n))
+        if (is_worth_a_round(c, stream, n))
             begin(c);
         return;
     }
