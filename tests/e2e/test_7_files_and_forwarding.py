@@ -135,7 +135,7 @@ def test_a_tree_is_copied_there_and_back(c):
 
 def test_files_are_copied_both_ways_while_keys_are_renewed(c):
     source, there, back = c.dir / "rekey-file", c.dir / "rekey-there", c.dir / "rekey-back"
-    source.write_bytes(os.urandom(1 << 20) * 24)
+    source.write_bytes(os.urandom(1 << 20) * 8)
     for node in NODES:
         scp(c, "-o", "RekeyLimit=1M", source, f"{node}:{there}").check()
         scp(c, "-o", "RekeyLimit=1M", f"{node}:{there}", back).check()
