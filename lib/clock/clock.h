@@ -5,6 +5,7 @@
 #define RL_CLOCK_H
 
 #include "status/status.h"
+#include <stdatomic.h>
 
 #include <stdint.h>
 
@@ -42,5 +43,21 @@ int64_t rl_trusted_clock_now_ns(const struct rl_trusted_clock *clock);
 /** The seconds since auth signed the latest time that we have, however long that was on its way;
  * -1 when it never did. */
 int64_t rl_trusted_clock_age_s(const struct rl_trusted_clock *clock);
+
+/* ---- voted.c: the clock of who signs the time for others ---- */
+
+#define RL_VOTED_CLOCK_APART_S 30 /* two clocks that agree */
+
+/** Zeroed to begin with. Any thread. */
+struct rl_voted_clock {
+    _Atomic int64_t boot_at_ns; /* the time at CLOCK_BOOTTIME 0; 0: nothing was heard yet */
+};
+/** Its own wall clock and another's, at one moment. False: they do not agree; then the one counts
+ * that goes on from where they did, or neither; in the beginning the other's. */
+bool rl_voted_clock_hear(struct rl_voted_clock *clock, int64_t own_ns, int64_t other_ns,
+                         uint64_t boot_ms);
+int64_t rl_voted_clock_now_ns(const struct rl_voted_clock *clock);
+/** The same at a given moment. */
+int64_t rl_voted_clock_at(const struct rl_voted_clock *clock, int64_t own_ns, uint64_t boot_ms);
 
 #endif

@@ -4,6 +4,7 @@
 #ifndef RL_AUTH_AUTH_H
 #define RL_AUTH_AUTH_H
 
+#include "clock/clock.h"
 #include "event/event.h"
 #include "message.h"
 #include "metrics.h"
@@ -38,6 +39,7 @@ struct rl_auth {
     struct rl_auth_hub *hub;            /* NULL in bootstrap */
     struct rl_checkpoints *checkpoints; /* NULL in tests and bootstrap */
     struct rl_auth_metrics metrics;
+    struct rl_voted_clock clock; /* what is signed for others says this time */
 };
 
 /** Opens the store; connects to nothing yet. Owns: by rl_auth_close(). */

@@ -3,6 +3,7 @@
 
 #include "checkpoints.h"
 #include "clock/clock.h"
+#include "db/cluster.h"
 #include "db/tokens.h"
 #include "db/users.h"
 #include "log/log.h"
@@ -37,6 +38,7 @@ struct rl_auth_hub {
     struct watcher *watchers;
     size_t watcher_count;
     bool is_reading, is_hinted, is_stopped, was_away;
+    bool has_said_time;              /* that the clocks do not agree */
     uint64_t heartbeat_ms, prune_ms; /* when last */
 };
 
@@ -144,14 +146,15 @@ static void tell_statement(struct rl_auth_hub *hub)
 static void sign_statement(struct rl_auth_hub *hub)
 {
     const struct rl_snapshot *snapshot = hub->view->snapshot;
-    int64_t minute = rl_clock_wall_s() / RL_STATEMENT_S;
+    int64_t now_ns = rl_voted_clock_now_ns(&hub->config.auth->clock);
+    int64_t minute = now_ns / 1000000000 / RL_STATEMENT_S;
     if (hub->statement && minute == hub->statement_minute &&
         snapshot->revision == hub->statement_revision)
         return;
     struct rl_error err;
     Pb__SignedStatement *statement = NULL;
     const struct rl_authority *signer = &snapshot->authorities->policy;
-    if (rl_statement_sign(hub->config.auth->cluster, rl_clock_wall_ns(), snapshot->revision,
+    if (rl_statement_sign(hub->config.auth->cluster, now_ns, snapshot->revision,
                           rl_checkpoints_head(hub->config.auth->checkpoints), signer->key,
                           signer->key_id, &statement, &err) != RL_OK) {
         rl_log_error("no statement was signed", RL_TEXT("error", err.message));
@@ -171,6 +174,8 @@ struct reading {
     struct rl_auth_hub *hub;
     bool heartbeat, prune;
     struct rl_view *view;
+    int64_t database_ns, own_ns; /* at one moment: */
+    uint64_t boot_ms;
     rl_code rc;
     struct rl_error err;
 };
@@ -209,6 +214,15 @@ static rl_code prune(struct rl_db *db, void *context, struct rl_error *err)
 
 static void finish_reading(void *context);
 
+static rl_code read_time(struct rl_db *db, void *context, struct rl_error *err)
+{
+    struct reading *r = context;
+    rl_code rc = rl_db_now(db, &r->database_ns, err);
+    r->own_ns = rl_clock_wall_ns();
+    r->boot_ms = rl_clock_boot_ms();
+    return rc;
+}
+
 static void read_view(void *context)
 {
     struct reading *r = context;
@@ -218,6 +232,8 @@ static void read_view(void *context)
         r->rc = rl_store_transaction(auth->store, renew_own_lease, r->hub, &r->err);
     if (r->rc == RL_OK && r->prune)
         r->rc = rl_store_transaction(auth->store, prune, NULL, &r->err);
+    if (r->rc == RL_OK)
+        r->rc = rl_store_transaction(auth->store, read_time, r, &r->err);
     if (r->rc == RL_OK)
         r->rc = rl_view_read(auth, &r->view, &r->err);
     rl_loop_post(r->hub->config.loop, finish_reading, r);
@@ -263,6 +279,20 @@ static void note_database(struct rl_auth_hub *hub, const struct reading *r)
     hub->was_away = is_away;
 }
 
+static void vote_on_time(struct rl_auth_hub *hub, const struct reading *r)
+{
+    bool agree =
+        rl_voted_clock_hear(&hub->config.auth->clock, r->own_ns, r->database_ns, r->boot_ms);
+    if (!agree && !hub->has_said_time)
+        rl_log_error(
+            "this clock and PostgreSQL's do not agree: what is signed goes by neither, but "
+            "by what has passed since they did",
+            RL_NUMBER("ahead_s", (r->own_ns - r->database_ns) / 1000000000));
+    else if (agree && hub->has_said_time)
+        rl_log_info("this clock and PostgreSQL's agree again");
+    hub->has_said_time = !agree;
+}
+
 static void take_view(struct rl_auth_hub *hub, struct rl_view *view)
 {
     uint64_t before = hub->view ? hub->view->snapshot->revision : 0;
@@ -285,6 +315,8 @@ static void finish_reading(void *context)
     hub->is_reading = false;
     if (!hub->is_stopped) {
         note_database(hub, r);
+        if (r->rc == RL_OK)
+            vote_on_time(hub, r);
         if (r->view)
             take_view(hub, r->view);
         r->view = NULL;

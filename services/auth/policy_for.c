@@ -131,8 +131,8 @@ rl_code rl_policy_for_agent(struct rl_auth *auth, const Pb__PolicyForRequest *re
         held = held_by(auth, f.instance, request);
         const struct rl_authority *signer = &snapshot->authorities->policy;
         rc = rl_policy_seal(policy, held, auth->cluster, f.instance->id, snapshot->revision,
-                            rl_clock_wall_ns(), RL_BINARY(request->nonce), signer->key,
-                            signer->key_id, out, err);
+                            rl_voted_clock_now_ns(&auth->clock), RL_BINARY(request->nonce),
+                            signer->key, signer->key_id, out, err);
         if (rc == RL_OK && held)
             (*out)->base_version = request->held_version; /* made again here, so it has no seal */
     }

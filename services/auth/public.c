@@ -20,7 +20,7 @@ rl_code rl_auth_ping(struct rl_auth *auth, const struct rl_rpc_peer *peer,
     reply->protocol = RL_PROTOCOL;
     reply->protocol_min = RL_PROTOCOL_MIN;
     rl_message_text(&reply->ca_pin, snapshot->authorities->ca_pin);
-    reply->time_ns = rl_clock_wall_ns();
+    reply->time_ns = rl_voted_clock_now_ns(&auth->clock);
     rl_snapshot_unref(&snapshot);
     return RL_OK;
 }
@@ -39,7 +39,7 @@ rl_code rl_auth_time(struct rl_auth *auth, const struct rl_rpc_peer *peer,
         return rc;
     Pb__SignedTime body = PB__SIGNED_TIME__INIT;
     body.nonce = request->nonce;
-    body.time_ns = rl_clock_wall_ns();
+    body.time_ns = rl_voted_clock_now_ns(&auth->clock);
     body.cluster = auth->cluster;
     struct rl_buf packed;
     struct rl_buf signature;

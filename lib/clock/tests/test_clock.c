@@ -236,9 +236,38 @@ START_TEST(ignores_a_replayed_statement_below_the_floor)
 }
 END_TEST
 
+START_TEST(a_clock_that_jumps_alone_is_not_followed)
+{
+    const int64_t s = INT64_C(1000000000), start = 1800000000 * s, hour = 3600 * s;
+    struct rl_voted_clock clock = {0};
+    ck_assert_int_eq(rl_voted_clock_at(&clock, start, 1000),
+                     start); /* nothing to hold it against */
+    ck_assert(rl_voted_clock_hear(&clock, start, start + 30 * s, 1000));
+    ck_assert_int_eq(rl_voted_clock_at(&clock, start + hour, 2000), start + s);
+    ck_assert(!rl_voted_clock_hear(&clock, start + hour, start + s, 2000)); /* its own jumps */
+    ck_assert_int_eq(rl_voted_clock_at(&clock, start + hour, 3000), start + 2 * s);
+    ck_assert(!rl_voted_clock_hear(&clock, start + 2 * s, start - hour, 3000)); /* the other does */
+    ck_assert(!rl_voted_clock_hear(&clock, start + 2 * s, start + 33 * s, 3000));
+    ck_assert_int_eq(rl_voted_clock_at(&clock, start + 2 * s, 3000), start + 2 * s);
+    ck_assert(rl_voted_clock_hear(&clock, start + hour, start + hour, 4000)); /* both were set */
+    ck_assert_int_eq(rl_voted_clock_at(&clock, 0, 5000), start + hour + s);
+}
+END_TEST
+
+START_TEST(in_the_beginning_the_others_clock_counts)
+{
+    const int64_t s = INT64_C(1000000000), start = 1800000000 * s;
+    struct rl_voted_clock clock = {0};
+    ck_assert(!rl_voted_clock_hear(&clock, 86400 * s, start, 1000)); /* 1970 */
+    ck_assert_int_eq(rl_voted_clock_at(&clock, 86401 * s, 2000), start + s);
+}
+END_TEST
+
 int main(void)
 {
     TCase *t = tcase_create("clock");
+    tcase_add_test(t, a_clock_that_jumps_alone_is_not_followed);
+    tcase_add_test(t, in_the_beginning_the_others_clock_counts);
     tcase_add_test(t, reads_the_examples_of_rfc_3339);
     tcase_add_test(t, refuses_what_is_not_a_time);
     tcase_add_test(t, writes_what_it_reads);
