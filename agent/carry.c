@@ -8,8 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Unacknowledged, of one connection. What is on its way is bounded before by the windows of the hops,
- * which grow with a long path; and a ring has blocks only for what is on its way. */
+/* Unacknowledged, of one connection. What is on its way is bounded before by the windows of the
+ * hops, which grow with a long path; and a ring has blocks only for what is on its way. */
 #define RING_BYTES RL_RING_BYTES_MAX
 #define RINGS_BYTES_MAX (32u << 20) /* and of all */
 

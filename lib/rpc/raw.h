@@ -11,8 +11,9 @@
 #define RL_RPC_RAW_DEFER (-1) /* nothing now: rl_rpc_raw_wake() when there is */
 #define RL_RPC_RAW_END (-2)   /* nothing more ever: client half-closes, server ends with OK */
 
-/* To so much a stream's window may grow, with a long path (stream_window_bytes_max) or while no other
- * on its connection is busy, while its reader keeps up: what there may be between `data` and rl_rpc_raw_consume(). */
+/* To so much a stream's window may grow, with a long path (stream_window_bytes_max) or while no
+ * other on its connection is busy, while its reader keeps up: what there may be between `data` and
+ * rl_rpc_raw_consume(). */
 #define RL_RPC_RAW_WINDOW_BYTES_MAX (4u << 20)
 
 struct rl_rpc_raw_ops {
