@@ -14,7 +14,7 @@
 
 #define CONNECT_MS 10000
 #define MESSAGE_BYTES_MAX 8192
-#define RELAY_BYTES (4 * TSH_RECORD_BYTES) /* what lib/tls gathers into one system call */
+#define RELAY_BYTES (RL_TLS_GATHER_RECORDS * TSH_RECORD_BYTES) /* by one system call */
 #define PIPE_BYTES 262144
 #define LENGTH_BYTES 4
 

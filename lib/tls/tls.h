@@ -113,8 +113,10 @@ X509 *rl_tls_peer_authority(SSL *ssl);
 
 /* ---- many bytes ---- */
 
-/* Four records as long as they can be on the wire. Source: RFC 8446 5.2. */
-#define RL_TLS_GATHER_BYTES (4 * (5 + 16384 + 256))
+#define RL_TLS_RECORD_BYTES 16384 /* of data, at most */
+#define RL_TLS_GATHER_RECORDS 4
+/* So many, as long as they can be on the wire. Source: RFC 8446 5.2. */
+#define RL_TLS_GATHER_BYTES (RL_TLS_GATHER_RECORDS * (5 + RL_TLS_RECORD_BYTES + 256))
 /** From now on one system call reads or sends several records: what is written waits until so much
  * has come together, or for rl_tls_flush(), and WANT_READ may come without a look at the socket:
  * for who waits level-triggered. After the handshake; for an SSL of rl_tls_accept() or

@@ -76,6 +76,7 @@ struct rl_h2_connection {
     unsigned depth;       /* callers of ours on the stack that still need it */
     bool is_closed, is_tls_broken, must_read_on, read_wants_write;
 
+    size_t batch_bytes; /* taken from nghttp2 before it is sent */
     /* Output that the socket did not take: first what was gathered, then nghttp2's own buffer. */
     uint8_t *kept;
     size_t kept_done, kept_n;

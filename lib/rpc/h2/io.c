@@ -13,10 +13,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#define RECORD_BYTES 16384
 /* In one turn, so that a fast connection does not starve the others of its loop. */
 #define READS_MAX 16
 #define FLUSH_BYTES_MAX (1u << 20)
+#define BATCH_BYTES_MAX ((size_t)RL_TLS_GATHER_RECORDS * RL_TLS_RECORD_BYTES)
 
 enum io_result { IO_OK, IO_BLOCKED, IO_OVER };
 
@@ -88,7 +88,7 @@ static ssize_t gather(struct rl_h2_connection *c, uint8_t *record, struct rl_spa
             return length;
         if (length == 0)
             return (ssize_t)n;
-        if ((size_t)length > RECORD_BYTES / 2 || n + (size_t)length > RECORD_BYTES) {
+        if ((size_t)length > RL_TLS_RECORD_BYTES / 2 || n + (size_t)length > RL_TLS_RECORD_BYTES) {
             *big = RL_SPAN(frame, (size_t)length);
             return (ssize_t)n;
         }
@@ -110,18 +110,20 @@ static enum io_result write_gathered(struct rl_h2_connection *c, const uint8_t *
     return IO_BLOCKED;
 }
 
-static enum io_result fill(struct rl_h2_connection *c)
+/* About `most` bytes from nghttp2 into records; `is_empty`: it has no more. */
+static enum io_result fill(struct rl_h2_connection *c, size_t most, bool *is_empty)
 {
     enum io_result result = write_leftovers(c);
-    uint8_t record[RECORD_BYTES];
-    for (size_t total = 0; result == IO_OK && total < FLUSH_BYTES_MAX;) {
+    uint8_t record[RL_TLS_RECORD_BYTES];
+    for (size_t total = 0; result == IO_OK && total < most;) {
         struct rl_span big;
         ssize_t n = gather(c, record, &big);
         if (n < 0) {
             rl_h2_connection_close(c, RL_E_INTERNAL, nghttp2_strerror((int)n));
             return IO_OVER;
         }
-        if (n == 0 && big.n == 0)
+        *is_empty = n == 0 && big.n == 0;
+        if (*is_empty)
             return IO_OK;
         total += (size_t)n + big.n;
         c->lent = big.p;
@@ -130,8 +132,6 @@ static enum io_result fill(struct rl_h2_connection *c)
         if (result == IO_OK)
             result = write_some(c, &c->lent, &c->lent_n);
     }
-    if (result == IO_OK)
-        rl_h2_connection_wake(c); /* there may be more */
     return result;
 }
 
@@ -145,24 +145,42 @@ static enum io_result send_records(struct rl_h2_connection *c)
     return IO_OVER;
 }
 
-/* While the socket is full nothing is taken from nghttp2: a keystroke would wait behind it. */
+/* Large where the socket takes it, small where it is often full: what was taken from nghttp2 and is
+ * not sent yet is what the next keystroke waits behind. */
+static void size_batch(struct rl_h2_connection *c, bool is_blocked)
+{
+    size_t size = is_blocked ? c->batch_bytes / 2 : c->batch_bytes * 2;
+    if (size < RL_TLS_RECORD_BYTES)
+        size = RL_TLS_RECORD_BYTES;
+    if (size > BATCH_BYTES_MAX)
+        size = BATCH_BYTES_MAX;
+    c->batch_bytes = size;
+}
+
+/* While the socket is full nothing is taken from nghttp2. */
 static enum io_result flush(struct rl_h2_connection *c)
 {
-    enum io_result sent = send_records(c);
-    if (sent != IO_OK)
-        return sent;
-    enum io_result filled = fill(c);
-    if (filled == IO_OVER)
-        return filled;
-    sent = send_records(c);
-    return sent == IO_OK ? filled : sent;
+    bool is_empty = false;
+    enum io_result result = send_records(c);
+    for (size_t total = 0; result == IO_OK && !is_empty && total < FLUSH_BYTES_MAX;) {
+        total += c->batch_bytes;
+        result = fill(c, c->batch_bytes, &is_empty);
+        if (result == IO_OVER)
+            return result;
+        enum io_result sent = send_records(c);
+        result = sent == IO_OK ? result : sent;
+        size_batch(c, result == IO_BLOCKED);
+    }
+    if (result == IO_OK && !is_empty)
+        rl_h2_connection_wake(c); /* there may be more */
+    return result;
 }
 
 /* ---- in ---- */
 
 static enum io_result read_once(struct rl_h2_connection *c)
 {
-    uint8_t record[RECORD_BYTES];
+    uint8_t record[RL_TLS_RECORD_BYTES];
     size_t n = 0;
     ERR_clear_error();
     errno = 0;
@@ -256,6 +274,7 @@ static void set_socket_options(int fd)
 rl_code rl_h2_io_start(struct rl_h2_connection *c, struct rl_error *err)
 {
     set_socket_options(c->fd);
+    c->batch_bytes = RL_TLS_RECORD_BYTES;
     /* A record by one system call instead of two. */
     SSL_set_read_ahead(c->ssl, 1);
     SSL_set_mode(c->ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
