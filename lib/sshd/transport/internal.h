@@ -92,6 +92,11 @@ bool rl_shim_init(struct transport *t, struct rl_span public_key, struct rl_span
                   struct rl_span cookie);
 bool rl_shim_is_authenticated(void);
 
+/* ---- network.c: reads ahead for libssh ---- */
+void rl_network_start(void);
+/** What was read and libssh has not asked for yet. */
+bool rl_network_has_more(void);
+
 /* ---- auth.c ---- */
 int rl_auth_public_key(ssh_session session, const char *user, ssh_key key, char state, void *ctx);
 void rl_auth_show(struct transport *t, const char *text);

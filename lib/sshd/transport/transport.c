@@ -6,6 +6,7 @@
 #include "internal.h"
 #include "sshd/confine.h"
 
+#include <malloc.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -24,6 +25,9 @@
 #define TICK_MS 1000
 #define ACTIVE_EVERY_MS 1000
 #define FLUSH_MS 2000
+#define NETWORK_STEPS_MAX 16
+/* Free at the end of the heap, before the kernel gets it back: libssh's buffers grow and shrink. */
+#define HEAP_KEPT_BYTES (1 << 20)
 
 enum { NETWORK, MONITOR, FIRST_CHANNEL };
 
@@ -141,6 +145,18 @@ static bool is_over(struct transport *t)
            (ssh_get_status(t->session) & (SSH_CLOSED | SSH_CLOSED_ERROR));
 }
 
+/* libssh takes a few KiB at each step: several, when more was read. */
+static bool serve_network(struct transport *t)
+{
+    for (int i = 0; i < NETWORK_STEPS_MAX; i++) {
+        if (ssh_event_dopoll(t->event, 0) == SSH_ERROR)
+            return false;
+        if (!rl_network_has_more())
+            break;
+    }
+    return true;
+}
+
 static void loop(struct transport *t)
 {
     struct watched *w = rl_alloc(sizeof *w);
@@ -157,7 +173,7 @@ static void loop(struct transport *t)
         if (w->fds[MONITOR].revents && !rl_monitor_listen(t))
             break;
         pump(w);
-        if (ssh_event_dopoll(t->event, 0) == SSH_ERROR)
+        if (!serve_network(t))
             break;
     }
     free(w);
@@ -219,6 +235,9 @@ static int prepare(struct transport *t, const struct rl_confine *confine, ssh_bi
     int one = 1;
     setsockopt(RL_ROOM_FD_FIRST, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* if it is TCP */
     signal(SIGPIPE, SIG_IGN);
+    mallopt(M_TRIM_THRESHOLD, HEAP_KEPT_BYTES);
+    mallopt(M_MMAP_THRESHOLD, HEAP_KEPT_BYTES);
+    rl_network_start();
     rl_wire_init(&t->message);
     ssh_key key = NULL; /* libssh insists on one; nothing is ever signed with it */
     if (ssh_init() != SSH_OK || ssh_pki_generate(SSH_KEYTYPE_ED25519, 0, &key) != SSH_OK)
