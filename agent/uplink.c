@@ -100,11 +100,23 @@ static void on_challenge(struct uplink *uplink, const Pb__Challenge *challenge)
     }
 }
 
+/* The host authority may have been replaced. */
+static void expect_issuer(struct agent *agent)
+{
+    const struct rl_policy *policy = policy_keeper_policy(agent->policy);
+    const Pb__AgentSettings *settings = policy ? rl_policy_settings(policy) : NULL;
+    if (settings)
+        rl_enrol_expect_issuer(agent->enrol,
+                               RL_SPAN(settings->host_ca_sha256.data, settings->host_ca_sha256.len),
+                               settings->renew_within_s);
+}
+
 static void on_welcome(struct uplink *uplink)
 {
     uplink->retry_ms = RETRY_MS_MIN;
     set_state(uplink, true, "");
     rl_log_info("attached", RL_TEXT("broker", uplink->broker), RL_NUMBER("epoch", uplink->epoch));
+    expect_issuer(uplink->agent); /* as it was before, when the policy is still the same */
 }
 
 /* A tunnelled agent reaches audit through its proxy: where else is not a broker's to say. */
@@ -139,6 +151,7 @@ static void on_policy(struct uplink *uplink, const Pb__PolicyUpdate *update)
     if (rc == RL_OK) {
         node_policy_changed(uplink->agent->node);
         admission_policy_changed(uplink->agent->admission);
+        expect_issuer(uplink->agent);
     }
 }
 
@@ -306,6 +319,8 @@ static void on_down(void *context, rl_code code, const char *message)
         rl_log_warn("no connection", RL_TEXT("code", rl_code_name(code)),
                     RL_TEXT("reason", message));
     set_state(uplink, false, message);
+    if (code == RL_E_UNAUTHENTICATED)
+        rl_enrol_refused(uplink->agent->enrol); /* its authority may have been rotated away */
 }
 
 /* ---- made and reloaded ---- */

@@ -29,11 +29,12 @@ static json_t *status_json(const Pb__StatusResponse *status)
                                                   rl_json_text(s->version), "last_seen",
                                                   rl_json_time_or_null(s->last_seen_ns)));
     }
-    return json_pack("{s:o, s:o, s:o, s:o, s:I, s:I}", "cluster", rl_json_text(status->cluster),
-                     "version", rl_json_text(status->version), "ca_pin",
-                     rl_json_text(status->ca_pin), "services", services, "agents_online",
+    return json_pack("{s:o, s:o, s:o, s:o, s:I, s:I, s:o}", "cluster",
+                     rl_json_text(status->cluster), "version", rl_json_text(status->version),
+                     "ca_pin", rl_json_text(status->ca_pin), "services", services, "agents_online",
                      (json_int_t)status->agents_online, "agents_total",
-                     (json_int_t)status->agents_total);
+                     (json_int_t)status->agents_total, "rotations",
+                     tctl_rotations_json(status->rotations, status->n_rotations));
 }
 
 static const struct rl_column status_columns[] = {
@@ -45,6 +46,23 @@ static const struct rl_column service_columns[] = {
     {"SERVICE", "kind"},  {"ID", "id"},           {"ADDRESS", "addr"},
     {"STATUS", "status"}, {"VERSION", "version"},
 };
+
+static const struct rl_column rotation_columns[] = {
+    {"ROTATING", "type"}, {"PHASE", "phase"}, {"MODE", "mode"}, {"NEXT", "next"}};
+
+/* Under the object: its lists, as far as there is something in them. */
+static rl_code show_lists(json_t *status, struct rl_error *err)
+{
+    json_t *rotations = json_object_get(status, "rotations");
+    fputc('\n', stdout);
+    rl_code rc = rl_output_table(stdout, RL_FORMAT_TEXT, json_object_get(status, "services"),
+                                 service_columns, RL_COUNT(service_columns), "No services.", err);
+    if (rc != RL_OK || json_array_size(rotations) == 0)
+        return rc;
+    fputc('\n', stdout);
+    return rl_output_table(stdout, RL_FORMAT_TEXT, rotations, rotation_columns,
+                           RL_COUNT(rotation_columns), "", err);
+}
 
 static rl_code check_format(const void *settings, struct rl_error *err)
 {
@@ -67,11 +85,8 @@ static rl_code show_status(struct tctl_client *client, const void *settings,
         return rc;
     json_t *status = status_json((const Pb__StatusResponse *)reply);
     rc = rl_output_object(stdout, format, status, status_columns, RL_COUNT(status_columns), err);
-    if (rc == RL_OK && format == RL_FORMAT_TEXT) {
-        fputc('\n', stdout);
-        rc = rl_output_table(stdout, format, json_object_get(status, "services"), service_columns,
-                             RL_COUNT(service_columns), "No services.", err);
-    }
+    if (rc == RL_OK && format == RL_FORMAT_TEXT)
+        rc = show_lists(status, err);
     json_decref(status);
     protobuf_c_message_free_unpacked(reply, NULL);
     return rc;

@@ -95,6 +95,7 @@ rl_code tctl_remove(struct tctl_client *client, const char *kind, const char *na
 /* ---- what is shown: new references; NULL for an answer that lacks what it must have ---- */
 json_t *tctl_user_json(const Pb__User *user);
 json_t *tctl_token_json(const Pb__Token *token);
+json_t *tctl_rotations_json(Pb__Rotation *const *rotations, size_t count);
 json_t *tctl_event_json(const Pb__Event *event);
 /** What to run on the machine that joins, quoted for a shell; heap text, to be wiped. */
 char *tctl_join_command(const Pb__AddTokenResponse *added);

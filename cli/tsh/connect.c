@@ -2,6 +2,7 @@
 
 #include "client.h"
 #include "dial/dial.h"
+#include "enrol/enrol.h"
 #include "tunnel/tunnel.h"
 
 #include <errno.h>
@@ -20,12 +21,23 @@
 
 /* ---- waiting on a non-blocking TLS connection ---- */
 
+/* By TLS 1.3 a server refuses a certificate only after our side of the handshake is done. */
+static rl_code explain(struct tsh_connection *c, int result, struct rl_error *err)
+{
+    struct rl_error why;
+    if (rl_tls_explain(c->ssl, result, &why) == RL_E_UNAUTHENTICATED)
+        return rl_fail(err, RL_E_UNAUTHENTICATED,
+                       "the proxy refused this login's certificate, or the authority that signed "
+                       "it is no longer trusted: run tsh login");
+    return rl_fail(err, RL_E_UNAVAILABLE, "the proxy closed the connection");
+}
+
 static rl_code wait_for(struct tsh_connection *c, int result, struct rl_error *err)
 {
     int why = SSL_get_error(c->ssl, result);
     struct pollfd p = {c->fd, why == SSL_ERROR_WANT_WRITE ? POLLOUT : POLLIN, 0};
     if (why != SSL_ERROR_WANT_READ && why != SSL_ERROR_WANT_WRITE)
-        return rl_fail(err, RL_E_UNAVAILABLE, "the proxy closed the connection");
+        return explain(c, result, err);
     if (poll(&p, 1, CONNECT_MS) <= 0)
         return rl_fail(err, RL_E_DEADLINE, "the proxy did not answer in %d s", CONNECT_MS / 1000);
     return RL_OK;
@@ -86,7 +98,20 @@ static rl_code ask(struct tsh_connection *c, const char *cluster, const char *ki
     return rc;
 }
 
-static rl_code hear(struct tsh_connection *c, struct rl_error *err)
+/* A proxy that lies here makes tsh ask auth in vain, no more. */
+static bool is_old(const struct tsh_profile *profile, const ProtobufCBinaryData *sha256)
+{
+    Pb__TrustBundle *trust = NULL;
+    uint8_t own[32];
+    if (sha256->len != sizeof own || tsh_profile_trust(profile, &trust, NULL) != RL_OK)
+        return false;
+    rl_trust_bundle_hash(trust, own);
+    pb__trust_bundle__free_unpacked(trust, NULL);
+    return memcmp(own, sha256->data, sizeof own) != 0;
+}
+
+static rl_code hear(struct tsh_connection *c, const struct tsh_profile *profile,
+                    struct rl_error *err)
 {
     uint8_t raw[MESSAGE_BYTES_MAX];
     rl_code rc = read_all(c, raw, LENGTH_BYTES, err);
@@ -103,6 +128,7 @@ static rl_code hear(struct tsh_connection *c, struct rl_error *err)
         return rl_fail(err, RL_E_UNAVAILABLE, "the proxy's answer can not be read");
     if (response->code)
         rc = rl_fail(err, rl_code_from_number((long)response->code), "%s", response->message);
+    c->trust_is_old = is_old(profile, &response->trust_sha256);
     pb__connect_response__free_unpacked(response, NULL);
     return rc;
 }
@@ -166,7 +192,7 @@ rl_code tsh_connect(const struct tsh_profile *profile, const char *kind,
     }
     if (rc == RL_OK &&
         (rc = ask(&c, tsh_profile_text(profile, "cluster"), kind, target, err)) == RL_OK)
-        rc = hear(&c, err);
+        rc = hear(&c, profile, err);
     if (rc == RL_OK)
         *out = c;
     else

@@ -17,6 +17,7 @@ struct tsh_connection {
     SSL *ssl;
     int fd;
     struct rl_tls_client *tls;
+    bool trust_is_old; /* the cluster trusts other authorities than the profile knows */
 };
 
 /** `kind` is "ssh". Errors: the proxy's own words and code. */

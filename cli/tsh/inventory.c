@@ -46,6 +46,25 @@ rl_code tsh_inventory_refresh(const struct tsh_profile *profile, struct rl_error
     return rc;
 }
 
+rl_code tsh_trust_refresh(const struct tsh_profile *profile, struct rl_error *err)
+{
+    struct tsh_client client = {0};
+    ProtobufCMessage *reply = NULL;
+    Pb__AuthoritiesRequest request = PB__AUTHORITIES_REQUEST__INIT;
+    rl_code rc = tsh_client_open(profile, "auth", &client, err);
+    if (rc == RL_OK)
+        rc = tsh_client_call(&client, &pb__session__descriptor, "Authorities", &request.base,
+                             &reply, err);
+    if (rc == RL_OK)
+        rc = tsh_profile_save_trust(profile, (const Pb__TrustBundle *)reply, err);
+    if (rc == RL_OK)
+        rc = tsh_sshconfig_write(profile->home, err);
+    if (reply)
+        protobuf_c_message_free_unpacked(reply, NULL);
+    tsh_client_close(&client);
+    return rc;
+}
+
 static json_t *node_json(const Pb__VisibleNode *visible, const char *cluster)
 {
     const Pb__Metadata *metadata = visible->node->metadata;

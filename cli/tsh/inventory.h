@@ -9,6 +9,8 @@
 rl_code tsh_inventory_list(const struct tsh_profile *profile, const char *search,
                            Pb__Label *const *labels, size_t label_count,
                            Pb__ListNodesResponse **out, struct rl_error *err);
+/** The cluster's authorities have changed: asks auth for them and writes what ssh believes. */
+rl_code tsh_trust_refresh(const struct tsh_profile *profile, struct rl_error *err);
 rl_code tsh_inventory_refresh(const struct tsh_profile *profile, struct rl_error *err);
 /** The contract's array of `tsh ls`. A new reference. */
 json_t *tsh_inventory_json(const Pb__ListNodesResponse *nodes, const char *cluster);

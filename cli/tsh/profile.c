@@ -169,8 +169,8 @@ rl_code tsh_profile_check_valid(const struct tsh_profile *profile, struct rl_err
 
 /* ---- keeping ---- */
 
-static rl_code save_trust(const struct tsh_profile *profile, const Pb__TrustBundle *trust,
-                          struct rl_error *err)
+rl_code tsh_profile_save_trust(const struct tsh_profile *profile, const Pb__TrustBundle *trust,
+                               struct rl_error *err)
 {
     size_t n = pb__trust_bundle__get_packed_size(trust);
     uint8_t *packed = rl_alloc(n);
@@ -185,7 +185,7 @@ static rl_code save_trust(const struct tsh_profile *profile, const Pb__TrustBund
 rl_code tsh_profile_save(struct tsh_profile *profile, json_t *status, const Pb__TrustBundle *trust,
                          struct rl_error *err)
 {
-    rl_code rc = trust ? save_trust(profile, trust, err) : RL_OK;
+    rl_code rc = trust ? tsh_profile_save_trust(profile, trust, err) : RL_OK;
     if (rc != RL_OK)
         return rc;
     char *text = json_dumps(status, JSON_INDENT(2));

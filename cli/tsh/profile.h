@@ -43,6 +43,9 @@ const char *tsh_profile_text(const struct tsh_profile *profile, const char *key)
 /** Keeps what a login brought and makes this profile the current one. */
 rl_code tsh_profile_save(struct tsh_profile *profile, json_t *status, const Pb__TrustBundle *trust,
                          struct rl_error *err);
+/** Keeps other authorities than before, and nothing else. */
+rl_code tsh_profile_save_trust(const struct tsh_profile *profile, const Pb__TrustBundle *trust,
+                               struct rl_error *err);
 rl_code tsh_profile_set_current(const struct tsh_profile *profile, struct rl_error *err);
 /** Forgets keys and certificates; the trust stays, for the next login. */
 rl_code tsh_profile_forget(struct tsh_profile *profile, struct rl_error *err);

@@ -78,6 +78,8 @@ static rl_code run(const struct proxy_settings *s, const char *text, struct rl_e
         (rc = tsh_target_parse(text, tsh_profile_text(&profile, "cluster"), &target, err)) ==
             RL_OK &&
         (rc = tsh_connect(&profile, "ssh", &target, &connection, err)) == RL_OK) {
+        if (connection.trust_is_old)
+            tsh_trust_refresh(&profile, NULL); /* ssh reads it when the node shows its key */
         refresh_later(&profile, connection.fd);
         rc = tsh_connection_relay(&connection, STDIN_FILENO, STDOUT_FILENO, err);
     }

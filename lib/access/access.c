@@ -36,6 +36,7 @@ static const struct rl_access_row table[] = {
     {"remoteler.v1.Admin", "ListInventory", RL_CALLER_USER},
     {"remoteler.v1.Admin", "SignUser", RL_CALLER_USER},
     {"remoteler.v1.Admin", "ListCheckpoints", RL_CALLER_USER},
+    {"remoteler.v1.Admin", "RotateAuthorities", RL_CALLER_USER},
 
     {"remoteler.v1.Control", "Watch", SERVICES | RL_CALLER_AUTH},
     {"remoteler.v1.Control", "Heartbeat", SERVICES | RL_CALLER_AUTH},
@@ -119,6 +120,11 @@ static rl_code refuse(const char *cluster, const struct rl_access_row *row,
     return RL_E_DENIED;
 }
 
+static bool is_renewal(const struct rl_access_row *row)
+{
+    return strcmp(row->service, "remoteler.v1.Fleet") == 0 && strcmp(row->method, "Renew") == 0;
+}
+
 rl_code rl_access_check(const char *cluster, const char *service, const char *method,
                         const struct rl_identity *caller, struct rl_error *err)
 {
@@ -129,6 +135,9 @@ rl_code rl_access_check(const char *cluster, const char *service, const char *me
         return RL_OK;
     if (!caller)
         return rl_fail(err, RL_E_UNAUTHENTICATED, "%s/%s needs a certificate", service, method);
+    if (caller->is_retired && !is_renewal(row))
+        return rl_fail(err, RL_E_UNAUTHENTICATED,
+                       "the authority of this certificate was rotated away: renew it");
     unsigned bit = caller_bit(cluster, caller);
     bool is_allowed = (row->callers & bit) ||
                       ((row->callers & RL_CALLER_ANONYMOUS) && bit && bit != RL_CALLER_LEAF_BROKER);

@@ -83,6 +83,10 @@ static unsigned take_parts(Pb__ControlUpdate *state, Pb__ControlUpdate *update)
         EXCHANGE(state->config, update->config);
         what |= RL_CONTROL_CONFIG;
     }
+    if (update->trust) {
+        EXCHANGE(state->trust, update->trust);
+        what |= RL_CONTROL_TRUST;
+    }
     return what;
 }
 

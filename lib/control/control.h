@@ -25,6 +25,7 @@ enum {
     RL_CONTROL_SERVICES = 32,
     RL_CONTROL_TICKET_KEYS = 64,
     RL_CONTROL_CONFIG = 128,
+    RL_CONTROL_TRUST = 256,
 };
 
 struct rl_control_config {

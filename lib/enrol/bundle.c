@@ -1,6 +1,17 @@
 /* bundle: whom to believe, as auth said it. */
 #include "enrol/enrol.h"
 
+#include <openssl/evp.h>
+#include <stdlib.h>
+
+void rl_trust_bundle_hash(const Pb__TrustBundle *bundle, uint8_t out[32])
+{
+    uint8_t *packed = rl_alloc(pb__trust_bundle__get_packed_size(bundle) + 1);
+    size_t n = pb__trust_bundle__pack(bundle, packed);
+    RL_ASSERT(EVP_Digest(packed, n, out, NULL, EVP_sha256(), NULL) == 1);
+    free(packed);
+}
+
 static rl_code add_all(struct rl_trust *trust, enum rl_identity_kind kind, const char *cluster,
                        const ProtobufCBinaryData *list, size_t count, struct rl_error *err)
 {

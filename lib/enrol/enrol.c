@@ -97,6 +97,21 @@ static rl_code read_state(struct rl_enrol *enrol, struct rl_buf *packed, struct 
     return code == RL_OK ? write_state(enrol, rl_buf_span(packed), err) : code;
 }
 
+static void keep(char **kept, const char *text)
+{
+    if (*kept && strcmp(*kept, text) == 0)
+        return;
+    free(*kept);
+    *kept = rl_strdup(text);
+}
+
+/* Who has borrowed these keeps them over every renewal: an instance has one id in one cluster. */
+static void keep_names(struct rl_enrol *enrol)
+{
+    keep(&enrol->id, enrol->held->state->id);
+    keep(&enrol->cluster, enrol->held->trust ? rl_trust_cluster(enrol->held->trust) : "");
+}
+
 /* Is it this party's, and of the cluster that the pin stands for? */
 static rl_code check_state(const struct rl_enrol *enrol, struct rl_error *err)
 {
@@ -128,6 +143,8 @@ static rl_code load(struct rl_enrol *enrol, struct rl_error *err)
     }
     if (code == RL_OK)
         code = check_state(enrol, err);
+    if (code == RL_OK)
+        keep_names(enrol);
     rl_buf_fini(&packed);
     return code;
 }
@@ -169,6 +186,8 @@ void rl_enrol_close(struct rl_enrol **enrol)
     rl_directory_close(&gone->directory);
     rl_enrol_config_fini(&gone->config);
     free(gone->message);
+    free(gone->id);
+    free(gone->cluster);
     free(gone);
 }
 
@@ -185,7 +204,45 @@ rl_code rl_enrol_adopt(struct rl_enrol *enrol, struct rl_span packed, struct rl_
     rl_held_free(&enrol->renewal);
     rl_held_free(&enrol->held);
     enrol->held = held;
+    keep_names(enrol);
     return RL_OK;
+}
+
+static rl_code put_trust(struct rl_enrol *enrol, const Pb__TrustBundle *bundle,
+                         struct rl_error *err)
+{
+    struct rl_buf packed;
+    Pb__EnrolState state = *enrol->held->state;
+    state.trust = (Pb__TrustBundle *)(uintptr_t)bundle;
+    rl_buf_init(&packed, RL_ENROL_STATE_BYTES_MAX);
+    rl_code code = rl_held_pack(&state, &packed, err);
+    if (code == RL_OK)
+        code = rl_enrol_adopt(enrol, rl_buf_span(&packed), err);
+    rl_buf_fini(&packed);
+    return code;
+}
+
+static bool is_same_trust(const Pb__TrustBundle *a, const Pb__TrustBundle *b)
+{
+    uint8_t one[32], other[32];
+    rl_trust_bundle_hash(a, one);
+    rl_trust_bundle_hash(b, other);
+    return memcmp(one, other, sizeof one) == 0;
+}
+
+rl_code rl_enrol_take_trust(struct rl_enrol *enrol, const Pb__TrustBundle *bundle,
+                            struct rl_error *err)
+{
+    const struct rl_held *held = enrol->held;
+    if (strcmp(bundle->cluster, rl_enrol_cluster(enrol)) != 0)
+        return rl_fail(err, RL_E_INVAL, "these are the authorities of cluster %s, not of %s",
+                       bundle->cluster, rl_enrol_cluster(enrol));
+    if (enrol->renewal || held->next_tls_key || is_same_trust(held->state->trust, bundle))
+        return RL_OK;
+    rl_code code = put_trust(enrol, bundle, err);
+    if (code == RL_OK && enrol->config.changed)
+        enrol->config.changed(enrol->config.context);
+    return code;
 }
 
 /* ---- joining ---- */
@@ -300,7 +357,7 @@ bool rl_enrol_has_expired(const struct rl_enrol *enrol)
 
 const char *rl_enrol_id(const struct rl_enrol *enrol)
 {
-    return enrol->held->state->id;
+    return enrol->id;
 }
 
 const char *rl_enrol_name(const struct rl_enrol *enrol)
@@ -310,7 +367,7 @@ const char *rl_enrol_name(const struct rl_enrol *enrol)
 
 const char *rl_enrol_cluster(const struct rl_enrol *enrol)
 {
-    return enrol->held->trust ? rl_trust_cluster(enrol->held->trust) : "";
+    return enrol->cluster;
 }
 
 const char *rl_enrol_message(const struct rl_enrol *enrol)

@@ -59,12 +59,24 @@ rl_code rl_enrol_join(struct rl_enrol *enrol, const char *token, uint32_t timeou
 bool rl_enrol_has_expired(const struct rl_enrol *enrol);
 /** From now on renews by itself. */
 void rl_enrol_keep(struct rl_enrol *enrol);
+/** Auth has said whom the cluster trusts now: kept, and told by `changed` when it is new. While a
+ * renewal is under way it does nothing: the answer brings the same. Errors: RL_E_INVAL of another
+ * cluster, or damaged; nothing has changed. */
+rl_code rl_enrol_take_trust(struct rl_enrol *enrol, const Pb__TrustBundle *bundle,
+                            struct rl_error *err);
+/** The authority that signs for this party's kind has this SHA-256 (of its DER). If another one
+ * signed what it holds it renews, at random within this time. After rl_enrol_keep(). */
+void rl_enrol_expect_issuer(struct rl_enrol *enrol, struct rl_span ca_sha256, uint64_t within_s);
+/** Somebody refused the certificate: it is renewed now, but for that not more than once in ten
+ * minutes. */
+void rl_enrol_refused(struct rl_enrol *enrol);
 void rl_enrol_close(struct rl_enrol **enrol);
 
-/* What it holds; borrowed until `changed`. Valid after open (when needs_join was false) or join. */
-const char *rl_enrol_id(const struct rl_enrol *enrol);   /* UUID */
-const char *rl_enrol_name(const struct rl_enrol *enrol); /* "" when it has none */
+/* What it holds; borrowed until `changed`, but id and cluster, which stay until it joins anew or is
+ * closed. Valid after open (when needs_join was false) or join. */
+const char *rl_enrol_id(const struct rl_enrol *enrol); /* UUID */
 const char *rl_enrol_cluster(const struct rl_enrol *enrol);
+const char *rl_enrol_name(const struct rl_enrol *enrol);    /* "" when it has none */
 const char *rl_enrol_message(const struct rl_enrol *enrol); /* from the join, for the operator */
 struct rl_tls_identity *rl_enrol_identity(const struct rl_enrol *enrol);
 struct rl_trust *rl_enrol_trust(const struct rl_enrol *enrol);
@@ -81,6 +93,8 @@ rl_code rl_enrol_save(struct rl_enrol *enrol, const char *name, struct rl_span c
 rl_code rl_enrol_load(struct rl_enrol *enrol, const char *name, size_t bytes_max,
                       struct rl_buf *out, struct rl_error *err);
 
+/** SHA-256 of the packed bundle: two that have it in common say the same. */
+void rl_trust_bundle_hash(const Pb__TrustBundle *bundle, uint8_t out[32]);
 /** A trust from a bundle: what agent, services and tsh all need. Owns: by rl_trust_unref(). */
 rl_code rl_trust_from_bundle(const Pb__TrustBundle *bundle, struct rl_trust **out,
                              struct rl_error *err);

@@ -12,6 +12,7 @@ struct rl_enrol {
     struct rl_enrol_config config; /* its texts and lists are copies */
     struct rl_directory *directory;
     struct rl_held *held;    /* what is given out */
+    char *id, *cluster;      /* as in it, but for as long as they stay the same */
     struct rl_held *renewal; /* the same with the key of a renewal under way; NULL: none */
     char *message;
 
@@ -24,7 +25,8 @@ struct rl_enrol {
     struct rl_timer *timer;
     struct rl_task *hang_up; /* outside of the channel's own callbacks */
     int64_t renew_at_s;
-    uint32_t failures; /* in a row */
+    int64_t refused_at_s; /* renewed because of a refusal; 0: never */
+    uint32_t failures;    /* in a row */
     bool is_kept, is_closing;
 };
 

@@ -13,6 +13,8 @@
 #define RETRY_S_FIRST 30
 #define RETRY_S_MAX 3600
 #define RETRY_DOUBLINGS_MAX 7
+#define REFUSED_S 600
+#define REFUSED_WITHIN_S 3 /* a fleet is refused at once */
 
 /* From 0 to below limit. */
 static uint64_t random_below(uint64_t limit)
@@ -52,6 +54,36 @@ void rl_enrol_keep(struct rl_enrol *enrol)
     RL_ASSERT(enrol->held->tls);
     enrol->is_kept = true;
     rl_enrol_schedule(enrol);
+}
+
+static void renew_within(struct rl_enrol *enrol, uint64_t within_s)
+{
+    int64_t now_s = rl_enrol_now_s(enrol);
+    if (!enrol->is_kept || enrol->renew_at_s <= now_s + (int64_t)within_s)
+        return; /* it is due by then as it is */
+    enrol->renew_at_s = now_s + (int64_t)random_below(within_s);
+    sleep_until_due(enrol);
+}
+
+void rl_enrol_expect_issuer(struct rl_enrol *enrol, struct rl_span ca_sha256, uint64_t within_s)
+{
+    const Pb__EnrolState *state = enrol->held->state;
+    uint8_t hash[32];
+    if (ca_sha256.n != sizeof hash || state->n_tls_chain < 2 ||
+        EVP_Digest(state->tls_chain[1].data, state->tls_chain[1].len, hash, NULL, EVP_sha256(),
+                   NULL) != 1 ||
+        rl_span_equal(RL_SPAN(hash, sizeof hash), ca_sha256))
+        return;
+    renew_within(enrol, within_s);
+}
+
+void rl_enrol_refused(struct rl_enrol *enrol)
+{
+    int64_t now_s = rl_enrol_now_s(enrol);
+    if (enrol->refused_at_s && now_s - enrol->refused_at_s < REFUSED_S)
+        return;
+    enrol->refused_at_s = now_s;
+    renew_within(enrol, REFUSED_WITHIN_S);
 }
 
 static void retry_later(struct rl_enrol *enrol, const struct rl_error *err)

@@ -163,6 +163,19 @@ static rl_code read_name(X509 *leaf, struct rl_spiffe *id, struct rl_error *err)
     return code;
 }
 
+static rl_code take_hashes(X509 *leaf, X509 *authority, struct rl_identity *identity,
+                           struct rl_error *err)
+{
+    uint8_t *key = NULL;
+    int n = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(leaf), &key);
+    bool is_good =
+        n > 0 && EVP_Digest(key, (size_t)n, identity->key_sha256, NULL, EVP_sha256(), NULL) == 1 &&
+        X509_digest(leaf, EVP_sha256(), identity->fingerprint, NULL) == 1 &&
+        X509_digest(authority, EVP_sha256(), identity->authority_sha256, NULL) == 1;
+    OPENSSL_free(key);
+    return is_good ? RL_OK : rl_fail_crypto(err, "hashing a certificate");
+}
+
 static rl_code check_leaf(const struct rl_authority *issuer, X509 *leaf, bool purpose_server,
                           int64_t now_s, struct rl_identity *identity, struct rl_error *err)
 {
@@ -181,11 +194,12 @@ static rl_code check_leaf(const struct rl_authority *issuer, X509 *leaf, bool pu
         code = rl_claims_read(leaf, &identity->claims, err);
     if (code == RL_OK)
         code = check_claims(identity->claims, &id, err);
-    if (code == RL_OK && X509_digest(leaf, EVP_sha256(), identity->fingerprint, NULL) != 1)
-        code = rl_fail_crypto(err, "hashing a certificate");
+    if (code == RL_OK)
+        code = take_hashes(leaf, issuer->certificate, identity, err);
     if (code != RL_OK)
         return code;
     identity->kind = id.kind;
+    identity->is_retired = issuer->is_retired;
     identity->cluster = rl_strdup(id.cluster);
     identity->name = rl_strdup(id.name);
     identity->service = id.kind == RL_IDENTITY_SERVICE ? rl_strdup(id.service) : NULL;

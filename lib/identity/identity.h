@@ -32,8 +32,11 @@ struct rl_identity {
     char *service;              /* "auth", "proxy", "broker", "audit"; NULL for the others */
     Pb__IdentityClaims *claims; /* never NULL */
     int64_t not_before_s, not_after_s;
-    uint8_t fingerprint[32]; /* SHA-256 of the certificate in DER */
-    unsigned refs;           /* atomic */
+    uint8_t fingerprint[32];      /* SHA-256 of the certificate in DER */
+    uint8_t key_sha256[32];       /* of its SubjectPublicKeyInfo in DER */
+    uint8_t authority_sha256[32]; /* of the certificate, in DER, of the authority that signed it */
+    bool is_retired;              /* which vouches for nothing but a renewal */
+    unsigned refs;                /* atomic */
 };
 struct rl_identity *rl_identity_ref(const struct rl_identity *identity);
 void rl_identity_unref(struct rl_identity **identity); /* takes NULL */
@@ -51,6 +54,10 @@ const char *rl_trust_cluster(const struct rl_trust *trust);
  * Errors: RL_E_INVAL not a CA, carries another cluster's name, weak key. */
 rl_code rl_trust_add(struct rl_trust *trust, enum rl_identity_kind kind, const char *cluster,
                      struct rl_span ca_der, struct rl_error *err);
+/** The same for an authority that has been rotated away: whoever was off meanwhile is recognised,
+ * as is_retired, so that he can renew. */
+rl_code rl_trust_add_retired(struct rl_trust *trust, enum rl_identity_kind kind,
+                             const char *cluster, struct rl_span ca_der, struct rl_error *err);
 /** The authorities for `kind` of the trust's own cluster, as PEM: for TLS stacks that verify the
  * chain themselves before rl_identity_check() does. Errors: RL_E_NOT_FOUND there is none. */
 rl_code rl_trust_pem(const struct rl_trust *trust, enum rl_identity_kind kind, struct rl_buf *out,

@@ -109,10 +109,10 @@ static void append(struct rl_trust *trust, const struct rl_authority *authority)
     trust->authorities = grown;
 }
 
-rl_code rl_trust_add(struct rl_trust *trust, enum rl_identity_kind kind, const char *cluster,
-                     struct rl_span ca_der, struct rl_error *err)
+static rl_code add(struct rl_trust *trust, enum rl_identity_kind kind, const char *cluster,
+                   struct rl_span ca_der, bool is_retired, struct rl_error *err)
 {
-    struct rl_authority authority = {.kind = kind};
+    struct rl_authority authority = {.kind = kind, .is_retired = is_retired};
     rl_code code = rl_x509_from_der(ca_der, &authority.certificate, err);
     if (code != RL_OK)
         return code;
@@ -129,6 +129,18 @@ rl_code rl_trust_add(struct rl_trust *trust, enum rl_identity_kind kind, const c
         X509_get_ext_d2i(authority.certificate, NID_name_constraints, NULL, NULL);
     append(trust, &authority);
     return RL_OK;
+}
+
+rl_code rl_trust_add(struct rl_trust *trust, enum rl_identity_kind kind, const char *cluster,
+                     struct rl_span ca_der, struct rl_error *err)
+{
+    return add(trust, kind, cluster, ca_der, false, err);
+}
+
+rl_code rl_trust_add_retired(struct rl_trust *trust, enum rl_identity_kind kind,
+                             const char *cluster, struct rl_span ca_der, struct rl_error *err)
+{
+    return add(trust, kind, cluster, ca_der, true, err);
 }
 
 rl_code rl_trust_pem(const struct rl_trust *trust, enum rl_identity_kind kind, struct rl_buf *out,

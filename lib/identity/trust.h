@@ -12,6 +12,7 @@ struct rl_authority {
     enum rl_identity_kind kind;
     char *cluster;
     int64_t not_before_s, not_after_s;
+    bool is_retired;
 };
 
 size_t rl_trust_count(const struct rl_trust *trust);

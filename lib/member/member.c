@@ -239,9 +239,19 @@ static void on_line(void *context, const char *message)
         member->config.line(member->config.context, message);
 }
 
+/* Authorities are being replaced. */
+static void take_trust(struct rl_member *member)
+{
+    struct rl_error err;
+    if (rl_enrol_take_trust(member->enrol, rl_control_state(member->control)->trust, &err) != RL_OK)
+        rl_log_error("auth's new authorities can not be used", RL_TEXT("error", err.message));
+}
+
 static void on_changed(void *context, unsigned what)
 {
     struct rl_member *member = context;
+    if (what & RL_CONTROL_TRUST)
+        take_trust(member);
     if (member->config.changed)
         member->config.changed(member->config.context, what);
 }

@@ -37,6 +37,9 @@ rl_code rl_admin_add_token(struct rl_auth *auth, const struct rl_rpc_peer *peer,
 rl_code rl_admin_sign_user(struct rl_auth *auth, const struct rl_rpc_peer *peer,
                            const Pb__SignUserRequest *request, Pb__LoginResponse *reply,
                            struct rl_error *err);
+rl_code rl_admin_rotate(struct rl_auth *auth, const struct rl_rpc_peer *peer,
+                        const Pb__RotateAuthoritiesRequest *request,
+                        Pb__RotateAuthoritiesResponse *reply, struct rl_error *err);
 
 /* admin_resources.c */
 rl_code rl_admin_get(struct rl_auth *auth, const struct rl_rpc_peer *peer,

@@ -61,6 +61,9 @@ rl_code rl_admin_status(struct rl_auth *auth, const struct rl_rpc_peer *peer,
         reply->agents_total = c.total;
         for (size_t i = 0; i < c.lease_count; i++)
             append_service(&c.leases[i], reply);
+        for (size_t i = 0; i < caller->snapshot->rotation_count; i++)
+            rl_message_append(&reply->rotations, &reply->n_rotations,
+                              rl_message_copy(&caller->snapshot->rotations[i]->base));
     }
     rl_leases_free(&c.leases, c.lease_count);
     rl_caller_close(&caller);

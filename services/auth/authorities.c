@@ -70,7 +70,8 @@ static rl_code wrap_private(const struct shape *shape, const char *cluster, cons
 }
 
 static rl_code create_one(struct rl_db *db, const struct shape *shape, const char *cluster,
-                          const struct rl_wrap_key *wrap, int64_t now_ns, struct rl_error *err)
+                          const struct rl_wrap_key *wrap, int64_t now_ns, const char *phase,
+                          struct rl_error *err)
 {
     char id[RL_UUID_TEXT_BYTES];
     rl_uuid4(id);
@@ -84,12 +85,13 @@ static rl_code create_one(struct rl_db *db, const struct shape *shape, const cha
         rc = wrap_private(shape, cluster, id, wrap, key, &wrapped, err);
     if (rc == RL_OK) {
         Pb__CaKey row = PB__CA_KEY__INIT;
-        char active[] = "active";
+        char *its_phase = rl_strdup(phase);
         row.id = id;
-        row.phase = active;
+        row.phase = its_phase;
         row.public_key = (ProtobufCBinaryData){public_key.n, public_key.p};
         row.private_key = (ProtobufCBinaryData){wrapped.n, wrapped.p};
         rc = rl_authorities_add(db, shape->kind, shape->format, &row, err);
+        free(its_phase);
     }
     EVP_PKEY_free(key);
     rl_buf_fini(&public_key);
@@ -101,11 +103,22 @@ rl_code rl_authorities_create(struct rl_db *db, const char *cluster, const struc
                               int64_t now_ns, struct rl_error *err)
 {
     for (size_t i = 0; i < RL_COUNT(shapes); i++) {
-        rl_code rc = create_one(db, &shapes[i], cluster, wrap, now_ns, err);
+        rl_code rc = create_one(db, &shapes[i], cluster, wrap, now_ns, "active", err);
         if (rc != RL_OK)
             return rc;
     }
     return RL_OK;
+}
+
+rl_code rl_authorities_add_standby(struct rl_db *db, const char *cluster, const char *kind,
+                                   const struct rl_wrap_key *wrap, int64_t now_ns,
+                                   struct rl_error *err)
+{
+    rl_code rc = RL_OK;
+    for (size_t i = 0; rc == RL_OK && i < RL_COUNT(shapes); i++)
+        if (strcmp(shapes[i].kind, kind) == 0)
+            rc = create_one(db, &shapes[i], cluster, wrap, now_ns, "standby", err);
+    return rc;
 }
 
 /* ---- loading ---- */
@@ -156,11 +169,17 @@ static rl_code open_all(struct rl_authorities *a, const char *cluster,
     return RL_OK;
 }
 
+bool rl_ca_key_is_trusted(const Pb__CaKey *key)
+{
+    return strcmp(key->phase, "retired") != 0;
+}
+
 static void add_public_keys(const Pb__CertificateAuthority *ca, ProtobufCBinaryData **items,
                             size_t *count)
 {
     for (size_t i = 0; i < ca->spec->n_keys; i++)
-        rl_message_append_bytes(items, count, RL_BINARY(ca->spec->keys[i]->public_key));
+        if (rl_ca_key_is_trusted(ca->spec->keys[i]))
+            rl_message_append_bytes(items, count, RL_BINARY(ca->spec->keys[i]->public_key));
 }
 
 static Pb__TrustBundle *make_bundle(const struct rl_authorities *a, const char *cluster)
@@ -233,6 +252,19 @@ static rl_code trust_each(struct rl_trust *trust, enum rl_identity_kind kind, co
     return rc;
 }
 
+/* Agents that were off while their authority was replaced come to renew. */
+static rl_code recognise_retired(struct rl_trust *trust, const struct rl_authorities *a,
+                                 struct rl_error *err)
+{
+    const Pb__CertificateAuthority *hosts = find(a, &shapes[2]);
+    rl_code rc = RL_OK;
+    for (size_t i = 0; rc == RL_OK && i < hosts->spec->n_keys; i++)
+        if (!rl_ca_key_is_trusted(hosts->spec->keys[i]))
+            rc = rl_trust_add_retired(trust, RL_IDENTITY_AGENT, a->bundle->cluster,
+                                      RL_BINARY(hosts->spec->keys[i]->public_key), err);
+    return rc;
+}
+
 rl_code rl_authorities_trust(const struct rl_authorities *a, struct rl_trust **out,
                              struct rl_error *err)
 {
@@ -244,6 +276,8 @@ rl_code rl_authorities_trust(const struct rl_authorities *a, struct rl_trust **o
         rc = trust_each(trust, RL_IDENTITY_AGENT, b->cluster, b->host_cas, b->n_host_cas, err);
     if (rc == RL_OK)
         rc = trust_each(trust, RL_IDENTITY_USER, b->cluster, b->user_cas, b->n_user_cas, err);
+    if (rc == RL_OK)
+        rc = recognise_retired(trust, a, err);
     if (rc == RL_OK)
         *out = trust;
     else

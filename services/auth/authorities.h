@@ -30,6 +30,12 @@ struct rl_authorities {
 /** Makes a new cluster's authorities in the database. */
 rl_code rl_authorities_create(struct rl_db *db, const char *cluster, const struct rl_wrap_key *wrap,
                               int64_t now_ns, struct rl_error *err);
+/** One more key of each format of this kind, which signs nothing yet. */
+rl_code rl_authorities_add_standby(struct rl_db *db, const char *cluster, const char *kind,
+                                   const struct rl_wrap_key *wrap, int64_t now_ns,
+                                   struct rl_error *err);
+/** All but those that are only recognised when somebody comes to renew. */
+bool rl_ca_key_is_trusted(const Pb__CaKey *key);
 /** Unwraps them. Errors: RL_E_DENIED: the key file is another one. */
 rl_code rl_authorities_load(struct rl_db *db, const char *cluster, const struct rl_wrap_key *wrap,
                             struct rl_authorities **out, struct rl_error *err);

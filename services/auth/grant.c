@@ -141,6 +141,7 @@ static rl_code sign_user(struct rl_db *db, void *context, struct rl_error *err)
             .ttl_s = g->request->ttl_s ? g->request->ttl_s : RL_USER_TTL_S,
             .ttl_max_s = g->ttl_max_s,
             .mfa = "",
+            .no_reissue = g->request->no_reissue,
             .tls_public_key = RL_BINARY(g->request->tls_public_key),
             .ssh_public_key = RL_BINARY(g->request->ssh_public_key),
             .now_ns = now_ns,

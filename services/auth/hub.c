@@ -4,11 +4,15 @@
 #include "checkpoints.h"
 #include "clock/clock.h"
 #include "db/cluster.h"
+#include "db/rotations.h"
 #include "db/tokens.h"
 #include "db/users.h"
+#include "events.h"
+#include "issue.h"
 #include "log/log.h"
 #include "login.h"
 #include "protocol/protocol.h"
+#include "rotate.h"
 #include "store/listen.h"
 #include "view.h"
 
@@ -98,17 +102,19 @@ static void send_everything(struct rl_auth_hub *hub, struct watcher *watcher)
 }
 
 /* Tells a section when it is not what was told last. The revision moves with every section, so it
- * is left out of the comparison. */
-static void tell_section(struct rl_auth_hub *hub, enum rl_section section,
+ * is left out of the comparison. True: there was another one before. */
+static bool tell_section(struct rl_auth_hub *hub, enum rl_section section,
                          Pb__ControlUpdate *update)
 {
     struct rl_buf packed;
     rl_buf_init(&packed, SECTION_BYTES_MAX);
     rl_message_pack(&update->base, &packed);
     struct rl_buf *told = &hub->told[section];
+    bool has_changed = false;
     if (packed.failed) {
         rl_log_error("too much to tell services", RL_NUMBER("section", section));
     } else if (!rl_span_equal(rl_buf_span(&packed), rl_buf_span(told))) {
+        has_changed = told->n > 0;
         rl_buf_clear(told);
         rl_buf_put_span(told, rl_buf_span(&packed));
         for (struct watcher *w = hub->watchers, *next; w; w = next) {
@@ -117,6 +123,7 @@ static void tell_section(struct rl_auth_hub *hub, enum rl_section section,
         }
     }
     rl_buf_fini(&packed);
+    return has_changed;
 }
 
 static void tell_view(struct rl_auth_hub *hub)
@@ -124,7 +131,8 @@ static void tell_view(struct rl_auth_hub *hub)
     for (enum rl_section s = RL_SECTION_LOCKS; s < RL_SECTION_COUNT; s++) {
         Pb__ControlUpdate *update = rl_message_create(&pb__control_update__descriptor);
         rl_view_fill(hub->view, s, update);
-        tell_section(hub, s, update);
+        if (tell_section(hub, s, update) && s == RL_SECTION_TRUST && hub->config.trust_changed)
+            hub->config.trust_changed(hub->config.context);
         pb__control_update__free_unpacked(update, NULL);
     }
     for (struct watcher *w = hub->watchers; w; w = w->next)
@@ -206,10 +214,29 @@ static rl_code prune(struct rl_db *db, void *context, struct rl_error *err)
     if (rc == RL_OK)
         rc = rl_failures_prune(db, RL_LOGIN_WINDOW_S, err);
     if (rc == RL_OK)
+        rc = rl_authorities_prune(db, RL_INSTANCE_TTL_S, err);
+    if (rc == RL_OK)
         rc = rl_policy_prune(db, &removed, err);
     if (rc == RL_OK && removed)
         rc = rl_revision_bump(db, NULL, err);
     return rc;
+}
+
+/* A phase of a rotation whose time has come. */
+static rl_code go_on_rotating(struct rl_auth *auth, struct rl_error *err)
+{
+    char *kind = NULL, *phase = NULL;
+    rl_code rc = rl_rotate_due(auth, &kind, &phase, err);
+    if (rc != RL_OK || !kind)
+        return rc;
+    rl_log_info("authorities rotate", RL_TEXT("kind", kind), RL_TEXT("phase", phase));
+    Pb__Event *event = rl_auth_event(auth, "auth.rotate", "success", NULL);
+    rl_event_detail(event, "phase", phase);
+    rl_event_detail(event, "kind", kind);
+    rl_auth_tell(auth, &event);
+    free(kind);
+    free(phase);
+    return RL_OK;
 }
 
 static void finish_reading(void *context);
@@ -232,6 +259,8 @@ static void read_view(void *context)
         r->rc = rl_store_transaction(auth->store, renew_own_lease, r->hub, &r->err);
     if (r->rc == RL_OK && r->prune)
         r->rc = rl_store_transaction(auth->store, prune, NULL, &r->err);
+    if (r->rc == RL_OK)
+        r->rc = go_on_rotating(auth, &r->err);
     if (r->rc == RL_OK)
         r->rc = rl_store_transaction(auth->store, read_time, r, &r->err);
     if (r->rc == RL_OK)

@@ -69,6 +69,7 @@ static Pb__IdentityClaims *user_claims(const char *cluster, const struct rl_user
     rl_message_text(&claims->session_id, session);
     rl_message_text(&claims->user, user->metadata->name);
     rl_message_text(&claims->mfa, grant->mfa);
+    claims->no_reissue = grant->no_reissue;
     copy_text_list(user->spec->roles, user->spec->n_roles, &claims->roles, &claims->n_roles);
     for (size_t i = 0; i < user->spec->n_traits; i++)
         rl_message_append(&claims->traits, &claims->n_traits,

@@ -19,6 +19,7 @@ struct rl_user_grant {
     uint64_t ttl_s;     /* asked for; 0: as long as is allowed */
     uint64_t ttl_max_s; /* beside what the roles say */
     const char *mfa;
+    bool no_reissue;               /* on the strength of it no certificate is issued */
     struct rl_span tls_public_key; /* SubjectPublicKeyInfo */
     struct rl_span ssh_public_key; /* blob; n 0: no SSH certificate */
     int64_t now_ns;                /* the database's */

@@ -6,10 +6,12 @@
 #include "db/instances.h"
 #include "db/labels.h"
 #include "names/names.h"
+#include "rotate.h"
 
 #include <stdlib.h>
 
 #define VALUE_BYTES_MAX (1u << 20)
+#define RENEW_WITHIN_S 3600 /* when no rotation is under way any more */
 
 static rl_code set_entry(struct rl_policy *policy, const char *prefix, const char *name,
                          const ProtobufCMessage *value, struct rl_error *err)
@@ -45,9 +47,25 @@ static rl_code set_common(struct rl_policy *policy, const struct rl_snapshot *s,
             !rl_span_is(rl_span_of(spec->format), "ssh"))
             continue;
         for (size_t k = 0; rc == RL_OK && k < spec->n_keys; k++)
-            rc = set_entry(policy, "ca/user-ssh/", spec->keys[k]->id, &spec->keys[k]->base, err);
+            if (rl_ca_key_is_trusted(spec->keys[k]))
+                rc =
+                    set_entry(policy, "ca/user-ssh/", spec->keys[k]->id, &spec->keys[k]->base, err);
     }
     return rc;
+}
+
+/* An agent sees by this that another authority signs agents now. */
+static rl_code ask_to_renew(const struct rl_snapshot *s, uint8_t hash[32],
+                            Pb__AgentSettings *settings, struct rl_error *err)
+{
+    if (X509_digest(s->authorities->host_x509.certificate, EVP_sha256(), hash, NULL) != 1)
+        return rl_fail(err, RL_E_INTERNAL, "hashing an authority");
+    settings->host_ca_sha256 = (ProtobufCBinaryData){32, hash};
+    settings->renew_within_s = RENEW_WITHIN_S;
+    for (size_t i = 0; i < s->rotation_count; i++)
+        if (rl_span_is(rl_span_of(s->rotations[i]->kind), "host"))
+            settings->renew_within_s = rl_rotation_spread_s(s->rotations[i]);
+    return RL_OK;
 }
 
 static rl_code set_own(struct rl_policy *policy, const struct rl_snapshot *s,
@@ -59,7 +77,10 @@ static rl_code set_own(struct rl_policy *policy, const struct rl_snapshot *s,
     settings.node_name = instance->name;
     settings.cluster = s->authorities->bundle->cluster;
     settings.message_of_the_day = config->message_of_the_day;
-    rl_code rc = set_entry(policy, "setting/", "agent", &settings.base, err);
+    uint8_t hash[32];
+    rl_code rc = ask_to_renew(s, hash, &settings, err);
+    if (rc == RL_OK)
+        rc = set_entry(policy, "setting/", "agent", &settings.base, err);
     Pb__Label **labels = NULL;
     size_t count = 0;
     rl_instance_labels(instance, &labels, &count);

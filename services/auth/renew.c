@@ -97,6 +97,13 @@ static rl_code write_renewal(struct rl_db *db, struct renewing *r, struct rl_err
     return rl_instances_update(db, i, &got_name, err);
 }
 
+static bool is_key(const struct rl_identity *identity, const struct rl_buf *spki)
+{
+    uint8_t hash[32];
+    return EVP_Digest(spki->p, spki->n, hash, NULL, EVP_sha256(), NULL) == 1 &&
+           memcmp(hash, identity->key_sha256, sizeof hash) == 0;
+}
+
 static rl_code renew(struct rl_db *db, void *context, struct rl_error *err)
 {
     struct renewing *r = context;
@@ -118,10 +125,14 @@ static rl_code renew(struct rl_db *db, void *context, struct rl_error *err)
     if (q->generation != held)
         return rl_fail(err, RL_E_INVAL, "the certificate is of generation %llu",
                        (unsigned long long)held);
+    /* A host authority that was stolen renews nothing: the key must be the one that auth knows. */
+    if (held == current && !is_key(r->identity, &r->instance->tls_key))
+        return rl_fail(err, RL_E_DENIED, "the certificate's key is not the one of %s",
+                       r->identity->name);
     if (held == current)
         return write_renewal(db, r, err);
     /* The answer to its last renewal was lost: it asks for the same again. */
-    if (held + 1 == current &&
+    if (held + 1 == current && is_key(r->identity, &r->instance->previous_tls_key) &&
         rl_span_equal(RL_BINARY(q->tls_public_key), rl_buf_span(&r->instance->tls_key)))
         return RL_OK;
     return stop_both(db, r, err);

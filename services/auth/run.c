@@ -76,6 +76,11 @@ static void on_renewed(void *context)
                           rl_auth_server_trust(r->server));
 }
 
+static void on_trust(void *context)
+{
+    rl_auth_server_renew(((struct running *)context)->server);
+}
+
 static void on_revision(void *context, const struct rl_snapshot *snapshot)
 {
     struct running *r = context;
@@ -132,6 +137,7 @@ static rl_code start_serving(struct running *r, struct rl_error *err)
         .direct_address = r->direct_address,
         .audit_known = on_audit,
         .revision_changed = on_revision,
+        .trust_changed = on_trust,
         .statement_signed = on_statement,
         .context = r,
     };

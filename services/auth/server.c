@@ -95,6 +95,8 @@ RL_ANSWER(list_inventory, rl_admin_inventory, Pb__ListInventoryRequest, Pb__List
           pb__list_inventory_response__descriptor)
 RL_ANSWER(sign_user, rl_admin_sign_user, Pb__SignUserRequest, Pb__LoginResponse,
           pb__login_response__descriptor)
+RL_ANSWER(rotate, rl_admin_rotate, Pb__RotateAuthoritiesRequest, Pb__RotateAuthoritiesResponse,
+          pb__rotate_authorities_response__descriptor)
 
 RL_ANSWER(list_checkpoints, rl_admin_list_checkpoints, Pb__ListCheckpointsRequest,
           Pb__ListCheckpointsResponse, pb__list_checkpoints_response__descriptor)
@@ -111,6 +113,7 @@ static const struct rl_rpc_handler admin_handlers[] = {
     {.method = "ListInventory", .unary = list_inventory},
     {.method = "SignUser", .unary = sign_user},
     {.method = "ListCheckpoints", .unary = list_checkpoints},
+    {.method = "RotateAuthorities", .unary = rotate},
 };
 
 RL_ANSWER(heartbeat, rl_control_heartbeat, Pb__HeartbeatRequest, Pb__HeartbeatResponse,
@@ -386,6 +389,12 @@ rl_code rl_auth_server_create(const struct rl_auth_server_config *config,
     on_tickets(server);
     *out = server;
     return RL_OK;
+}
+
+void rl_auth_server_renew(struct rl_auth_server *server)
+{
+    if (!server->draining)
+        rl_timer_arm(server->renewal, 0);
 }
 
 static void on_drained(void *context)

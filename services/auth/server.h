@@ -21,6 +21,8 @@ struct rl_auth_server;
 /** Listens. Errors: the address; RL_E_UNAVAILABLE the database. */
 rl_code rl_auth_server_create(const struct rl_auth_server_config *config,
                               struct rl_auth_server **out, struct rl_error *err);
+/** Authorities have changed: takes a new certificate, and trusts whom the cluster trusts now. */
+void rl_auth_server_renew(struct rl_auth_server *server);
 /** No new calls; running ones have grace_ms. */
 void rl_auth_server_drain(struct rl_auth_server *server, uint32_t grace_ms,
                           void (*drained)(void *context), void *context);

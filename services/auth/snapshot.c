@@ -34,6 +34,7 @@ void rl_snapshot_unref(struct rl_snapshot **snapshot)
         pb__lock__free_unpacked(s->locks[i], NULL);
     for (size_t i = 0; i < s->cut_count; i++)
         pb__cut__free_unpacked(s->cuts[i], NULL);
+    rl_rotations_free(&s->rotations, s->rotation_count);
     free(s->roles);
     free(s->locks);
     free(s->cuts);
@@ -129,6 +130,8 @@ static rl_code read_all(struct rl_db *db, void *context, struct rl_error *err)
         rc = rl_locks_list(db, &s->locks, &s->lock_count, err);
     if (rc == RL_OK)
         rc = rl_cuts_list(db, &s->cuts, &s->cut_count, err);
+    if (rc == RL_OK)
+        rc = rl_rotations_list(db, &s->rotations, &s->rotation_count, err);
     if (rc == RL_OK)
         rc = rl_authorities_load(db, loading->snapshots->cluster, loading->snapshots->wrap,
                                  &s->authorities, err);

@@ -6,6 +6,7 @@
 
 #include "authorities.h"
 #include "db/policy.h"
+#include "db/rotations.h"
 #include "policy/policy.h"
 
 /** Revisions that are kept, so that agents which hold one are sent a delta. */
@@ -18,7 +19,8 @@ struct rl_snapshot {
     Pb__Role **roles;
     Pb__Lock **locks;
     Pb__Cut **cuts;
-    size_t role_count, lock_count, cut_count;
+    Pb__Rotation **rotations;
+    size_t role_count, lock_count, cut_count, rotation_count;
     unsigned refs; /* atomic */
 };
 void rl_snapshot_unref(struct rl_snapshot **snapshot);

@@ -120,6 +120,9 @@ void rl_view_fill(const struct rl_view *view, enum rl_section section, Pb__Contr
     case RL_SECTION_CONFIG:
         update->config = rl_message_copy(&view->snapshot->config->base);
         break;
+    case RL_SECTION_TRUST:
+        update->trust = rl_message_copy(&view->snapshot->authorities->bundle->base);
+        break;
     case RL_SECTION_STATEMENT:
     case RL_SECTION_COUNT:
         break;

@@ -103,13 +103,15 @@ void connect_tell(struct user_connection *u, rl_code code, const char *reason)
 
 /* ---- the answer ---- */
 
-void connect_pack_response(struct rl_buf *out, rl_code code, const char *message,
-                           const char *session_id)
+void connect_pack_response(const struct user_connection *u, struct rl_buf *out, rl_code code,
+                           const char *message)
 {
+    struct proxy *proxy = u->proxy;
     Pb__ConnectResponse response = PB__CONNECT_RESPONSE__INIT;
     response.code = (uint32_t)code;
     response.message = (char *)(uintptr_t)message;
-    response.session_id = (char *)(uintptr_t)session_id;
+    response.session_id = (char *)(uintptr_t)u->session_id;
+    response.trust_sha256 = (ProtobufCBinaryData){sizeof proxy->trust_sha256, proxy->trust_sha256};
     size_t n = pb__connect_response__get_packed_size(&response);
     uint8_t *to = rl_buf_reserve(out, REQUEST_LENGTH_BYTES + n);
     if (!to)
@@ -149,7 +151,7 @@ void connect_answer(struct user_connection *u, rl_code code, const char *message
     u->is_over = true;
     rl_buf_fini(&u->bytes);
     rl_buf_init(&u->bytes, RESPONSE_BYTES_MAX);
-    connect_pack_response(&u->bytes, code, message, u->session_id);
+    connect_pack_response(u, &u->bytes, code, message);
     rl_timer_disarm(u->expiry);
     rl_timer_arm(u->timer, GOODBYE_MS);
     say_goodbye(u);

@@ -48,8 +48,8 @@ struct user_connection {
 /** Tells the user and closes. */
 void connect_answer(struct user_connection *user, rl_code code, const char *message);
 /** The response that comes before the first byte of the node. */
-void connect_pack_response(struct rl_buf *out, rl_code code, const char *message,
-                           const char *session_id);
+void connect_pack_response(const struct user_connection *u, struct rl_buf *out, rl_code code,
+                           const char *message);
 /** Bytes have flowed and it is over. */
 void connect_ended(struct user_connection *user, const struct rl_tunnel_summary *summary);
 /** Writes the event of a dial: once for each connection. */

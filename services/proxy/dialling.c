@@ -113,7 +113,7 @@ static void on_opened(void *context, rl_code code, const char *message)
         return; /* `closed` follows with the same */
     struct rl_buf response;
     rl_buf_init(&response, RL_TUNNEL_PREFACE_BYTES_MAX);
-    connect_pack_response(&response, RL_OK, "", u->session_id);
+    connect_pack_response(u, &response, RL_OK, "");
     u->state = USER_JOINED;
     connect_tell(u, RL_OK, "");
     rl_tunnel_end_attach(u->end, &u->socket, rl_buf_span(&response));

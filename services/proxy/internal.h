@@ -23,6 +23,7 @@ struct proxy {
     int64_t start_ns;
     struct rl_tls_identity *own;
     struct rl_trust *trust;
+    uint8_t trust_sha256[32]; /* of the bundle, for users who hold another */
     struct rl_tls_server *connect_tls, *web_tls;
     struct rl_control *control;
     struct rl_event_sender *events;

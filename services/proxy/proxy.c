@@ -1,4 +1,5 @@
 /* The proxy as a whole: its contexts, what auth says to it, its end. */
+#include "enrol/enrol.h"
 #include "internal.h"
 
 #include <stdlib.h>
@@ -76,6 +77,8 @@ static void hold(struct proxy *proxy, const struct proxy_identity *identity)
     rl_trust_unref(&proxy->trust);
     proxy->own = rl_tls_identity_ref(identity->own);
     proxy->trust = rl_trust_ref(identity->trust);
+    if (identity->bundle)
+        rl_trust_bundle_hash(identity->bundle, proxy->trust_sha256);
 }
 
 rl_code proxy_create(const struct proxy_config *config, const struct proxy_identity *identity,

@@ -196,6 +196,22 @@ START_TEST(a_certificate_for_one_target_calls_nothing)
 }
 END_TEST
 
+START_TEST(a_certificate_of_a_retired_authority_renews_and_does_nothing_else)
+{
+    struct rl_error err;
+    struct rl_identity agent = callers[AGENT];
+    agent.is_retired = true;
+    size_t rows;
+    const struct rl_access_row *table = rl_access_table(&rows);
+    for (size_t i = 0; i < rows; i++) {
+        rl_code code = rl_access_check("main", table[i].service, table[i].method, &agent, &err);
+        bool is_renewal = is_method(table[i].service, table[i].method, "Fleet/Renew");
+        ck_assert_msg(code == (is_renewal ? RL_OK : RL_E_UNAUTHENTICATED), "%s/%s",
+                      table[i].service, table[i].method);
+    }
+}
+END_TEST
+
 START_TEST(a_service_kind_that_is_not_known_calls_nothing_of_its_own)
 {
     char odd[] = "mirror";
@@ -215,6 +231,7 @@ int main(void)
     tcase_add_test(t, the_table_and_the_descriptors_have_the_same_methods);
     tcase_add_test(t, what_is_not_in_the_table_is_for_nobody);
     tcase_add_test(t, a_certificate_for_one_target_calls_nothing);
+    tcase_add_test(t, a_certificate_of_a_retired_authority_renews_and_does_nothing_else);
     tcase_add_test(t, a_service_kind_that_is_not_known_calls_nothing_of_its_own);
     Suite *s = suite_create("access");
     suite_add_tcase(s, t);

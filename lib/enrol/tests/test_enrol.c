@@ -351,6 +351,7 @@ START_TEST(renews_at_a_third_of_its_life_with_a_new_key)
     join_well();
     X509 *old = rl_tls_identity_certificate(rl_enrol_identity(enrol));
     X509_up_ref(old);
+    const char *id = rl_enrol_id(enrol), *cluster = rl_enrol_cluster(enrol);
     auth.now_s = NOW_S + CERTIFICATE_LIFE_S / 3 - 60;
     rl_enrol_keep(enrol);
     for (int i = 0; i < 20; i++)
@@ -367,9 +368,69 @@ START_TEST(renews_at_a_third_of_its_life_with_a_new_key)
     for (int i = 0; i < 20; i++)
         rl_loop_turn(auth.loop, 5);
     ck_assert_int_eq(auth.renewals, 1);
+    /* Whoever borrowed these has them still. */
+    ck_assert_ptr_eq(id, rl_enrol_id(enrol));
+    ck_assert_ptr_eq(cluster, rl_enrol_cluster(enrol));
     rl_enrol_close(&enrol);
     ck_assert(!open_agent());
     ck_assert_uint_eq(rl_enrol_generation(enrol), 2);
+}
+END_TEST
+
+static void turn_a_while(void)
+{
+    for (int i = 0; i < 20; i++)
+        rl_loop_turn(auth.loop, 5);
+}
+
+START_TEST(renews_when_another_authority_signs_now_or_somebody_refused)
+{
+    uint8_t own[32], other[32] = {1};
+    open_agent();
+    join_well();
+    const Pb__TrustBundle *bundle = rl_enrol_bundle(enrol);
+    ck_assert_int_eq(EVP_Digest(bundle->host_cas[0].data, bundle->host_cas[0].len, own, NULL,
+                                EVP_sha256(), NULL),
+                     1);
+    rl_enrol_expect_issuer(enrol, RL_SPAN(other, sizeof other), 1);
+    turn_a_while();
+    ck_assert_int_eq(auth.renewals, 0); /* it is not kept yet */
+    rl_enrol_keep(enrol);
+    rl_enrol_expect_issuer(enrol, RL_SPAN(own, sizeof own), 1);
+    rl_enrol_expect_issuer(enrol, RL_SPAN(NULL, 0), 1); /* an auth that says nothing of it */
+    turn_a_while();
+    ck_assert_int_eq(auth.renewals, 0);
+    rl_enrol_expect_issuer(enrol, RL_SPAN(other, sizeof other), 1);
+    TURN_UNTIL(auth.renewals == 1 && changes == 1);
+    rl_enrol_refused(enrol);
+    auth.now_s += 5; /* somewhere within a few seconds */
+    TURN_UNTIL(auth.renewals == 2 && changes == 2);
+    rl_enrol_refused(enrol);
+    auth.now_s += 60;
+    turn_a_while();
+    ck_assert_int_eq(auth.renewals, 2); /* not again and again */
+}
+END_TEST
+
+START_TEST(takes_the_authorities_that_auth_tells_and_keeps_them)
+{
+    struct rl_error err;
+    char other[] = "other.example";
+    open_agent();
+    join_well();
+    Pb__TrustBundle bundle = *rl_enrol_bundle(enrol);
+    ck_assert_int_eq(rl_enrol_take_trust(enrol, &bundle, &err), RL_OK);
+    ck_assert_int_eq(changes, 0); /* the same */
+    ck_assert_uint_gt(bundle.n_user_cas, 0);
+    bundle.n_user_cas = 0;
+    ck_assert_int_eq(rl_enrol_take_trust(enrol, &bundle, &err), RL_OK);
+    ck_assert_int_eq(changes, 1);
+    rl_enrol_close(&enrol);
+    ck_assert(!open_agent());
+    ck_assert_uint_eq(rl_enrol_bundle(enrol)->n_user_cas, 0);
+    bundle = *rl_enrol_bundle(enrol);
+    bundle.cluster = other;
+    ck_assert_int_eq(rl_enrol_take_trust(enrol, &bundle, &err), RL_E_INVAL);
 }
 END_TEST
 
@@ -460,6 +521,8 @@ int main(void)
     tcase_add_test(t, a_damaged_state_is_refused_and_not_replaced);
     tcase_add_test(t, a_file_of_the_owners_own_is_kept_beside_it);
     tcase_add_test(t, renews_at_a_third_of_its_life_with_a_new_key);
+    tcase_add_test(t, renews_when_another_authority_signs_now_or_somebody_refused);
+    tcase_add_test(t, takes_the_authorities_that_auth_tells_and_keeps_them);
     tcase_add_test(t, a_lost_answer_is_asked_for_with_the_same_key);
     tcase_add_test(t, a_refused_renewal_is_told_and_keeps_what_there_is);
     tcase_add_test(t, a_renewal_can_not_make_another_of_it);

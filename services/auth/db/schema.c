@@ -141,10 +141,27 @@ static const char checkpoints_sql[] =
     "  key_id text NOT NULL,"
     "  made timestamptz NOT NULL DEFAULT clock_timestamp());";
 
+static const char rotations_sql[] =
+    /* Retired: no private key, trusted by nobody; by it auth recognises who comes to renew. */
+    "ALTER TABLE authorities DROP CONSTRAINT authorities_phase_check;"
+    "ALTER TABLE authorities ADD CONSTRAINT authorities_phase_check"
+    "  CHECK (phase IN ('active', 'standby', 'retiring', 'retired'));"
+    "ALTER TABLE authorities ADD COLUMN retired timestamptz;"
+    "CREATE TABLE rotations ("
+    "  kind text PRIMARY KEY CHECK (kind IN ('user', 'host')),"
+    "  phase text NOT NULL"
+    "    CHECK (phase IN ('init', 'update_clients', 'update_servers', 'rollback')),"
+    "  is_manual boolean NOT NULL,"
+    "  grace_s bigint NOT NULL,"
+    "  started timestamptz NOT NULL,"
+    "  next timestamptz);" /* NULL: when an administrator says */
+    ;
+
 const struct rl_migration rl_auth_migrations[] = {
     {1, "the cluster and its authorities", cluster_sql},
     {2, "users, roles, locks and cuts", users_sql},
     {3, "tokens, instances and where they are", instances_sql},
     {4, "checkpoints of the audit log", checkpoints_sql},
+    {5, "authorities that rotate", rotations_sql},
 };
 const size_t rl_auth_migration_count = RL_COUNT(rl_auth_migrations);

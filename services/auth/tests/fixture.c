@@ -424,3 +424,22 @@ Pb__Event *fixture_event(const char *type)
     }
     ck_abort_msg("there is no event %s", type);
 }
+
+rl_code fixture_renew(struct party *party, EVP_PKEY *fresh, uint64_t generation,
+                      Pb__JoinResponse *reply)
+{
+    struct rl_buf spki, proof;
+    rl_buf_init(&spki, 1024);
+    rl_buf_init(&proof, 256);
+    INIT_REPLY(request, RenewRequest, renew_request);
+    ok(rl_key_to_spki(fresh, &spki, &err));
+    ok(rl_key_sign(fresh, RL_RENEW_CONTEXT, RL_SPAN(party->identity->fingerprint, 32), &proof,
+                   &err));
+    request.tls_public_key = (ProtobufCBinaryData){spki.n, spki.p};
+    request.proof = (ProtobufCBinaryData){proof.n, proof.p};
+    request.generation = generation;
+    rl_code rc = rl_auth_renew(auth, &party->peer, &request, reply, &err);
+    rl_buf_fini(&spki);
+    rl_buf_fini(&proof);
+    return rc;
+}

@@ -69,7 +69,9 @@ char *fixture_token(const char *type, uint32_t uses);
  * becomes it. */
 rl_code fixture_join(struct party *party, const char *kind, const char *name, const char *token,
                      Pb__JoinResponse *reply);
-/** A node that joined and is attached to the broker. */
+/** Asks for a certificate of the fresh key, by the certificate that the party has. */
+rl_code fixture_renew(struct party *party, EVP_PKEY *fresh, uint64_t generation,
+                      Pb__JoinResponse *reply);
 /** An agent's hello as its broker reports it: signed by the node's key. */
 struct fixture_report {
     Pb__AttachmentReport report;
@@ -79,6 +81,7 @@ struct fixture_report {
 void fixture_report_make(struct fixture_report *out, struct party *node, struct party *broker,
                          uint64_t epoch, Pb__Inventory *inventory);
 void fixture_report_fini(struct fixture_report *report);
+/** A node that joined and is attached to the broker. */
 void fixture_attach(struct party *node, struct party *broker, uint64_t epoch,
                     Pb__ReportAttachmentsResponse *reply);
 void fixture_heartbeat(struct party *service);

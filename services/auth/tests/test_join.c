@@ -242,25 +242,6 @@ END_TEST
 
 /* ---- renewing ---- */
 
-static rl_code renew(struct party *party, EVP_PKEY *fresh, uint64_t generation,
-                     Pb__JoinResponse *reply)
-{
-    struct rl_buf spki, proof;
-    rl_buf_init(&spki, 1024);
-    rl_buf_init(&proof, 256);
-    INIT_REPLY(request, RenewRequest, renew_request);
-    ok(rl_key_to_spki(fresh, &spki, &err));
-    ok(rl_key_sign(fresh, RL_RENEW_CONTEXT, RL_SPAN(party->identity->fingerprint, 32), &proof,
-                   &err));
-    request.tls_public_key = (ProtobufCBinaryData){spki.n, spki.p};
-    request.proof = (ProtobufCBinaryData){proof.n, proof.p};
-    request.generation = generation;
-    rl_code rc = rl_auth_renew(auth, &party->peer, &request, reply, &err);
-    rl_buf_fini(&spki);
-    rl_buf_fini(&proof);
-    return rc;
-}
-
 START_TEST(a_renewal_counts_and_may_be_asked_for_again)
 {
     join_ok(&node, "node-a");
@@ -268,10 +249,10 @@ START_TEST(a_renewal_counts_and_may_be_asked_for_again)
     ok(rl_key_generate_p256(&fresh, &err));
     INIT_REPLY(reply, JoinResponse, join_response);
     INIT_REPLY(again, JoinResponse, join_response);
-    ok(renew(&node, fresh, 1, &reply));
+    ok(fixture_renew(&node, fresh, 1, &reply));
     ck_assert_uint_eq(reply.generation, 2);
     /* The answer was lost: the same key gets the same generation. */
-    ok(renew(&node, fresh, 1, &again));
+    ok(fixture_renew(&node, fresh, 1, &again));
     ck_assert_uint_eq(again.generation, 2);
     party_become(&node, reply.tls_chain, reply.n_tls_chain);
     ck_assert_str_eq(node.identity->claims->node_name, "node-a");
@@ -289,14 +270,14 @@ START_TEST(two_holders_of_one_generation_are_both_stopped)
     ok(rl_key_generate_p256(&second, &err));
     INIT_REPLY(reply, JoinResponse, join_response);
     INIT_REPLY(none, JoinResponse, join_response);
-    ok(renew(&node, first, 1, &reply));
-    refused(renew(&node, second, 1, &none), RL_E_DENIED);
+    ok(fixture_renew(&node, first, 1, &reply));
+    refused(fixture_renew(&node, second, 1, &none), RL_E_DENIED);
     ck_assert_str_eq(err.message, "two hold this identity; both are stopped");
     Pb__Event *event = fixture_event("lock.create");
     ck_assert_str_eq(event->resource_id, node.identity->name);
     rl_event_free(&event);
     party_become(&node, reply.tls_chain, reply.n_tls_chain);
-    refused(renew(&node, second, 2, &none), RL_E_DENIED);
+    refused(fixture_renew(&node, second, 2, &none), RL_E_DENIED);
     ck_assert_ptr_nonnull(strstr(err.message, "locked: two hold generation 1"));
     fixture_clear(&reply.base);
     EVP_PKEY_free(first);
@@ -309,7 +290,7 @@ START_TEST(a_removed_node_does_not_renew)
     join_ok(&node, "node-a");
     fixture_sql("DELETE FROM instances");
     INIT_REPLY(reply, JoinResponse, join_response);
-    refused(renew(&node, node.tls_key, 1, &reply), RL_E_DENIED);
+    refused(fixture_renew(&node, node.tls_key, 1, &reply), RL_E_DENIED);
     ck_assert_ptr_nonnull(strstr(err.message, "join anew"));
 }
 END_TEST
