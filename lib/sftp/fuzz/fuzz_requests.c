@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,13 +19,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static char scratch[] = "/tmp/rl-sftp-fuzz-XXXXXX";
 static int scratch_fd = -1;
 
+static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *where)
+{
+    (void)status, (void)kind, (void)where;
+    return remove(path);
+}
+
+/* What the requests made stays a few small files; the directory itself is the last. */
 static void remove_scratch(void)
 {
-    /* What the requests made stays a few small files; the directory itself is the last. */
-    char *command = rl_sprintf("rm -rf %s", scratch);
-    if (system(command) != 0)
+    if (nftw(scratch, remove_one, 16, FTW_DEPTH | FTW_PHYS) != 0)
         perror(scratch);
-    free(command);
 }
 
 static void prepare(void)
