@@ -43,6 +43,20 @@ static rl_code wait_for(struct tsh_connection *c, int result, struct rl_error *e
     return RL_OK;
 }
 
+static bool is_broken(const struct tsh_connection *c, int result)
+{
+    int why = SSL_get_error(c->ssl, result);
+    return why != SSL_ERROR_WANT_READ && why != SSL_ERROR_WANT_WRITE;
+}
+
+/* Whoever refuses says why and closes; what we write then fails, and the reason lies unread. */
+static int last_words(struct tsh_connection *c)
+{
+    char byte;
+    ERR_clear_error();
+    return SSL_read(c->ssl, &byte, 1);
+}
+
 static rl_code write_all(struct tsh_connection *c, struct rl_span bytes, struct rl_error *err)
 {
     rl_code rc = RL_OK;
@@ -52,7 +66,7 @@ static rl_code write_all(struct tsh_connection *c, struct rl_span bytes, struct 
         if (n > 0)
             done += (size_t)n;
         else
-            rc = wait_for(c, n, err);
+            rc = wait_for(c, is_broken(c, n) ? last_words(c) : n, err);
     }
     return rc;
 }

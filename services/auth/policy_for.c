@@ -11,7 +11,7 @@
 #include <stdlib.h>
 
 #define VALUE_BYTES_MAX (1u << 20)
-#define RENEW_WITHIN_S 3600 /* when no rotation is under way any more */
+#define RENEW_WITHIN_S 10 /* when the rotation is over: its authority is gone already */
 
 static rl_code set_entry(struct rl_policy *policy, const char *prefix, const char *name,
                          const ProtobufCMessage *value, struct rl_error *err)

@@ -122,4 +122,4 @@ def test_a_rotation_by_itself_comes_to_its_end(c):
     assert rotations(c) == {"host": "init"}
     until(30, "the rotation to end", lambda: rotations(c) == {})
     c.login("alice", c.home).check()
-    until(20, "the nodes to have renewed", lambda: all(c.ssh(n, "true").code == 0 for n in NODES))
+    until(60, "the nodes to have renewed", lambda: all(c.ssh(n, "true").code == 0 for n in NODES))
