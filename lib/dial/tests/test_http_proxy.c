@@ -33,8 +33,8 @@ static void leads_to(const char *url, const char *address, const char *authoriza
 
 START_TEST(reads_a_proxys_url)
 {
-    leads_to("http://proxy.example.com:3128", "proxy.example.com:3128", NULL);
-    leads_to("http://proxy.example.com:3128/", "proxy.example.com:3128", NULL);
+    leads_to("http://squid.example.com:3128", "squid.example.com:3128", NULL);
+    leads_to("http://squid.example.com:3128/", "squid.example.com:3128", NULL);
     leads_to("HTTP://proxy", "proxy:80", NULL);
     leads_to("10.0.0.1:8080", "10.0.0.1:8080", NULL);
     leads_to("http://[fe80::1]", "[fe80::1]:80", NULL);

@@ -13,7 +13,7 @@
 
 /* Full jitter: anything from 0 to a span that is half of the time that has passed without a good
  * connection. So whoever was away for three seconds comes back within one and a half, and what has
- * been away for long is asked seldom. docs/decisions/0016. */
+ * been away for long is asked seldom. docs/decisions/0020. */
 #define BACKOFF_MIN_MS 200
 #define BACKOFF_MAX_MS 30000
 /* A connection that lasted as long was a good one: what ends it starts from the beginning. */
