@@ -111,7 +111,7 @@ rl_code rl_session_list_nodes(struct rl_auth *auth, const struct rl_rpc_peer *pe
     rl_code rc = rl_caller_of_peer(auth, peer, &caller, err);
     if (rc == RL_OK)
         rc = rl_visible_nodes(auth, caller, NULL, &nodes, &count, err);
-    if (rc == RL_OK)
+    if (rc == RL_OK && count)
         reply->nodes = rl_alloc_array(count, sizeof *reply->nodes);
     for (size_t i = 0; rc == RL_OK && i < count; i++)
         if (is_wanted(nodes[i], request)) {
