@@ -1,4 +1,5 @@
 """What both test programs of the SSH server need: keys, an account of their own, a server."""
+import contextlib
 import os
 import re
 import shutil
@@ -105,7 +106,8 @@ class Server:
         run = " ".join([program, f"--dir={place.dir}", *args])
         self.process = subprocess.Popen(
             ["unshare", "-m", "--propagation", "private", "sh", "-c", f"{mounts} && exec {become}{run}"],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, **(env or {})})
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, **(env or {})},
+            start_new_session=True)
         self.reader = threading.Thread(target=self.read, daemon=True)
         self.reader.start()
         self.port = int(self.wait(r"^port (\d+)$").group(1))
@@ -162,4 +164,7 @@ class Server:
     def close(self):
         self.process.send_signal(signal.SIGTERM)
         self.process.wait()
+        # A transport that lies may wait for ever for what it kept to itself.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.reader.join(10)
