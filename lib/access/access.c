@@ -19,11 +19,16 @@ static const struct rl_access_row table[] = {
     {"remoteler.v1.Fleet", "Renew", RL_CALLER_AGENT | SERVICES},
     {"remoteler.v1.Fleet", "Follow", RL_CALLER_AGENT},
 
+    {"remoteler.v1.Trust", "Establish", ANYONE},
+    {"remoteler.v1.Trust", "State", ANYONE},
+    {"remoteler.v1.Trust", "Update", RL_CALLER_LEAF_AUTH},
+    {"remoteler.v1.Trust", "Leave", RL_CALLER_LEAF_AUTH},
+
     {"remoteler.v1.Session", "Logout", RL_CALLER_USER},
     {"remoteler.v1.Session", "ChangePassword", RL_CALLER_USER},
-    {"remoteler.v1.Session", "ListNodes", RL_CALLER_USER},
+    {"remoteler.v1.Session", "ListNodes", RL_CALLER_USER | RL_CALLER_ROOT_USER},
     {"remoteler.v1.Session", "ListClusters", RL_CALLER_USER},
-    {"remoteler.v1.Session", "Authorities", RL_CALLER_USER},
+    {"remoteler.v1.Session", "Authorities", RL_CALLER_USER | RL_CALLER_ROOT_USER},
 
     {"remoteler.v1.Admin", "Status", RL_CALLER_USER},
     {"remoteler.v1.Admin", "GetResources", RL_CALLER_USER},
@@ -43,7 +48,9 @@ static const struct rl_access_row table[] = {
     {"remoteler.v1.Control", "NextEpoch", RL_CALLER_BROKER},
     {"remoteler.v1.Control", "ReportAttachments", RL_CALLER_BROKER},
     {"remoteler.v1.Control", "PolicyFor", RL_CALLER_BROKER},
-    {"remoteler.v1.Control", "ResolveTarget", RL_CALLER_PROXY},
+    {"remoteler.v1.Control", "ResolveTarget", RL_CALLER_PROXY | RL_CALLER_BROKER},
+    {"remoteler.v1.Control", "TakeRootPolicy", RL_CALLER_BROKER},
+    {"remoteler.v1.Control", "ReportRoot", RL_CALLER_BROKER},
     {"remoteler.v1.Control", "Decide", RL_CALLER_PROXY | RL_CALLER_AUDIT},
     {"remoteler.v1.Control", "SignTombstones", RL_CALLER_AUDIT},
 
@@ -54,12 +61,12 @@ static const struct rl_access_row table[] = {
 
     {"remoteler.v1.Audit", "Append",
      RL_CALLER_AGENT | RL_CALLER_AUTH | RL_CALLER_PROXY | RL_CALLER_BROKER},
-    {"remoteler.v1.Audit", "Search", RL_CALLER_USER | RL_CALLER_AUTH},
+    {"remoteler.v1.Audit", "Search", RL_CALLER_USER | RL_CALLER_ROOT_USER | RL_CALLER_AUTH},
     {"remoteler.v1.Audit", "Heads", RL_CALLER_AUTH},
     {"remoteler.v1.Audit", "Ledger", RL_CALLER_USER},
     {"remoteler.v1.Audit", "WriteRecording", RL_CALLER_AGENT},
-    {"remoteler.v1.Audit", "ListRecordings", RL_CALLER_USER},
-    {"remoteler.v1.Audit", "Play", RL_CALLER_USER},
+    {"remoteler.v1.Audit", "ListRecordings", RL_CALLER_USER | RL_CALLER_ROOT_USER},
+    {"remoteler.v1.Audit", "Play", RL_CALLER_USER | RL_CALLER_ROOT_USER},
 };
 
 const struct rl_access_row *rl_access_table(size_t *count)
@@ -93,11 +100,27 @@ static unsigned service_bit(const struct rl_identity *caller)
     return 0;
 }
 
+/* Of another cluster. Which of its kinds are believed at all is a matter of the authorities that
+ * this one trusts: a root's users, a leaf's services. */
+static unsigned foreign_bit(const struct rl_identity *caller)
+{
+    if (caller->kind == RL_IDENTITY_USER)
+        return RL_CALLER_ROOT_USER;
+    if (rl_identity_is_service(caller, "broker"))
+        return RL_CALLER_LEAF_BROKER;
+    return rl_identity_is_service(caller, "auth") ? RL_CALLER_LEAF_AUTH : 0;
+}
+
+static bool is_foreign(unsigned bit)
+{
+    return bit & (RL_CALLER_LEAF_BROKER | RL_CALLER_LEAF_AUTH | RL_CALLER_ROOT_USER);
+}
+
 /* The one bit that this caller has; 0: none, so no row takes it. */
 static unsigned caller_bit(const char *cluster, const struct rl_identity *caller)
 {
     if (strcmp(caller->cluster, cluster) != 0)
-        return rl_identity_is_service(caller, "broker") ? RL_CALLER_LEAF_BROKER : 0;
+        return foreign_bit(caller);
     switch (caller->kind) {
     case RL_IDENTITY_USER:
         return RL_CALLER_USER;
@@ -113,9 +136,9 @@ static rl_code refuse(const char *cluster, const struct rl_access_row *row,
                       const struct rl_identity *caller, struct rl_error *err)
 {
     char *who = rl_identity_describe(caller);
-    bool is_foreign = strcmp(caller->cluster, cluster) != 0;
-    rl_fail(err, RL_E_DENIED, "%s%s%s may not call %s/%s", who, is_foreign ? " of cluster " : "",
-            is_foreign ? caller->cluster : "", row->service, row->method);
+    bool is_other = strcmp(caller->cluster, cluster) != 0;
+    rl_fail(err, RL_E_DENIED, "%s%s%s may not call %s/%s", who, is_other ? " of cluster " : "",
+            is_other ? caller->cluster : "", row->service, row->method);
     free(who);
     return RL_E_DENIED;
 }
@@ -139,8 +162,8 @@ rl_code rl_access_check(const char *cluster, const char *service, const char *me
         return rl_fail(err, RL_E_UNAUTHENTICATED,
                        "the authority of this certificate was rotated away: renew it");
     unsigned bit = caller_bit(cluster, caller);
-    bool is_allowed = (row->callers & bit) ||
-                      ((row->callers & RL_CALLER_ANONYMOUS) && bit && bit != RL_CALLER_LEAF_BROKER);
+    bool is_allowed =
+        (row->callers & bit) || ((row->callers & RL_CALLER_ANONYMOUS) && bit && !is_foreign(bit));
     if (!is_allowed)
         return refuse(cluster, row, caller, err);
     /* made for one target and shown to the far end only (architecture, 8) */

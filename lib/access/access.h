@@ -15,10 +15,12 @@ enum {
     RL_CALLER_AUDIT = 32,
     RL_CALLER_AUTH = 64,
     RL_CALLER_LEAF_BROKER = 128,
+    RL_CALLER_LEAF_AUTH = 256,
+    RL_CALLER_ROOT_USER = 512,
 };
 
 /** `cluster`: the callee's own. A certificate of another cluster is refused but where
- * RL_CALLER_LEAF_BROKER allows it. Errors: RL_E_UNAUTHENTICATED without a certificate where one is
+ * a row names its kind; the callee sees to it that the cluster is a leaf, or a root, of its own. Errors: RL_E_UNAUTHENTICATED without a certificate where one is
  * needed, RL_E_DENIED for the wrong kind. Who shows a certificate of an authority that was
  * rotated away may renew it, no more. */
 rl_code rl_access_check(const char *cluster, const char *service, const char *method,

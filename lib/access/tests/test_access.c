@@ -13,6 +13,7 @@ static const ProtobufCServiceDescriptor *const services[] = {
     &pb__auth__descriptor,   &pb__fleet__descriptor,   &pb__session__descriptor,
     &pb__admin__descriptor,  &pb__control__descriptor, &pb__tunnel_broker__descriptor,
     &pb__dialer__descriptor, &pb__passage__descriptor, &pb__audit__descriptor,
+    &pb__trust__descriptor,
 };
 
 /* ---- every kind of caller there is ---- */
@@ -27,11 +28,11 @@ enum {
     AUTH,
     FOREIGN_FIRST,
     LEAF_BROKER = FOREIGN_FIRST,
-    FOREIGN_USER,
+    ROOT_USER,
     FOREIGN_AGENT,
     FOREIGN_PROXY,
     FOREIGN_AUDIT,
-    FOREIGN_AUTH,
+    LEAF_AUTH,
     CALLERS
 };
 
@@ -57,11 +58,11 @@ static const struct rl_identity callers[CALLERS] = {
     [AUDIT] = SERVICE(main_cluster, audit),
     [AUTH] = SERVICE(main_cluster, auth),
     [LEAF_BROKER] = SERVICE(leaf_cluster, broker),
-    [FOREIGN_USER] = PARTY(RL_IDENTITY_USER, leaf_cluster),
+    [ROOT_USER] = PARTY(RL_IDENTITY_USER, leaf_cluster),
     [FOREIGN_AGENT] = PARTY(RL_IDENTITY_AGENT, leaf_cluster),
     [FOREIGN_PROXY] = SERVICE(leaf_cluster, proxy),
     [FOREIGN_AUDIT] = SERVICE(leaf_cluster, audit),
-    [FOREIGN_AUTH] = SERVICE(leaf_cluster, auth),
+    [LEAF_AUTH] = SERVICE(leaf_cluster, auth),
 };
 
 static const struct rl_identity *caller_of(int kind)
@@ -83,7 +84,7 @@ static bool expect_control(const char *method, int who)
     if (strcmp(method, "Watch") == 0 || strcmp(method, "Heartbeat") == 0)
         return who == PROXY || who == BROKER || who == AUDIT || who == AUTH;
     if (strcmp(method, "ResolveTarget") == 0)
-        return who == PROXY;
+        return who == PROXY || who == BROKER;
     if (strcmp(method, "Decide") == 0)
         return who == PROXY || who == AUDIT;
     if (strcmp(method, "SignTombstones") == 0)
@@ -95,6 +96,12 @@ static bool expect(const char *service, const char *method, int who)
 {
     if (strcmp(service, "remoteler.v1.Auth") == 0)
         return who < FOREIGN_FIRST;
+    if (strcmp(service, "remoteler.v1.Trust") == 0)
+        return strcmp(method, "Update") == 0 || strcmp(method, "Leave") == 0 ? who == LEAF_AUTH
+                                                                             : who < FOREIGN_FIRST;
+    if (is_method(service, method, "Session/ListNodes") ||
+        is_method(service, method, "Session/Authorities"))
+        return who == USER || who == ROOT_USER;
     if (strcmp(service, "remoteler.v1.Session") == 0 || strcmp(service, "remoteler.v1.Admin") == 0)
         return who == USER;
     if (strcmp(service, "remoteler.v1.Control") == 0)
@@ -112,14 +119,15 @@ static bool expect(const char *service, const char *method, int who)
     if (is_method(service, method, "Audit/Append"))
         return who == AGENT || who == AUTH || who == PROXY || who == BROKER;
     if (is_method(service, method, "Audit/Search"))
-        return who == USER || who == AUTH;
+        return who == USER || who == ROOT_USER || who == AUTH;
     if (is_method(service, method, "Audit/Heads"))
         return who == AUTH;
     if (is_method(service, method, "Audit/WriteRecording"))
         return who == AGENT;
-    if (is_method(service, method, "Audit/Ledger") ||
-        is_method(service, method, "Audit/ListRecordings") ||
+    if (is_method(service, method, "Audit/ListRecordings") ||
         is_method(service, method, "Audit/Play"))
+        return who == USER || who == ROOT_USER;
+    if (is_method(service, method, "Audit/Ledger"))
         return who == USER;
     ck_abort_msg("%s/%s is new: say here and in the table who may call it", service, method);
     return false;
