@@ -57,6 +57,11 @@ static unsigned take_lists(Pb__ControlUpdate *state, Pb__ControlUpdate *update)
         EXCHANGE(state->n_brokers, update->n_brokers);
         what |= RL_CONTROL_BROKERS;
     }
+    if (update->clusters_changed) {
+        EXCHANGE(state->clusters, update->clusters);
+        EXCHANGE(state->n_clusters, update->n_clusters);
+        what |= RL_CONTROL_CLUSTERS;
+    }
     return what;
 }
 

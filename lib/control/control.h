@@ -26,6 +26,7 @@ enum {
     RL_CONTROL_TICKET_KEYS = 64,
     RL_CONTROL_CONFIG = 128,
     RL_CONTROL_TRUST = 256,
+    RL_CONTROL_CLUSTERS = 512,
 };
 
 struct rl_control_config {

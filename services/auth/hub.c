@@ -131,7 +131,8 @@ static void tell_view(struct rl_auth_hub *hub)
     for (enum rl_section s = RL_SECTION_LOCKS; s < RL_SECTION_COUNT; s++) {
         Pb__ControlUpdate *update = rl_message_create(&pb__control_update__descriptor);
         rl_view_fill(hub->view, s, update);
-        if (tell_section(hub, s, update) && s == RL_SECTION_TRUST && hub->config.trust_changed)
+        bool is_trust = s == RL_SECTION_TRUST || s == RL_SECTION_CLUSTERS;
+        if (tell_section(hub, s, update) && is_trust && hub->config.trust_changed)
             hub->config.trust_changed(hub->config.context);
         pb__control_update__free_unpacked(update, NULL);
     }

@@ -34,7 +34,13 @@ void rl_snapshot_unref(struct rl_snapshot **snapshot)
         pb__lock__free_unpacked(s->locks[i], NULL);
     for (size_t i = 0; i < s->cut_count; i++)
         pb__cut__free_unpacked(s->cuts[i], NULL);
+    for (size_t i = 0; i < s->cluster_count; i++)
+        pb__peer_cluster__free_unpacked(s->clusters[i], NULL);
+    for (size_t i = 0; i < s->root_count; i++)
+        pb__root_trust__free_unpacked(s->roots[i], NULL);
     rl_rotations_free(&s->rotations, s->rotation_count);
+    free(s->clusters);
+    free(s->roots);
     free(s->roles);
     free(s->locks);
     free(s->cuts);
@@ -46,6 +52,14 @@ const Pb__Role *rl_snapshot_role(const struct rl_snapshot *snapshot, const char 
     for (size_t i = 0; i < snapshot->role_count; i++)
         if (strcmp(snapshot->roles[i]->metadata->name, name) == 0)
             return snapshot->roles[i];
+    return NULL;
+}
+
+const Pb__RootTrust *rl_snapshot_root(const struct rl_snapshot *snapshot, const char *cluster)
+{
+    for (size_t i = 0; i < snapshot->root_count; i++)
+        if (strcmp(snapshot->roots[i]->cluster, cluster) == 0)
+            return snapshot->roots[i];
     return NULL;
 }
 

@@ -1,4 +1,5 @@
-/* snapshot: roles, locks, cuts, settings and authorities as of one revision, read once and shared.
+/* snapshot: roles, locks, cuts, settings, authorities and other clusters as of one revision, read
+ * once and shared.
  * Each use asks the database for the revision first, so a decision is never older than its call.
  */
 #ifndef RL_AUTH_SNAPSHOT_H
@@ -8,6 +9,7 @@
 #include "db/policy.h"
 #include "db/rotations.h"
 #include "policy/policy.h"
+#include "remoteler/v1/control.pb-c.h"
 
 /** Revisions that are kept, so that agents which hold one are sent a delta. */
 #define RL_SNAPSHOTS_KEPT 16
@@ -20,11 +22,15 @@ struct rl_snapshot {
     Pb__Lock **locks;
     Pb__Cut **cuts;
     Pb__Rotation **rotations;
-    size_t role_count, lock_count, cut_count, rotation_count;
+    Pb__PeerCluster **clusters; /* as services are told: leaves, and roots that are enabled */
+    Pb__RootTrust **roots;      /* as nodes are told: the same roots, with their role_map */
+    size_t role_count, lock_count, cut_count, rotation_count, cluster_count, root_count;
     unsigned refs; /* atomic */
 };
 void rl_snapshot_unref(struct rl_snapshot **snapshot);
 const Pb__Role *rl_snapshot_role(const struct rl_snapshot *snapshot, const char *name);
+/** NULL: no such root, or it is not enabled: nobody of it has anything here. */
+const Pb__RootTrust *rl_snapshot_root(const struct rl_snapshot *snapshot, const char *cluster);
 
 struct rl_snapshots;
 /** All borrowed, and live longer. */

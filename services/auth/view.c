@@ -102,6 +102,15 @@ static void fill_services(const struct rl_view *view, Pb__ControlUpdate *update)
     }
 }
 
+static void fill_clusters(const struct rl_view *view, Pb__ControlUpdate *update)
+{
+    const struct rl_snapshot *s = view->snapshot;
+    update->clusters_changed = true;
+    for (size_t i = 0; i < s->cluster_count; i++)
+        rl_message_append(&update->clusters, &update->n_clusters,
+                          rl_message_copy(&s->clusters[i]->base));
+}
+
 void rl_view_fill(const struct rl_view *view, enum rl_section section, Pb__ControlUpdate *update)
 {
     switch (section) {
@@ -122,6 +131,9 @@ void rl_view_fill(const struct rl_view *view, enum rl_section section, Pb__Contr
         break;
     case RL_SECTION_TRUST:
         update->trust = rl_message_copy(&view->snapshot->authorities->bundle->base);
+        break;
+    case RL_SECTION_CLUSTERS:
+        fill_clusters(view, update);
         break;
     case RL_SECTION_STATEMENT:
     case RL_SECTION_COUNT:

@@ -25,6 +25,7 @@ enum rl_section {
     RL_SECTION_SERVICES,
     RL_SECTION_CONFIG,
     RL_SECTION_TRUST,
+    RL_SECTION_CLUSTERS,
     RL_SECTION_COUNT,
 };
 /** Fills the update with one section of the view (not the statement, which is the hub's). */
