@@ -27,6 +27,14 @@ rl_code rl_control_decide(struct rl_auth *auth, const struct rl_rpc_peer *peer,
                           const Pb__DecideRequest *request, Pb__DecideResponse *reply,
                           struct rl_error *err);
 
+/* roots.c: clusters whose users may come here */
+rl_code rl_control_take_root_policy(struct rl_auth *auth, const struct rl_rpc_peer *peer,
+                                    const Pb__TakeRootPolicyRequest *request,
+                                    Pb__TakeRootPolicyResponse *reply, struct rl_error *err);
+rl_code rl_control_report_root(struct rl_auth *auth, const struct rl_rpc_peer *peer,
+                               const Pb__ReportRootRequest *request, Pb__ReportRootResponse *reply,
+                               struct rl_error *err);
+
 /** The whole policy of one agent, for whoever sends it. Owns: *out by
  * pb__policy_update__free_unpacked(). */
 rl_code rl_policy_for_agent(struct rl_auth *auth, const Pb__PolicyForRequest *request,

@@ -131,6 +131,10 @@ RL_ANSWER(decide, rl_control_decide, Pb__DecideRequest, Pb__DecideResponse,
 
 RL_ANSWER(sign_tombstones, rl_control_sign_tombstones, Pb__SignTombstonesRequest,
           Pb__SignTombstonesResponse, pb__sign_tombstones_response__descriptor)
+RL_ANSWER(take_root_policy, rl_control_take_root_policy, Pb__TakeRootPolicyRequest,
+          Pb__TakeRootPolicyResponse, pb__take_root_policy_response__descriptor)
+RL_ANSWER(report_root, rl_control_report_root, Pb__ReportRootRequest, Pb__ReportRootResponse,
+          pb__report_root_response__descriptor)
 
 static const struct rl_rpc_handler control_handlers[] = {
     {.method = "Watch", .stream = &rl_hub_watch_ops},
@@ -141,6 +145,8 @@ static const struct rl_rpc_handler control_handlers[] = {
     {.method = "ResolveTarget", .unary = resolve},
     {.method = "Decide", .unary = decide},
     {.method = "SignTombstones", .unary = sign_tombstones},
+    {.method = "TakeRootPolicy", .unary = take_root_policy},
+    {.method = "ReportRoot", .unary = report_root},
 };
 
 /* Fleet's context is the server: Renew wants auth, Follow the followers. */
