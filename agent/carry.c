@@ -153,6 +153,7 @@ static rl_code open_carry(const struct carry_waiting *waiting, const struct admi
     struct rl_tunnel_end_config config = end_config(carriage, RL_TUNNEL_CARRIES);
     if (guest->ticket->features & RL_TUNNEL_FEATURE_RESUME)
         config.resume = (struct rl_tunnel_resume){.session_id = carriage->session_id,
+                                                  .ring_bytes = RL_TUNNEL_WINDOW_BYTES,
                                                   .ring_bytes_max = RING_BYTES,
                                                   .budget = &agent->unacknowledged,
                                                   .parked = on_parked};

@@ -33,16 +33,18 @@ struct rl_tunnel_end {
     size_t owed; /* of the bytes of this data callback: to be consumed when delivered */
 
     /* resume.c */
-    char *session_id;    /* NULL: it was not offered */
-    struct rl_ring ring; /* acked..taken */
-    struct rl_pace pace; /* of acknowledgements */
-    uint32_t ring_bytes; /* what the ring may hold by it */
-    bool is_resumable;   /* both agreed */
-    bool is_parked;      /* no stream */
-    bool is_resuming;    /* a stream, and the far end has not said yet what it has */
-    bool nothing_left;   /* all was done but the good end of the stream */
-    bool waits_for_room; /* the ring is full */
-    bool is_bulk;        /* the last read of the socket brought a frame's worth */
+    char *session_id;      /* NULL: it was not offered */
+    struct rl_ring ring;   /* acked..taken */
+    struct rl_pace pace;   /* of acknowledgements */
+    struct rl_reach reach; /* how long they take */
+    uint32_t paced_bytes;  /* what the ring may hold by the one, */
+    uint32_t reach_bytes;  /* and by the other */
+    bool is_resumable;     /* both agreed */
+    bool is_parked;        /* no stream */
+    bool is_resuming;      /* a stream, and the far end has not said yet what it has */
+    bool nothing_left;     /* all was done but the good end of the stream */
+    bool waits_for_room;   /* the ring is full */
+    bool is_bulk;          /* the last read of the socket brought a frame's worth */
     uint64_t give_up_at_ms;
     unsigned resumes;
 
@@ -71,8 +73,9 @@ void rl_end_park(struct rl_tunnel_end *end, rl_code code, const char *message);
 void rl_end_give_up(struct rl_tunnel_end *end, rl_code code, const char *message);
 void rl_end_restart(struct rl_tunnel_end *end);
 rl_code rl_end_on_resume(struct rl_tunnel_end *end, const Pb__Resume *resume, struct rl_error *err);
-/** So much more was acknowledged: what may be unacknowledged follows its pace. */
-void rl_end_follow_pace(struct rl_tunnel_end *end, uint64_t acked);
+/** Everything below `acked` was acknowledged: what may be unacknowledged follows the pace and the
+ * length of the path. */
+void rl_end_follow_acks(struct rl_tunnel_end *end, uint64_t acked);
 /** The next bytes for the stream: again what the far end did not get, else what the socket has; as
  * rl_socket_read(). */
 ssize_t rl_end_next_bytes(struct rl_tunnel_end *end, uint8_t *to, size_t room);

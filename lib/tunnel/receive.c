@@ -119,7 +119,7 @@ static rl_code on_ack(struct rl_tunnel_end *end, const Pb__Frame *frame, struct 
                        (unsigned long long)frame->ack, (unsigned long long)end->acked,
                        (unsigned long long)end->sent);
     if (end->is_resumable) {
-        rl_end_follow_pace(end, frame->ack - end->acked);
+        rl_end_follow_acks(end, frame->ack);
         rl_ring_drop(&end->ring, frame->ack);
     }
     end->acked = frame->ack;

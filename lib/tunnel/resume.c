@@ -23,7 +23,7 @@ void rl_end_resume_init(struct rl_tunnel_end *end)
             how->wait_ms < RL_TUNNEL_DIALLER_MS ? how->wait_ms : RL_TUNNEL_DIALLER_MS;
     if (!how->ring_bytes)
         how->ring_bytes = how->ring_bytes_max;
-    end->ring_bytes = (uint32_t)how->ring_bytes;
+    end->paced_bytes = end->reach_bytes = (uint32_t)how->ring_bytes;
     rl_ring_init(&end->ring, how->ring_bytes_max, how->budget);
 }
 
@@ -177,16 +177,20 @@ rl_code rl_end_on_resume(struct rl_tunnel_end *end, const Pb__Resume *resume, st
 static size_t ring_room(const struct rl_tunnel_end *end)
 {
     size_t kept = (size_t)(end->taken - end->acked), room = rl_ring_room(&end->ring);
-    size_t left = end->ring_bytes > kept ? end->ring_bytes - kept : 0;
+    uint32_t most = end->paced_bytes > end->reach_bytes ? end->paced_bytes : end->reach_bytes;
+    size_t left = most > kept ? most - kept : 0;
     return left < room ? left : room;
 }
 
-void rl_end_follow_pace(struct rl_tunnel_end *end, uint64_t acked)
+void rl_end_follow_acks(struct rl_tunnel_end *end, uint64_t acked)
 {
     const struct rl_tunnel_resume *how = &end->config.resume;
-    end->ring_bytes =
-        rl_pace_follow(&end->pace, (size_t)acked, rl_loop_now_ms(end->config.loop), end->ring_bytes,
+    uint64_t now_ms = rl_loop_now_ms(end->config.loop);
+    end->paced_bytes =
+        rl_pace_follow(&end->pace, (size_t)(acked - end->acked), now_ms, end->paced_bytes,
                        (uint32_t)how->ring_bytes, (uint32_t)how->ring_bytes_max);
+    if (rl_reach_arrived(&end->reach, acked, now_ms) && end->reach_bytes <= how->ring_bytes_max / 2)
+        end->reach_bytes *= 2;
 }
 
 /* A plain socket is read into the ring, where its bytes have to lie anyway: several frames by one
@@ -228,6 +232,7 @@ ssize_t rl_end_next_bytes(struct rl_tunnel_end *end, uint8_t *to, size_t room)
         return 0;
     if (end->is_resumable && !ring_room(end)) {
         end->waits_for_room = true;
+        rl_reach_full(&end->reach, end->taken, rl_loop_now_ms(end->config.loop));
         return RL_SOCKET_WAIT;
     }
     return end->is_resumable && rl_socket_is_plain(end->socket) ? read_into_ring(end, to, room)

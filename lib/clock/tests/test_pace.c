@@ -54,6 +54,47 @@ START_TEST(it_shrinks_when_less_than_half_moves_and_not_before)
 }
 END_TEST
 
+/* `size` on its way at once, over a path that takes `path_ms` and then so many bytes in each. */
+static uint32_t send_rounds(unsigned path_ms, uint32_t bytes_per_ms, unsigned rounds)
+{
+    struct rl_reach reach = {0};
+    uint64_t offset = 0, at_ms = 5000;
+    uint32_t amount = LEAST;
+    for (unsigned i = 0; i < rounds; i++) {
+        rl_reach_full(&reach, offset + amount, at_ms);
+        ck_assert(!rl_reach_arrived(&reach, offset + amount - 1, at_ms + 1));
+        at_ms += path_ms + amount / bytes_per_ms;
+        offset += amount;
+        if (rl_reach_arrived(&reach, offset, at_ms) && amount < MOST)
+            amount *= 2;
+    }
+    return amount;
+}
+
+START_TEST(on_a_long_path_more_is_on_its_way)
+{
+    ck_assert_uint_eq(send_rounds(50, 1000, 10), MOST);
+}
+END_TEST
+
+START_TEST(a_queue_is_no_long_path)
+{
+    ck_assert_uint_eq(send_rounds(20, 5, 10), 2 * LEAST); /* the first could have been either */
+}
+END_TEST
+
+START_TEST(on_a_short_path_nothing_grows)
+{
+    ck_assert_uint_eq(send_rounds(1, 1000, 10), LEAST);
+    /* not even when the far end was away for a moment */
+    struct rl_reach reach = {0};
+    rl_reach_full(&reach, 10, 5000);
+    ck_assert(!rl_reach_arrived(&reach, 10, 5001));
+    rl_reach_full(&reach, 20, 5001);
+    ck_assert(!rl_reach_arrived(&reach, 20, 5101));
+}
+END_TEST
+
 START_TEST(a_flow_that_rested_is_slow_until_it_is_measured_again)
 {
     flow(1000, 4 * RL_PACE_MEASURE_MS);
@@ -70,6 +111,9 @@ int main(void)
     tcase_add_test(c, a_fast_flow_may_have_what_it_moves_in_the_time);
     tcase_add_test(c, a_slow_flow_has_the_least);
     tcase_add_test(c, it_shrinks_when_less_than_half_moves_and_not_before);
+    tcase_add_test(c, on_a_long_path_more_is_on_its_way);
+    tcase_add_test(c, a_queue_is_no_long_path);
+    tcase_add_test(c, on_a_short_path_nothing_grows);
     tcase_add_test(c, a_flow_that_rested_is_slow_until_it_is_measured_again);
     Suite *suite = suite_create("pace");
     suite_add_tcase(suite, c);
