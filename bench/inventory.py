@@ -9,6 +9,8 @@ FEW, MANY = 10, int(os.environ.get("RL_BENCH_NODES", "10000"))
 RUNS = 3  # of each, in a pair; the fastest counts: what else happens only slows
 TIMEOUT_S = 120
 
+# Those of other benchmarks: their programs are gone.
+FORGET = "DELETE FROM auth.instances WHERE hostname ~ '^bench-[0-9]+$';"
 # Nodes that joined and are offline, beside those of the cluster: some labels each, no two alike.
 FILL = """
 DELETE FROM auth.instances WHERE hostname LIKE 'bench-inventory-%';
@@ -25,6 +27,7 @@ SETTLE = "VACUUM (ANALYZE) auth.instances;"
 def show(bench, nodes):
     """`tsh ls` with so many nodes in all; in milliseconds."""
     remoteler = bench.remoteler
+    remoteler.sql(FORGET)
     others = int(remoteler.sql("SELECT count(*) FROM auth.instances WHERE kind = 'agent'"
                                " AND hostname NOT LIKE 'bench-inventory-%'"))
     remoteler.sql(FILL.format(count=max(nodes - others, 0)))
