@@ -14,7 +14,7 @@ struct admission_request {
     struct admission_request *next;
     struct admission *admission;
     Pb__Ticket *ticket;
-    struct rl_identity *proxy;
+    char *dialler;
     admission_fn fn;
     void *context;
     struct rl_timer *timer;
@@ -39,7 +39,7 @@ static void request_free(struct admission_request *request)
 {
     rl_timer_free(&request->timer);
     pb__ticket__free_unpacked(request->ticket, NULL);
-    rl_identity_unref(&request->proxy);
+    free(request->dialler);
     free(request);
 }
 
@@ -47,7 +47,7 @@ static void answer(const struct admission_request *request, int fd, rl_code code
                    const char *message)
 {
     const struct admission_guest guest = {
-        .ticket = request->ticket, .proxy_id = request->proxy->name, .fd = fd};
+        .ticket = request->ticket, .dialler = request->dialler, .fd = fd};
     request->fn(request->context, &guest, code, message);
 }
 
@@ -103,18 +103,29 @@ static rl_code check_content(const Pb__Ticket *ticket, struct rl_error *err)
 {
     if (strcmp(ticket->target_kind, "ssh") != 0)
         return rl_fail(err, RL_E_NOT_FOUND, "this node serves ssh, not %.32s", ticket->target_kind);
-    bool has_root = ticket->root_session_id[0];
-    if (!rl_name_is_uuid(ticket->session_id) ||
-        (has_root && !rl_name_is_uuid(ticket->root_session_id)))
+    if (!rl_name_is_uuid(ticket->session_id))
         return rl_fail(err, RL_E_INVAL, "the ticket's session has no proper id");
+    if (ticket->root_cluster[0] &&
+        (rl_name_check_cluster(ticket->root_cluster, NULL) != RL_OK ||
+         !rl_name_is_uuid(ticket->root_session_id) || !rl_name_is_uuid(ticket->root_proxy_id)))
+        return rl_fail(err, RL_E_INVAL, "what the ticket quotes of the root has no proper names");
     return RL_OK;
 }
 
+/* Whoever comes from a root is dialled by the root's proxy, whichever broker signs for it. */
+static char *dialler_of(const Pb__Ticket *ticket, const struct rl_identity *signer)
+{
+    return ticket->root_cluster[0]
+               ? rl_sprintf("%s/%s", ticket->root_cluster, ticket->root_proxy_id)
+               : rl_strdup(signer->name);
+}
+
 static rl_code check(struct admission *admission, const Pb__SignedTicket *signed_ticket,
-                     const Pb__SignedStatement *statement, Pb__Ticket **ticket,
-                     struct rl_identity **proxy, struct rl_error *err)
+                     const Pb__SignedStatement *statement, Pb__Ticket **ticket, char **dialler,
+                     struct rl_error *err)
 {
     struct agent *agent = admission->agent;
+    struct rl_identity *signer = NULL;
     if (statement && policy_keeper_hear(agent->policy, statement, err) != RL_OK)
         return rl_error_prefix(err, "the broker's statement is not auth's");
     if (!signed_ticket)
@@ -124,17 +135,20 @@ static rl_code check(struct admission *admission, const Pb__SignedTicket *signed
         .agent_id = rl_enrol_id(agent->enrol),
         .now_ns = agent_now_ns(agent),
         .seen = admission->seen,
-        .signer = proxy,
+        .signer = &signer,
+        .takes_quotes = true,
     };
     rl_code rc = rl_ticket_verify(signed_ticket, &how, ticket, err);
     if (rc != RL_OK)
         return rc;
     rc = check_content(*ticket, err);
-    if (rc != RL_OK) {
+    if (rc == RL_OK) {
+        *dialler = dialler_of(*ticket, signer);
+    } else {
         pb__ticket__free_unpacked(*ticket, NULL);
         *ticket = NULL;
-        rl_identity_unref(proxy);
     }
+    rl_identity_unref(&signer);
     return rc;
 }
 
@@ -144,17 +158,17 @@ void admission_ask(struct admission *admission, const Pb__SignedTicket *signed_t
 {
     struct rl_error err;
     Pb__Ticket *ticket = NULL;
-    struct rl_identity *proxy = NULL;
+    char *dialler = NULL;
     *out = NULL;
-    rl_code rc = check(admission, signed_ticket, statement, &ticket, &proxy, &err);
+    rl_code rc = check(admission, signed_ticket, statement, &ticket, &dialler, &err);
     if (rc != RL_OK) {
         fn(context, NULL, rc, err.message);
         return;
     }
-    RL_ASSERT(ticket && proxy);
+    RL_ASSERT(ticket && dialler);
     struct admission_request *request = rl_alloc(sizeof *request);
     *request = (struct admission_request){
-        .admission = admission, .ticket = ticket, .proxy = proxy, .fn = fn, .context = context};
+        .admission = admission, .ticket = ticket, .dialler = dialler, .fn = fn, .context = context};
     if (!policy_keeper_is_behind(admission->agent->policy)) {
         serve(request);
         return;

@@ -1,5 +1,5 @@
 /* admission: what happens between a ticket that arrives and a connection that is served: is it a
- * proxy's, for us, fresh, once; is our policy as new as auth says it is? An agent that is behind
+ * proxy's, or a broker's for who comes from a root, for us, fresh, once; is our policy as new as auth says it is? An agent that is behind
  * waits for its policy first.
  */
 #ifndef RL_AGENT_ADMISSION_H
@@ -17,7 +17,7 @@ void admission_free(struct admission **admission);
 /** Who was let in; borrowed. */
 struct admission_guest {
     const Pb__Ticket *ticket;
-    const char *proxy_id; /* whose ticket it is */
+    const char *dialler; /* whose connection it is: a proxy's id, for a root's "ROOT/ID" */
     int fd; /* the agent's end of the connection's byte stream, the callee's now; -1: the ticket
                resumes a session, which has one */
 };

@@ -21,7 +21,8 @@ struct carriage {
     struct rl_tunnel_end *end;
     struct admission_request *request; /* direct: while admission waits */
     /* Who may resume it. */
-    char session_id[64], proxy_id[64];
+    char session_id[64];
+    char *dialler;
     int64_t proxy_start_ns;
     uint8_t user_certificate_sha256[32];
 };
@@ -31,6 +32,7 @@ static void carriage_free(struct carriage *carriage)
     *carriage->at = carriage->next;
     if (carriage->next)
         carriage->next->at = carriage->at;
+    free(carriage->dialler);
     free(carriage);
 }
 
@@ -58,6 +60,7 @@ static struct carriage *carriage_create(struct agent *agent)
 {
     struct carriage *carriage = rl_alloc(sizeof *carriage);
     carriage->agent = agent;
+    carriage->dialler = rl_strdup("");
     carriage->next = agent->carriages;
     carriage->at = &agent->carriages;
     if (carriage->next)
@@ -71,7 +74,8 @@ static void carriage_note(struct carriage *carriage, const struct admission_gues
 {
     const ProtobufCBinaryData *sha256 = &guest->ticket->user_certificate_sha256;
     snprintf(carriage->session_id, sizeof carriage->session_id, "%s", guest->ticket->session_id);
-    snprintf(carriage->proxy_id, sizeof carriage->proxy_id, "%s", guest->proxy_id);
+    free(carriage->dialler);
+    carriage->dialler = rl_strdup(guest->dialler);
     carriage->proxy_start_ns = guest->ticket->proxy_start_ns;
     if (sha256->len == sizeof carriage->user_certificate_sha256)
         memcpy(carriage->user_certificate_sha256, sha256->data, sha256->len);
@@ -82,7 +86,7 @@ static void end_orphans(struct agent *agent, const struct admission_guest *guest
 {
     for (struct carriage *c = agent->carriages, *next; c; c = next) {
         next = c->next;
-        if (strcmp(c->proxy_id, guest->proxy_id) == 0 &&
+        if (strcmp(c->dialler, guest->dialler) == 0 &&
             c->proxy_start_ns < guest->ticket->proxy_start_ns)
             rl_tunnel_end_abort(c->end, RL_E_UNAVAILABLE, "the proxy was started again");
     }
@@ -95,7 +99,7 @@ static struct carriage *find_to_resume(struct agent *agent, const struct admissi
     for (struct carriage *c = agent->carriages; c; c = c->next)
         if (rl_tunnel_end_is_resumable(c->end) &&
             strcmp(c->session_id, guest->ticket->session_id) == 0 &&
-            strcmp(c->proxy_id, guest->proxy_id) == 0 &&
+            strcmp(c->dialler, guest->dialler) == 0 &&
             sha256->len == sizeof c->user_certificate_sha256 &&
             memcmp(c->user_certificate_sha256, sha256->data, sha256->len) == 0)
             return c;
@@ -144,6 +148,12 @@ static void waiting_free(struct carry_waiting *waiting)
     free(waiting);
 }
 
+/* Frames are end to end: who comes from a root resumes by the id that the session has there. */
+static const char *known_to_dialler(const Pb__Ticket *ticket)
+{
+    return ticket->root_cluster[0] ? ticket->root_session_id : ticket->session_id;
+}
+
 static rl_code open_carry(const struct carry_waiting *waiting, const struct admission_guest *guest,
                           const Pb__Frame *first, struct rl_error *err)
 {
@@ -152,7 +162,7 @@ static rl_code open_carry(const struct carry_waiting *waiting, const struct admi
     carriage_note(carriage, guest);
     struct rl_tunnel_end_config config = end_config(carriage, RL_TUNNEL_CARRIES);
     if (guest->ticket->features & RL_TUNNEL_FEATURE_RESUME)
-        config.resume = (struct rl_tunnel_resume){.session_id = carriage->session_id,
+        config.resume = (struct rl_tunnel_resume){.session_id = known_to_dialler(guest->ticket),
                                                   .ring_bytes = RL_TUNNEL_WINDOW_BYTES,
                                                   .ring_bytes_max = RING_BYTES,
                                                   .budget = &agent->unacknowledged,

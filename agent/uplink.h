@@ -14,9 +14,6 @@ rl_code uplink_reload(struct uplink *uplink, struct rl_error *err);
 /** The device's network changed: is the connection still alive? */
 void uplink_probe(struct uplink *uplink);
 
-/** How long to wait at most before coming back to a broker that asked for so many ms. */
-uint32_t uplink_come_back_ms(uint32_t asked_ms);
-
 struct uplink_status {
     bool is_connected;      /* attached: auth and broker know us */
     const char *broker;     /* id; borrowed; "" */

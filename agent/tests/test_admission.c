@@ -31,7 +31,7 @@ struct told {
     int times;
     rl_code code;
     bool had_ticket;
-    char message[RL_ERROR_MESSAGE_BYTES], proxy_id[64];
+    char message[RL_ERROR_MESSAGE_BYTES], dialler[128];
 };
 
 static void on_told(void *context, const struct admission_guest *guest, rl_code code,
@@ -43,7 +43,7 @@ static void on_told(void *context, const struct admission_guest *guest, rl_code 
     told->code = code;
     told->had_ticket = guest != NULL;
     snprintf(told->message, sizeof told->message, "%s", message);
-    snprintf(told->proxy_id, sizeof told->proxy_id, "%s", guest ? guest->proxy_id : "");
+    snprintf(told->dialler, sizeof told->dialler, "%s", guest ? guest->dialler : "");
     ck_assert_int_eq(fd >= 0, code == RL_OK && !guest->ticket->resumes);
     if (fd >= 0)
         close(fd);
@@ -110,7 +110,7 @@ START_TEST(a_ticket_that_resumes_is_looked_at_like_any_and_begins_nothing)
     admission_policy_changed(w.agent.admission);
     ck_assert_int_eq(told.times, 1);
     ck_assert_int_eq(told.code, RL_OK);
-    ck_assert_str_eq(told.proxy_id, UUID_B);
+    ck_assert_str_eq(told.dialler, UUID_B);
     ck_assert_int_eq(served, 0);
     ck_assert_ptr_null(ask(ticket, NULL, &told));
     ck_assert_int_eq(told.code, RL_E_DENIED); /* a second time */
@@ -180,7 +180,7 @@ START_TEST(a_bad_ticket_is_refused)
         {spoil_agent, RL_E_DENIED},     {spoil_cluster, RL_E_DENIED},
         {spoil_age, RL_E_DENIED},       {spoil_future, RL_E_DENIED},
         {spoil_kind, RL_E_NOT_FOUND},   {spoil_session, RL_E_INVAL},
-        {spoil_no_session, RL_E_INVAL}, {spoil_root_session, RL_E_INVAL},
+        {spoil_no_session, RL_E_INVAL}, {spoil_root_session, RL_E_DENIED},
         {spoil_nonce, RL_E_INVAL},
     };
     hold_policy(7);
@@ -200,6 +200,93 @@ START_TEST(a_bad_ticket_is_refused)
 }
 END_TEST
 
+/* By a broker of this cluster, for who comes from a root. */
+static Pb__SignedTicket *sign_as_broker(const struct world_ticket *t)
+{
+    X509 *broker = authority_issue(&w.auth.services, UUID_B, "broker", w.proxy_key), *own = w.proxy;
+    w.proxy = broker;
+    Pb__SignedTicket *ticket = world_sign(t);
+    w.proxy = own;
+    X509_free(broker);
+    return ticket;
+}
+
+static void quote_root(struct world_ticket *t)
+{
+    strcpy(t->root, SESSION);
+    t->ticket.root_cluster = (char *)(uintptr_t) "root.example";
+    t->ticket.root_proxy_id = (char *)(uintptr_t)UUID_A;
+}
+
+static void quote_nothing(struct world_ticket *t)
+{
+    t->root[0] = '\0';
+    t->ticket.root_cluster = t->ticket.root_proxy_id = t->root;
+}
+
+static void quote_no_session(struct world_ticket *t)
+{
+    quote_root(t);
+    t->root[0] = '\0';
+}
+
+static void quote_no_proxy(struct world_ticket *t)
+{
+    quote_root(t);
+    t->ticket.root_proxy_id = (char *)(uintptr_t) "";
+}
+
+static void quote_own_cluster(struct world_ticket *t)
+{
+    quote_root(t);
+    t->ticket.root_cluster = t->cluster;
+}
+
+static void quote_no_name(struct world_ticket *t)
+{
+    quote_root(t);
+    t->ticket.root_cluster = (char *)(uintptr_t) "root/../x";
+}
+
+static void quote_no_id(struct world_ticket *t)
+{
+    quote_root(t);
+    t->ticket.root_proxy_id = (char *)(uintptr_t) "x";
+}
+
+START_TEST(a_broker_speaks_for_who_comes_from_a_root_and_a_proxy_never_does)
+{
+    static const struct {
+        void (*quote)(struct world_ticket *t);
+        rl_code as_broker, as_proxy;
+    } cases[] = {
+        {quote_root, RL_OK, RL_E_DENIED},
+        {quote_nothing, RL_E_DENIED, RL_OK},
+        {quote_no_session, RL_E_DENIED, RL_E_DENIED},
+        {quote_no_proxy, RL_E_DENIED, RL_E_DENIED},
+        {quote_own_cluster, RL_E_DENIED, RL_E_DENIED},
+        {quote_no_name, RL_E_INVAL, RL_E_DENIED},
+        {quote_no_id, RL_E_INVAL, RL_E_DENIED},
+    };
+    hold_policy(7);
+    for (size_t i = 0; i < 2 * RL_COUNT(cases); i++) {
+        struct told told;
+        struct world_ticket t;
+        bool is_broker = i % 2;
+        world_ticket_make(&t);
+        cases[i / 2].quote(&t);
+        Pb__SignedTicket *ticket = is_broker ? sign_as_broker(&t) : world_sign(&t);
+        ask(ticket, NULL, &told);
+        ck_assert_msg(told.code == (is_broker ? cases[i / 2].as_broker : cases[i / 2].as_proxy),
+                      "number %zu: %s", i, told.message);
+        if (is_broker && i < 2)
+            ck_assert_str_eq(told.dialler, "root.example/" UUID_A);
+        pb__signed_ticket__free_unpacked(ticket, NULL);
+    }
+    ck_assert_int_eq(served, 2);
+}
+END_TEST
+
 START_TEST(no_ticket_and_one_that_no_proxy_signed_are_refused)
 {
     struct told told;
@@ -207,11 +294,8 @@ START_TEST(no_ticket_and_one_that_no_proxy_signed_are_refused)
     hold_policy(7);
     ck_assert_ptr_null(ask(NULL, NULL, &told));
     ck_assert_int_eq(told.code, RL_E_INVAL);
-    X509 *broker = authority_issue(&w.auth.services, UUID_B, "broker", w.proxy_key), *own = w.proxy;
     world_ticket_make(&t);
-    w.proxy = broker;
-    Pb__SignedTicket *ticket = world_sign(&t);
-    w.proxy = own;
+    Pb__SignedTicket *ticket = sign_as_broker(&t);
     ck_assert_ptr_null(ask(ticket, NULL, &told));
     ck_assert_int_eq(told.code, RL_E_DENIED);
     pb__signed_ticket__free_unpacked(ticket, NULL);
@@ -220,7 +304,6 @@ START_TEST(no_ticket_and_one_that_no_proxy_signed_are_refused)
     ck_assert_ptr_null(ask(ticket, NULL, &told));
     ck_assert_int_eq(told.code, RL_E_UNAUTHENTICATED);
     pb__signed_ticket__free_unpacked(ticket, NULL);
-    X509_free(broker);
     ck_assert_int_eq(served, 0);
 }
 END_TEST
@@ -330,6 +413,7 @@ int main(void)
     tcase_add_test(t, a_ticket_that_resumes_is_looked_at_like_any_and_begins_nothing);
     tcase_add_test(t, a_ticket_is_good_once);
     tcase_add_test(t, a_bad_ticket_is_refused);
+    tcase_add_test(t, a_broker_speaks_for_who_comes_from_a_root_and_a_proxy_never_does);
     tcase_add_test(t, no_ticket_and_one_that_no_proxy_signed_are_refused);
     tcase_add_test(t, a_statement_that_is_not_auths_refuses_the_ticket_with_it);
     tcase_add_test(t, an_agent_that_is_behind_waits_for_its_policy);

@@ -257,7 +257,7 @@ START_TEST(a_ticket_is_a_proxys_for_this_agent_of_this_minute_and_good_once)
     send_open(16, NULL, NULL);
     expect_refusal(RL_E_INVAL, "ticket");
     send_open(16, ticket_of(UUID_A, "ssh", 0, 1, w->broker_id), NULL);
-    expect_refusal(RL_E_DENIED, "not by a proxy");
+    expect_refusal(RL_E_DENIED, "not for who comes from a root");
     send_open(16, ticket_of(UUID_A, "ssh", 0, 1, rl_enrol_identity(w->agent.enrol)), NULL);
     expect_refusal(RL_E_DENIED, "not by a proxy");
     send_open(16, ticket_of(UUID_B, "ssh", 0, 1, w->proxy_id), NULL);

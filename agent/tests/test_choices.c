@@ -2,7 +2,7 @@
 #include "bytes/secret.h"
 #include "file/file.h"
 #include "resource/resource.h"
-#include "uplink.h"
+#include "uplink/uplink.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -155,10 +155,10 @@ END_TEST
 
 START_TEST(a_broker_may_ask_for_patience_and_not_for_good_bye)
 {
-    ck_assert_uint_eq(uplink_come_back_ms(0), 0);
-    ck_assert_uint_eq(uplink_come_back_ms(300000), 300000);
-    ck_assert_uint_eq(uplink_come_back_ms(300001), 300000);
-    ck_assert_uint_eq(uplink_come_back_ms(UINT32_MAX), 300000);
+    ck_assert_uint_eq(rl_uplink_come_back_ms(0), 0);
+    ck_assert_uint_eq(rl_uplink_come_back_ms(300000), 300000);
+    ck_assert_uint_eq(rl_uplink_come_back_ms(300001), 300000);
+    ck_assert_uint_eq(rl_uplink_come_back_ms(UINT32_MAX), 300000);
 }
 END_TEST
 

@@ -26,6 +26,8 @@ bool rl_name_is_uuid(const char *text); /* lower case, 8-4-4-4-12 */
 #define RL_UUID_TEXT_BYTES 37
 void rl_uuid4(char text[RL_UUID_TEXT_BYTES]); /* random (RFC 9562, 5.4) */
 void rl_uuid7(char text[RL_UUID_TEXT_BYTES]); /* time-ordered (RFC 9562, 5.7) */
+/** Of 16 bytes of the maker's own, as of a hash; 6 bits of them are not used (RFC 9562, 5.8). */
+void rl_uuid8(const uint8_t bytes[16], char text[RL_UUID_TEXT_BYTES]);
 
 /** Splits "HOST:PORT" or "[V6]:PORT"; host is heap text, the caller frees. */
 rl_code rl_address_split(const char *text, char **host, uint16_t *port, struct rl_error *err);

@@ -1,4 +1,4 @@
-/* uuid: RFC 9562, versions 4 and 7. */
+/* uuid: RFC 9562, versions 4, 7 and 8. */
 #include "names/names.h"
 
 #include "bytes/secret.h"
@@ -46,6 +46,13 @@ void rl_uuid7(char text[RL_UUID_TEXT_BYTES])
     raw[6] = (uint8_t)(fraction >> 8);
     raw[7] = (uint8_t)fraction;
     write_text(raw, 7, text);
+}
+
+void rl_uuid8(const uint8_t bytes[16], char text[RL_UUID_TEXT_BYTES])
+{
+    uint8_t raw[UUID_BYTES];
+    memcpy(raw, bytes, sizeof raw);
+    write_text(raw, 8, text);
 }
 
 bool rl_name_is_uuid(const char *text)

@@ -189,6 +189,7 @@ struct rl_rpc_channel_config {
     void (*down)(void *context, rl_code code, const char *message);
     void *context;
     bool stay_connected;
+    uint32_t retry_ms_max; /* h2: the longest that it waits before it tries; 0: 30 s */
     /* h2: a connection that carried no call for so long is closed; 0: it is kept. */
     uint32_t idle_ms;
     /* h2: the way out of this network; borrowed for the channel's life; NULL: straight. */

@@ -224,8 +224,11 @@ static rl_code check_signer(X509 *certificate, const struct rl_trust *trust, int
     RL_ASSERT(chain && sk_X509_push(chain, certificate) > 0);
     rl_code code = rl_identity_check(trust, chain, false, now_s, &signer, err);
     sk_X509_free(chain);
-    if (code == RL_OK && (!rl_identity_is_service(signer, "proxy") ||
-                          strcmp(signer->cluster, rl_trust_cluster(trust)) != 0))
+    /* A broker brings who comes from a root. */
+    bool may_sign =
+        code == RL_OK && strcmp(signer->cluster, rl_trust_cluster(trust)) == 0 &&
+        (rl_identity_is_service(signer, "proxy") || rl_identity_is_service(signer, "broker"));
+    if (code == RL_OK && !may_sign)
         code = rl_fail(err, RL_E_UNAUTHENTICATED,
                        "the PROXY header is not signed by a proxy of this cluster");
     if (code == RL_OK)

@@ -23,8 +23,8 @@ struct rl_proxy_header {
 enum rl_proxy_result { RL_PROXY_WHOLE, RL_PROXY_MORE, RL_PROXY_BAD };
 enum rl_proxy_result rl_proxy_header_parse(struct rl_span bytes, struct rl_proxy_header *out,
                                            struct rl_error *err);
-/** Is it signed by one of this cluster's proxies, fresh, and for this ClientHello? `signer`: by
- * which (rl_identity_unref()); NULL: nobody asks. */
+/** Is it signed by one of this cluster's proxies (or brokers: for who comes from a root), fresh,
+ * and for this ClientHello? `signer`: by which (rl_identity_unref()); NULL: nobody asks. */
 rl_code rl_proxy_header_verify(const struct rl_proxy_header *header, const struct rl_trust *trust,
                                const uint8_t hello_random[32], int64_t now_s,
                                struct rl_identity **signer, struct rl_error *err);

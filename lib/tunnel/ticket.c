@@ -9,7 +9,7 @@
 
 #define SIGNATURE_CONTEXT "remoteler-ticket-v1"
 #define NONCE_BYTES 16
-#define TICKET_BYTES_MAX 8192
+#define TICKET_BYTES_MAX 24576 /* one for a leaf has the user's certificate in it */
 #define NS_PER_S 1000000000ll
 
 rl_code rl_ticket_sign(const Pb__Ticket *ticket, EVP_PKEY *key, X509 *certificate,
@@ -128,6 +128,13 @@ static rl_code remember(struct rl_ticket_seen *seen, const uint8_t *nonce, int64
 
 /* ---- checking ---- */
 
+static bool may_sign(const struct rl_identity *signer, const struct rl_ticket_check *check)
+{
+    return strcmp(signer->cluster, rl_trust_cluster(check->trust)) == 0 &&
+           (rl_identity_is_service(signer, "proxy") ||
+            (check->takes_quotes && rl_identity_is_service(signer, "broker")));
+}
+
 static rl_code check_signer(const Pb__SignedTicket *signed_ticket,
                             const struct rl_ticket_check *check, struct rl_identity **out,
                             struct rl_error *err)
@@ -148,10 +155,10 @@ static rl_code check_signer(const Pb__SignedTicket *signed_ticket,
     rc = rl_identity_check(check->trust, chain, false, check->now_ns / NS_PER_S, &signer, err);
     if (rc != RL_OK)
         goto out;
-    if (!rl_identity_is_service(signer, "proxy") ||
-        strcmp(signer->cluster, rl_trust_cluster(check->trust)) != 0) {
+    if (!may_sign(signer, check)) {
         char *who = rl_identity_describe(signer);
-        rc = rl_fail(err, RL_E_DENIED, "signed by %s, not by a proxy of this cluster", who);
+        rc = rl_fail(err, RL_E_DENIED, "signed by %s, not by a proxy of cluster %s", who,
+                     rl_trust_cluster(check->trust));
         free(who);
         goto out;
     }
@@ -167,6 +174,22 @@ out:
     sk_X509_free(chain);
     X509_free(certificate);
     return rc;
+}
+
+/* A proxy speaks for its own users only, a broker only for those who come from a root. */
+static rl_code check_quotes(const Pb__Ticket *ticket, const struct rl_identity *signer,
+                            struct rl_error *err)
+{
+    bool has_all =
+        ticket->root_cluster[0] && ticket->root_session_id[0] && ticket->root_proxy_id[0];
+    bool has_any =
+        ticket->root_cluster[0] || ticket->root_session_id[0] || ticket->root_proxy_id[0];
+    if (rl_identity_is_service(signer, "proxy"))
+        return has_any ? rl_fail(err, RL_E_DENIED, "a proxy does not speak for another cluster")
+                       : RL_OK;
+    if (!has_all || strcmp(ticket->root_cluster, signer->cluster) == 0)
+        return rl_fail(err, RL_E_DENIED, "a broker's, and not for who comes from a root");
+    return RL_OK;
 }
 
 static rl_code check_content(const Pb__Ticket *ticket, const struct rl_ticket_check *check,
@@ -201,8 +224,10 @@ rl_code rl_ticket_verify(const Pb__SignedTicket *signed_ticket, const struct rl_
     if (rc != RL_OK)
         goto out;
     ticket = pb__ticket__unpack(NULL, signed_ticket->ticket.len, signed_ticket->ticket.data);
-    rc = ticket ? check_content(ticket, check, err)
+    rc = ticket ? check_quotes(ticket, signer, err)
                 : rl_fail(err, RL_E_INVAL, "malformed, though it is signed");
+    if (rc == RL_OK)
+        rc = check_content(ticket, check, err);
     if (rc != RL_OK)
         goto out;
     *out = ticket;
@@ -216,6 +241,6 @@ out:
     if (ticket)
         pb__ticket__free_unpacked(ticket, NULL);
     if (rc != RL_OK && err)
-        rl_error_prefix(err, "the proxy's ticket");
+        rl_error_prefix(err, "the ticket");
     return rc;
 }

@@ -12,6 +12,7 @@
 #define RL_TUNNEL_DATA_BYTES_MAX 16384    /* in one frame */
 #define RL_TUNNEL_CONTROL_BYTES_MAX 65536 /* a frame without data */
 #define RL_TUNNEL_JOIN_MS 10000           /* from open to join */
+#define RL_TUNNEL_LEAF_JOIN_MS 14000      /* a leaf dials itself in between */
 #define RL_TUNNEL_STREAM_ID_BYTES 16
 #define RL_TUNNEL_TICKET_AGE_S_MAX 60
 #define RL_TUNNEL_FEATURE_RESUME 1u /* a bit of `features` */
@@ -60,10 +61,13 @@ void rl_frame_reader_free(struct rl_frame_reader **reader);
 /** Signs with the proxy's TLS key. Owns: *out by pb__signed_ticket__free_unpacked(). */
 rl_code rl_ticket_sign(const Pb__Ticket *ticket, EVP_PKEY *key, X509 *certificate,
                        Pb__SignedTicket **out, struct rl_error *err);
-/** By one of this cluster's proxies, for this agent, fresh, not seen before. */
+/** By a proxy of the trust's cluster, for this agent, fresh, not seen before. */
 struct rl_ticket_check {
-    struct rl_trust *trust;
-    const char *agent_id;
+    struct rl_trust *trust; /* a leaf's broker: of the root's services */
+    const char *agent_id;   /* who is to be meant: itself, or "cluster/LEAF" */
+    /* Or by a broker of that cluster, for who comes from a root: then, and only then, the ticket
+     * quotes root_cluster, root_session_id and root_proxy_id. */
+    bool takes_quotes;
     int64_t now_ns;
     struct rl_ticket_seen *seen; /* nonces of the last minute; NULL: not looked at */
     struct rl_identity **signer; /* NULL: not wanted; else whose it is. Owns: rl_identity_unref() */

@@ -34,6 +34,7 @@ static void free_user(struct user_connection *u)
     rl_timer_free(&u->redial);
     rl_buf_fini(&u->bytes);
     rl_identity_unref(&u->identity);
+    X509_free(u->certificate);
     if (u->request)
         pb__connect_request__free_unpacked(u->request, NULL);
     if (u->where)
@@ -67,6 +68,24 @@ void connect_ended(struct user_connection *u, const struct rl_tunnel_summary *su
 
 /* ---- the event ---- */
 
+static void describe_node(const struct user_connection *u, Pb__Event *event)
+{
+    char *target = rl_name_printable(u->request ? u->request->target : "");
+    rl_event_set(&event->resource_kind, "node");
+    rl_event_set(&event->resource_id, u->where ? u->where->agent_id : "");
+    rl_event_set(&event->resource_name, u->where ? u->where->name : target);
+    rl_event_detail(event, "target", target);
+    free(target);
+}
+
+/* What is done in another cluster is recorded there: here only that it was dialled. */
+static void describe_leaf(const struct user_connection *u, Pb__Event *event)
+{
+    rl_event_set(&event->resource_kind, "cluster");
+    rl_event_set(&event->resource_id, u->request->cluster);
+    rl_event_set(&event->resource_name, u->request->cluster);
+}
+
 void connect_tell(struct user_connection *u, rl_code code, const char *reason)
 {
     struct proxy *proxy = u->proxy;
@@ -77,7 +96,8 @@ void connect_tell(struct user_connection *u, rl_code code, const char *reason)
     rl_metric_add(code == RL_OK ? proxy->dials_ok : proxy->dials_failed, 1);
     rl_log_info("dial", RL_TEXT("user", u->identity ? u->identity->name : ""),
                 RL_TEXT("client", u->arrival.address),
-                RL_TEXT("target", u->request ? u->request->target : ""),
+                RL_TEXT("cluster", u->is_for_leaf ? u->request->cluster : proxy->config.cluster),
+                RL_TEXT("target", u->request && !u->is_for_leaf ? u->request->target : ""),
                 RL_TEXT("node", u->where ? u->where->agent_id : ""),
                 RL_TEXT("session", u->session_id), RL_TEXT("code", rl_code_name(code)),
                 RL_TEXT("reason", reason),
@@ -89,15 +109,16 @@ void connect_tell(struct user_connection *u, rl_code code, const char *reason)
     rl_event_set(&event->user, u->identity ? u->identity->name : "");
     rl_event_set(&event->user_cluster, u->identity ? u->identity->cluster : "");
     rl_event_set(&event->session_id, u->session_id);
-    rl_event_set(&event->resource_kind, "node");
-    rl_event_set(&event->resource_id, u->where ? u->where->agent_id : "");
-    char *target = rl_name_printable(u->request ? u->request->target : "");
-    rl_event_set(&event->resource_name, u->where ? u->where->name : target);
     rl_event_set(&event->client_address, u->arrival.address);
     rl_event_set(&event->peer_address, u->arrival.address);
-    rl_event_set(&event->reason, reason);
-    rl_event_detail(event, "target", target);
-    free(target);
+    if (u->is_for_leaf) {
+        describe_leaf(u, event);
+        /* Its words can name what is there. */
+        rl_event_set(&event->reason, code == RL_OK ? "" : rl_code_name(code));
+    } else {
+        describe_node(u, event);
+        rl_event_set(&event->reason, reason);
+    }
     rl_event_send(proxy->events, &event);
 }
 
@@ -184,7 +205,7 @@ static void stop(struct user_connection *u, rl_code code, const char *message)
     }
 }
 
-static rl_code check_now(const struct user_connection *u, struct rl_error *err)
+rl_code connect_check(const struct user_connection *u, struct rl_error *err)
 {
     struct proxy *proxy = u->proxy;
     if (!proxy->control || !rl_control_state(proxy->control)->revision)
@@ -193,8 +214,8 @@ static rl_code check_now(const struct user_connection *u, struct rl_error *err)
         .cluster = proxy->config.cluster,
         .state = rl_control_state(proxy->control),
         .now_ns = proxy_now_ns(proxy),
-        .node_id = u->where ? u->where->agent_id : NULL,
-        .node_name = u->where ? u->where->name : NULL,
+        .node_id = u->where && !u->is_for_leaf ? u->where->agent_id : NULL,
+        .node_name = u->where && !u->is_for_leaf ? u->where->name : NULL,
     };
     return user_check(u->identity, &now, err);
 }
@@ -213,7 +234,7 @@ static void on_expiry(void *context)
     struct rl_error err;
     u->is_stopping = false;
     arm_expiry(u);
-    rl_code rc = check_now(u, &err);
+    rl_code rc = connect_check(u, &err);
     if (rc != RL_OK)
         stop(u, rc, err.message);
 }
@@ -222,7 +243,7 @@ static void on_expiry(void *context)
 static void check_one(struct user_connection *u)
 {
     struct rl_error err;
-    rl_code rc = u->state == USER_CLOSING ? RL_OK : check_now(u, &err);
+    rl_code rc = u->state == USER_CLOSING ? RL_OK : connect_check(u, &err);
     if (rc == RL_OK || u->is_stopping)
         return;
     if (u->state != USER_JOINED) {
@@ -272,6 +293,7 @@ static void on_request(struct user_connection *u)
         connect_answer(u, rc, err.message);
         return;
     }
+    u->is_for_leaf = request_is_for_leaf(u->request, u->proxy->config.cluster);
     rl_timer_disarm(u->timer);
     dialling_start(u);
 }
@@ -349,10 +371,11 @@ void connect_start(struct proxy *proxy, const struct arrival *arrival, SSL *ssl)
         return;
     }
     rl_code rc = rl_tls_peer(ssl, &u->identity, &err);
+    u->certificate = SSL_get1_peer_certificate(ssl);
     if (rc == RL_OK && !u->identity)
         rc = rl_fail(&err, RL_E_UNAUTHENTICATED, "no certificate was shown; run tsh login");
     if (rc == RL_OK)
-        rc = check_now(u, &err);
+        rc = connect_check(u, &err);
     if (rc != RL_OK) {
         connect_answer(u, rc, err.message);
         return;

@@ -25,7 +25,9 @@ struct user_connection {
     struct rl_timer *timer;           /* for the request, for the goodbye */
     struct rl_timer *expiry;          /* of its certificate */
     struct rl_buf bytes;              /* of the request; then of the response */
+    X509 *certificate;                /* the same, as it was shown */
     Pb__ConnectRequest *request;      /* NULL until it is read */
+    bool is_for_leaf;                 /* it names another cluster */
     Pb__ResolveTargetResponse *where; /* NULL until auth has said */
     struct rl_rpc_call *resolving;
     char session_id[RL_UUID_TEXT_BYTES];
@@ -45,6 +47,8 @@ struct user_connection {
 };
 
 /* connect.c */
+/** May this user be here now, and at the node that was found? */
+rl_code connect_check(const struct user_connection *user, struct rl_error *err);
 /** Tells the user and closes. */
 void connect_answer(struct user_connection *user, rl_code code, const char *message);
 /** The response that comes before the first byte of the node. */

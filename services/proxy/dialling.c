@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define NS_PER_S 1000000000ll
+#define CERTIFICATE_BYTES_MAX 20480 /* the claims in it have at most 16 KiB */
 #define REDIAL_MS_MIN 200
 #define REDIAL_MS_MAX 3000
 #define REDIAL_CALM_MS 1000 /* a way that is lost sooner than this is not looked for at once */
@@ -19,24 +20,37 @@ static void list_candidates(struct user_connection *u);
 
 /* ---- answers ---- */
 
+static const char *shown_kind(const struct user_connection *u)
+{
+    return u->is_for_leaf ? "cluster" : "node";
+}
+
 static const char *shown_name(const struct user_connection *u)
 {
+    if (u->is_for_leaf)
+        return u->request->cluster;
     return u->where->name[0] ? u->where->name : u->where->agent_id;
+}
+
+static const char *advice(const struct user_connection *u)
+{
+    return u->is_for_leaf ? "; it has to reach this cluster by itself: ask who runs it" : "";
 }
 
 /* It is nowhere: since when? */
 static void answer_offline(struct user_connection *u)
 {
-    char message[256], when[RL_CLOCK_TEXT_BYTES], ago[RL_CLOCK_TEXT_BYTES];
+    char message[RL_ERROR_MESSAGE_BYTES], when[RL_CLOCK_TEXT_BYTES], ago[RL_CLOCK_TEXT_BYTES];
     int64_t last_ns = u->where->last_seen_ns;
     int64_t ago_s = (proxy_now_ns(u->proxy) - last_ns) / NS_PER_S;
     rl_clock_format(last_ns / NS_PER_S * NS_PER_S, when);
     rl_duration_words(ago_s > 0 ? (uint64_t)ago_s : 0, ago);
     if (last_ns)
-        snprintf(message, sizeof message, "node %s is offline since %s, %s ago", shown_name(u),
-                 when, ago);
+        snprintf(message, sizeof message, "%s %s is offline since %s, %s ago%s", shown_kind(u),
+                 shown_name(u), when, ago, advice(u));
     else
-        snprintf(message, sizeof message, "node %s is offline; it was never seen", shown_name(u));
+        snprintf(message, sizeof message, "%s %s is offline; it was never seen%s", shown_kind(u),
+                 shown_name(u), advice(u));
     connect_answer(u, RL_E_UNAVAILABLE, message);
 }
 
@@ -44,12 +58,12 @@ static void answer_offline(struct user_connection *u)
  * the log. */
 static void answer_unreachable(struct user_connection *u)
 {
-    char message[256];
+    char message[RL_ERROR_MESSAGE_BYTES];
     rl_log_warn(
-        "node not reached", RL_TEXT("node", u->where->agent_id), RL_TEXT("session", u->session_id),
+        "not reached", RL_TEXT("node", u->where->agent_id), RL_TEXT("session", u->session_id),
         RL_TEXT("error", u->failure.code == RL_OK ? "no broker is known" : u->failure.message));
-    snprintf(message, sizeof message, "node %s can not be reached now; try again in a moment",
-             shown_name(u));
+    snprintf(message, sizeof message, "%s %s can not be reached now; try again in a moment",
+             shown_kind(u), shown_name(u));
     connect_answer(u, RL_E_UNAVAILABLE, message);
 }
 
@@ -58,6 +72,8 @@ static void answer_failure(struct user_connection *u)
 {
     if (u->must_stop)
         connect_answer(u, u->failure.code, u->failure.message);
+    else if (u->is_for_leaf && u->failure.code == RL_E_ABORTED) /* the leaf's own words */
+        connect_answer(u, RL_E_UNAVAILABLE, u->failure.message);
     else if (u->failure.code != RL_OK && u->failure.code != RL_E_UNAVAILABLE)
         connect_answer(u, u->failure.code, u->failure.message);
     else if (!u->where->is_online)
@@ -79,17 +95,29 @@ static uint64_t known_policy_version(const struct proxy *proxy)
     return version;
 }
 
+/* A leaf asks its own auth what this user may see of what he named. */
+static rl_code add_user(const struct user_connection *u, Pb__Ticket *ticket,
+                        struct rl_buf *certificate, struct rl_error *err)
+{
+    rl_code rc = rl_x509_to_der(u->certificate, certificate, err);
+    ticket->user_certificate = (ProtobufCBinaryData){certificate->n, certificate->p};
+    ticket->target_name = u->request->target;
+    return rc;
+}
+
 static rl_code make_ticket(const struct user_connection *u, bool resumes, Pb__SignedTicket **out,
                            struct rl_error *err)
 {
     const struct proxy *proxy = u->proxy;
     uint8_t nonce[16];
+    struct rl_buf certificate;
     rl_random(nonce, sizeof nonce);
+    rl_buf_init(&certificate, CERTIFICATE_BYTES_MAX);
     Pb__Ticket ticket = PB__TICKET__INIT;
     ticket.cluster = (char *)(uintptr_t)proxy->config.cluster;
     ticket.session_id = (char *)(uintptr_t)u->session_id;
     ticket.agent_id = u->where->agent_id;
-    ticket.target_kind = (char *)(uintptr_t) "ssh";
+    ticket.target_kind = u->request->kind;
     ticket.client_address = (char *)(uintptr_t)u->arrival.address;
     ticket.user_certificate_sha256 = (ProtobufCBinaryData){
         sizeof u->identity->fingerprint, (uint8_t *)(uintptr_t)u->identity->fingerprint};
@@ -99,8 +127,12 @@ static rl_code make_ticket(const struct user_connection *u, bool resumes, Pb__Si
     ticket.features = RL_TUNNEL_FEATURE_RESUME;
     ticket.resumes = resumes;
     ticket.proxy_start_ns = proxy->start_ns;
-    return rl_ticket_sign(&ticket, rl_tls_identity_key(proxy->own),
-                          rl_tls_identity_certificate(proxy->own), out, err);
+    rl_code rc = u->is_for_leaf ? add_user(u, &ticket, &certificate, err) : RL_OK;
+    if (rc == RL_OK)
+        rc = rl_ticket_sign(&ticket, rl_tls_identity_key(proxy->own),
+                            rl_tls_identity_certificate(proxy->own), out, err);
+    rl_buf_fini(&certificate);
+    return rc;
 }
 
 /* ---- one attempt ---- */
@@ -181,7 +213,7 @@ static rl_code open_end(struct user_connection *u, const Pb__Frame *first, struc
         .window_bytes = window_bytes_max(u->proxy),
         /* The broker gives the node RL_TUNNEL_JOIN_MS and says so: its words are better than ours.
          */
-        .open_timeout_ms = RL_TUNNEL_JOIN_MS + 2000,
+        .open_timeout_ms = (u->is_for_leaf ? RL_TUNNEL_LEAF_JOIN_MS : RL_TUNNEL_JOIN_MS) + 2000,
         .resume = {.session_id = u->session_id,
                    .ring_bytes_max = RL_RING_BYTES_MAX,
                    .budget = &u->proxy->unacknowledged,
@@ -320,27 +352,15 @@ static Pb__ResolveTargetResponse *copy_of(const ProtobufCMessage *reply)
     return copy;
 }
 
-static rl_code check_locks_of_node(struct user_connection *u, struct rl_error *err)
-{
-    struct user_now now = {
-        .cluster = u->proxy->config.cluster,
-        .state = rl_control_state(u->proxy->control),
-        .now_ns = proxy_now_ns(u->proxy),
-        .node_id = u->where->agent_id,
-        .node_name = u->where->name,
-    };
-    return user_check(u->identity, &now, err);
-}
-
 static void found(struct user_connection *u)
 {
     struct rl_error err;
-    if (check_locks_of_node(u, &err) != RL_OK) {
+    if (connect_check(u, &err) != RL_OK) {
         connect_answer(u, err.code, err.message);
         return;
     }
     u->state = USER_DIALLING;
-    if (strcmp(u->where->mode, "direct") == 0) {
+    if (!u->is_for_leaf && strcmp(u->where->mode, "direct") == 0) {
         dial_node(u);
     } else {
         list_candidates(u);
@@ -352,8 +372,9 @@ static struct place_key place_of(const struct user_connection *u)
 {
     return (struct place_key){.user = u->identity->name,
                               .user_cluster = u->identity->cluster,
-                              .kind = u->request->kind,
-                              .target = u->request->target};
+                              .cluster = u->is_for_leaf ? u->request->cluster : "",
+                              .kind = u->is_for_leaf ? "" : u->request->kind,
+                              .target = u->is_for_leaf ? "" : u->request->target};
 }
 
 /* As old as the policy of a node may be while auth is away. */
@@ -380,7 +401,8 @@ static void remember(struct user_connection *u, const char *why)
         found(u);
         return;
     }
-    snprintf(message, sizeof message, "auth can not be asked where the node is: %s", why);
+    snprintf(message, sizeof message, "auth can not be asked where the %s is: %s", shown_kind(u),
+             why);
     connect_answer(u, RL_E_UNAVAILABLE, message);
 }
 
@@ -415,10 +437,13 @@ static void resolve(struct user_connection *u, uint32_t deadline_ms)
     caller.certificate_sha256 =
         (ProtobufCBinaryData){sizeof u->identity->fingerprint, u->identity->fingerprint};
     caller.client_address = u->arrival.address;
+    char no_text[] = "";
     Pb__ResolveTargetRequest request = PB__RESOLVE_TARGET_REQUEST__INIT;
     request.caller = &caller;
-    request.kind = u->request->kind;
-    request.target = u->request->target;
+    /* Of a leaf only where it is: what there is in it is not known here, nor told. */
+    request.kind = u->is_for_leaf ? no_text : u->request->kind;
+    request.target = u->is_for_leaf ? no_text : u->request->target;
+    request.cluster = u->is_for_leaf ? u->request->cluster : no_text;
     u->state = USER_RESOLVING;
     rl_rpc_unary(rl_control_channel(u->proxy->control), &pb__control__descriptor, "ResolveTarget",
                  &request.base, deadline_ms, on_resolved, u, &u->resolving);

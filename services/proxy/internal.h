@@ -7,7 +7,7 @@
 #include "places.h"
 #include "proxy.h"
 #include "route.h"
-#include "splice.h"
+#include "splice/splice.h"
 #include "tunnel_rpc/tunnel_rpc.h"
 
 #include <sys/socket.h>
@@ -29,7 +29,7 @@ struct proxy {
     struct rl_event_sender *events;
     struct front *front;                  /* front.c */
     struct passage *passages;             /* passthrough.c */
-    struct splice_pipes pipes;            /* splice.c */
+    struct rl_splice_pipes pipes;         /* splice.c */
     struct user_connection *users;        /* connect.c */
     struct upstream *upstreams;           /* upstream.c */
     struct rl_timer *sweep_timer;         /* likewise */

@@ -24,7 +24,7 @@ struct passage {
     struct rl_buf first;          /* header and ClientHello, until they are written */
     struct rl_dial *dial;
     struct rl_socket *upstream;
-    struct splice *splice;
+    struct rl_splice *splice;
 };
 
 static void forget(struct passage *p)
@@ -74,7 +74,7 @@ static void begin_splice(struct passage *p)
     struct rl_socket *upstream = p->upstream;
     p->upstream = NULL;
     p->splice =
-        splice_start(p->proxy->config.loop, &p->proxy->pipes, client, upstream, on_spliced, p);
+        rl_splice_start(p->proxy->config.loop, &p->proxy->pipes, client, upstream, on_spliced, p);
 }
 
 static void write_first(struct passage *p)
@@ -181,11 +181,11 @@ void passthrough_close_idle(struct proxy *proxy)
         next = p->next;
         if (!p->splice || p->arrival.route.kind == ROUTE_BROKER)
             continue;
-        if (splice_bytes(p->splice) != p->bytes_seen) {
-            p->bytes_seen = splice_bytes(p->splice);
+        if (rl_splice_bytes(p->splice) != p->bytes_seen) {
+            p->bytes_seen = rl_splice_bytes(p->splice);
             p->seen_ms = now_ms;
         } else if (now_ms - p->seen_ms >= IDLE_MS) {
-            splice_abort(p->splice);
+            rl_splice_abort(p->splice);
         }
     }
 }
@@ -195,7 +195,7 @@ void passthrough_close_all(struct proxy *proxy)
     while (proxy->passages) {
         struct passage *p = proxy->passages;
         if (p->splice)
-            splice_abort(p->splice);
+            rl_splice_abort(p->splice);
         else
             give_up(p, "the proxy stops");
     }

@@ -36,7 +36,8 @@ static size_t bucket_of(const char *key)
 
 static char *text_of(const struct place_key *key)
 {
-    return rl_sprintf("%s\n%s\n%s\n%s", key->user, key->user_cluster, key->kind, key->target);
+    return rl_sprintf("%s\n%s\n%s\n%s\n%s", key->user, key->user_cluster, key->cluster, key->kind,
+                      key->target);
 }
 
 /* ---- the list ---- */

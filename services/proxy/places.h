@@ -12,9 +12,10 @@
 #define PLACES_MAX 10000           /* beyond: the one that was used longest ago goes */
 #define PLACES_AGE_S (7ll * 86400) /* older is forgotten, unless policy_max_age says otherwise */
 
-/** What was asked for, and by whom. Borrowed; none of them has a line feed. */
+/** What was asked for, and by whom; of another cluster its name only, without kind and target.
+ * Borrowed; none but the target has a line feed. */
 struct place_key {
-    const char *user, *user_cluster, *kind, *target;
+    const char *user, *user_cluster, *cluster, *kind, *target;
 };
 
 struct places;

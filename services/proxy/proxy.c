@@ -208,7 +208,7 @@ void proxy_free(struct proxy **holder)
     web_free(&proxy->web);
     upstream_close_all(proxy);
     places_free(&proxy->places);
-    splice_pipes_close(&proxy->pipes);
+    rl_splice_pipes_close(&proxy->pipes);
     rl_timer_free(&proxy->drain_timer);
     rl_timer_free(&proxy->grace_timer);
     rl_tls_server_unref(&proxy->connect_tls);

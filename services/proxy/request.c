@@ -1,5 +1,6 @@
 #include "request.h"
 
+#include "names/names.h"
 #include "proxy.h"
 
 #include <string.h>
@@ -22,10 +23,33 @@ Pb__ConnectRequest *request_read(struct rl_span bytes)
                                        bytes.p + REQUEST_LENGTH_BYTES);
 }
 
+bool request_is_for_leaf(const Pb__ConnectRequest *r, const char *cluster)
+{
+    return r->cluster[0] && strcmp(r->cluster, cluster) != 0;
+}
+
+/* Of a leaf also its auth and its audit can be reached, each of which is one. */
+static rl_code check_leaf(const Pb__ConnectRequest *r, struct rl_error *err)
+{
+    bool is_service = strcmp(r->kind, "auth") == 0 || strcmp(r->kind, "audit") == 0;
+    if (rl_name_check_cluster(r->cluster, err) != RL_OK)
+        return RL_E_INVAL;
+    if (is_service)
+        return r->target[0] || r->port
+                   ? rl_fail(err, RL_E_INVAL, "a cluster's %s has no name and no port", r->kind)
+                   : RL_OK;
+    return strcmp(r->kind, "ssh") == 0 ? RL_OK
+                                       : rl_fail(err, RL_E_UNIMPLEMENTED,
+                                                 "of another cluster this version reaches nodes "
+                                                 "by ssh, auth and audit only");
+}
+
 rl_code request_check(const Pb__ConnectRequest *r, const char *cluster, struct rl_error *err)
 {
-    if (r->cluster[0] && strcmp(r->cluster, cluster) != 0)
-        return rl_fail(err, RL_E_NOT_FOUND, "no such cluster \"%.64s\"", r->cluster);
+    bool is_for_leaf = request_is_for_leaf(r, cluster);
+    rl_code rc = is_for_leaf ? check_leaf(r, err) : RL_OK;
+    if (rc != RL_OK || (is_for_leaf && strcmp(r->kind, "ssh") != 0))
+        return rc;
     if (strcmp(r->kind, "ssh") != 0)
         return rl_fail(err, RL_E_UNIMPLEMENTED, "this version connects to nodes by ssh only");
     if (r->port != 0 && r->port != 22)

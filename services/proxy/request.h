@@ -15,8 +15,10 @@ size_t request_missing(struct rl_span bytes);
 /** A whole one, with its length before it. Owns: by pb__connect_request__free_unpacked(). NULL: it
  * can not be read. */
 Pb__ConnectRequest *request_read(struct rl_span bytes);
-/** Does it ask this cluster's proxy for what is served? Errors: RL_E_NOT_FOUND, RL_E_UNIMPLEMENTED,
- * RL_E_INVAL in words for the user. */
+/** It names another cluster than the proxy's own. */
+bool request_is_for_leaf(const Pb__ConnectRequest *request, const char *cluster);
+/** Does it ask this cluster's proxy for what is served? Whether there is another cluster of the
+ * name auth knows. Errors: RL_E_UNIMPLEMENTED, RL_E_INVAL in words for the user. */
 rl_code request_check(const Pb__ConnectRequest *request, const char *cluster, struct rl_error *err);
 
 #endif

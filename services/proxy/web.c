@@ -26,7 +26,7 @@ struct visit {
 struct web_connection {
     struct web *web;
     struct web_connection *next, *previous;
-    struct splice *splice;
+    struct rl_splice *splice;
 };
 
 struct web {
@@ -219,13 +219,13 @@ void web_start(struct proxy *proxy, const struct arrival *arrival, SSL *ssl)
     if (w->next)
         w->next->previous = w;
     web->connections = w;
-    w->splice = splice_start(proxy->config.loop, &proxy->pipes, outer, inner, on_spliced, w);
+    w->splice = rl_splice_start(proxy->config.loop, &proxy->pipes, outer, inner, on_spliced, w);
 }
 
 void web_close_all(struct proxy *proxy)
 {
     while (proxy->web && proxy->web->connections)
-        splice_abort(proxy->web->connections->splice);
+        rl_splice_abort(proxy->web->connections->splice);
 }
 
 /* ---- life ---- */

@@ -70,7 +70,9 @@ static struct attachment *create(struct broker *broker, struct rl_rpc_call *call
     struct attachment *a = rl_alloc(sizeof *a);
     a->broker = broker;
     a->call = call;
-    a->agent_id = rl_strdup(peer->identity->name);
+    bool is_agent = peer->identity->kind == RL_IDENTITY_AGENT;
+    a->agent_id = is_agent ? rl_strdup(peer->identity->name) : leaves_id_of(peer->identity);
+    a->leaf = is_agent ? NULL : leaves_name_of(peer->identity);
     a->address = rl_strdup(peer->address ? peer->address : "");
     a->came_ms = rl_loop_now_ms(broker->config.loop);
     a->timer = rl_timer_create(broker->config.loop, on_timer, a);
@@ -102,6 +104,7 @@ static void free_if_done(struct attachment *a)
     rl_timer_free(&a->timer);
     rl_buf_fini(&a->policy_nonce);
     free(a->agent_id);
+    free(a->leaf);
     free(a->address);
     free(a);
 }
@@ -134,6 +137,8 @@ void attachment_end(struct attachment *attachment, rl_code code, const char *rea
                 RL_NUMBER("epoch", attachment->epoch), RL_TEXT("code", rl_code_name(code)),
                 RL_TEXT("reason", reason));
     attachments_remove(attachment->broker, attachment);
+    if (attachment->leaf)
+        leaves_remove(attachment->broker, attachment);
     join_lost(attachment);
     if (was_here)
         reports_detached(attachment->broker->reports, attachment, reason);
@@ -205,12 +210,14 @@ static bool turn_away(struct broker *broker, struct rl_rpc_call *call)
 void attach_opened(struct rl_rpc_call *call, void *context)
 {
     struct broker *broker = context;
-    if (rl_rpc_peer(call)->identity->kind != RL_IDENTITY_AGENT) {
-        rl_rpc_end(call, RL_E_UNIMPLEMENTED, "leaf clusters are not attached by this version");
-        return;
-    }
+    struct rl_error err;
     if (turn_away(broker, call))
         return;
+    const struct rl_identity *caller = rl_rpc_peer(call)->identity;
+    if (caller->kind != RL_IDENTITY_AGENT && leaves_check(broker, caller, &err) != RL_OK) {
+        rl_rpc_end(call, err.code, err.message);
+        return;
+    }
     struct attachment *a = create(broker, call);
     Pb__NextEpochRequest request = PB__NEXT_EPOCH_REQUEST__INIT;
     request.agent_id = a->agent_id;
@@ -240,7 +247,7 @@ static bool takes_the_place(struct attachment *a)
     return true;
 }
 
-static void welcome(struct attachment *a)
+void attachment_welcome(struct attachment *a)
 {
     const Pb__ControlUpdate *state = rl_control_state(a->broker->control);
     Pb__Welcome body = PB__WELCOME__INIT;
@@ -273,7 +280,7 @@ static void orphan_connections(struct attachment *a)
 static void adopt_connections(struct attachment *a)
 {
     for (struct hop *hop = a->broker->hops; a->broker->orphans && hop; hop = hop->next) {
-        if (hop->kind != HOP_DIAL || hop->attachment || !hop->peer ||
+        if (hop->kind != HOP_DIAL || hop->attachment || !hop->peer || !hop->peer->agent_id ||
             strcmp(hop->peer->agent_id, a->agent_id) != 0)
             continue;
         hop->attachment = a;
@@ -298,13 +305,17 @@ static void on_hello(struct attachment *a, const Pb__SignedHello *signed_hello)
         attachment_end(a, RL_E_ABORTED, "a newer attachment of this agent is here already");
         goto out;
     }
+    if (a->leaf && leaves_put(a->broker, a, &err) != RL_OK) {
+        attachment_end(a, err.code, err.message);
+        goto out;
+    }
     rl_timer_disarm(a->timer);
     take_held(a, hello->policy_version, hello->policy_sha256);
     rl_buf_put(&a->policy_nonce, hello->policy_nonce.data, hello->policy_nonce.len);
     a->state = ATTACHMENT_HERE;
     attachments_put(a->broker, a);
     adopt_connections(a);
-    welcome(a);
+    attachment_welcome(a);
     reports_attached(a->broker->reports, a, signed_hello);
     policies_want(a->broker->policies, a, true);
     rl_metric_add(a->broker->attached_total, 1);
@@ -364,6 +375,8 @@ static void on_closed(struct rl_rpc_call *call, rl_code code, const char *messag
         rl_log_info("agent detached", RL_TEXT("agent", a->agent_id), RL_NUMBER("epoch", a->epoch),
                     RL_TEXT("code", rl_code_name(code)), RL_TEXT("reason", message));
         attachments_remove(a->broker, a);
+        if (a->leaf)
+            leaves_remove(a->broker, a);
         reports_detached(a->broker->reports, a, code == RL_OK ? "it left" : message);
     }
     a->state = ATTACHMENT_OVER;

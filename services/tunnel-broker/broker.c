@@ -2,6 +2,7 @@
 #include "internal.h"
 
 #include "access/access.h"
+#include "roots/roots.h"
 #include "rpc/raw.h"
 
 #include <stdlib.h>
@@ -26,6 +27,8 @@ static void make_metrics(struct broker *broker)
         return;
     broker->agents_gauge =
         rl_health_gauge(h, "remoteler_broker_agents", "Agents that are attached.", NULL);
+    broker->leaves_gauge = rl_health_gauge(h, "remoteler_broker_leaf_attachments",
+                                           "Brokers of leaf clusters that are attached.", NULL);
     broker->streams_gauge =
         rl_health_gauge(h, "remoteler_broker_streams", "Connections that are relayed.", NULL);
     broker->attached_total =
@@ -89,6 +92,7 @@ rl_code broker_create(const struct broker_config *config, struct broker **out, s
     broker->reports = reports_create(broker);
     broker->policies = policies_create(broker);
     broker->leavers = leavers_create(broker);
+    broker->roots = roots_create(broker);
     make_metrics(broker);
     rl_code rc = make_servers(broker, err);
     if (rc != RL_OK)
@@ -112,9 +116,14 @@ rl_code broker_listen_attach(struct broker *broker, const char *address, struct 
     return rl_rpc_server_listen(broker->attach_server, &listen, port, err);
 }
 
-void broker_trust_proxies(struct broker *broker, struct rl_trust *trust)
+void broker_identify(struct broker *broker, struct rl_tls_identity *own, struct rl_trust *trust)
 {
+    rl_tls_identity_unref(&broker->own);
+    rl_trust_unref(&broker->trust);
+    broker->own = rl_tls_identity_ref(own);
+    broker->trust = rl_trust_ref(trust);
     rl_rpc_server_trust_proxies(broker->attach_server, trust);
+    roots_renewed(broker->roots);
 }
 
 void broker_set_control(struct broker *broker, struct rl_control *control)
@@ -128,6 +137,12 @@ void broker_control_changed(struct broker *broker, unsigned what)
         return;
     if (what & RL_CONTROL_STATEMENT)
         attachments_send_statement(broker);
+    if (what & RL_CONTROL_CLUSTERS) {
+        leaves_changed(broker);
+        roots_changed(broker->roots);
+    }
+    if (what & RL_CONTROL_BROKERS)
+        leaves_brokers_changed(broker);
     if (what & RL_CONTROL_REVISION)
         policies_want_all(broker->policies);
 }
@@ -153,6 +168,7 @@ void broker_drain(struct broker *broker, uint32_t grace_ms, void (*drained)(void
     broker->is_draining = true;
     attachments_drain(broker, 0);
     relay_part_all(broker);
+    roots_leave(broker->roots);
     broker->drained = drained;
     broker->drained_context = context;
     broker->draining = 2;
@@ -169,11 +185,14 @@ void broker_free(struct broker **holder)
     broker->is_freeing = true;
     rl_rpc_server_free(&broker->attach_server); /* every call gets its `closed` */
     rl_rpc_server_free(&broker->dial_server);
+    roots_free(&broker->roots);
     while (broker->attachments) /* but for auth's answers, which come later */
         rl_loop_turn(broker->config.loop, 10);
     reports_free(&broker->reports);
     policies_free(&broker->policies);
     leavers_free(&broker->leavers);
+    rl_tls_identity_unref(&broker->own);
+    rl_trust_unref(&broker->trust);
     free(broker->buckets);
     free(broker);
 }

@@ -6,6 +6,7 @@
 #define BROKER_H
 
 #include "control/control.h"
+#include "dial/http_proxy.h"
 #include "health/health.h"
 #include "rpc/raw.h"
 
@@ -20,7 +21,8 @@
 #define BROKER_POLICY_CALLS_MAX 32    /* to auth at once */
 #define BROKER_POLICY_SPREAD_MS 30000 /* over which idle agents get a new policy */
 #define BROKER_KEEPALIVE_S (RL_RPC_HEARTBEAT_MS / 1000)
-#define BROKER_LEAVERS_MAX 64 /* proxies that go away at once */
+#define BROKER_LEAF_ATTACHMENTS_MAX 8 /* of one leaf cluster */
+#define BROKER_LEAVERS_MAX 64          /* proxies that go away at once */
 #define BROKER_COME_BACK_MS_MAX 60000
 
 struct broker_config {
@@ -29,8 +31,9 @@ struct broker_config {
     size_t agents_max;
     uint32_t attach_rate; /* a second */
     uint32_t stream_window_bytes;
-    struct rl_health *health;        /* NULL: nothing is counted */
-    int64_t (*now_s)(void *context); /* NULL: the wall clock */
+    struct rl_health *health;               /* NULL: nothing is counted */
+    const struct rl_http_proxy *http_proxy; /* on the way to roots; borrowed; NULL: straight */
+    int64_t (*now_s)(void *context);        /* NULL: the wall clock */
 };
 
 struct broker;
@@ -42,8 +45,9 @@ rl_code broker_listen_dial(struct broker *broker, const char *address, struct rl
                            uint16_t *port, struct rl_error *err);
 rl_code broker_listen_attach(struct broker *broker, const char *address, struct rl_tls_server *tls,
                              struct rl_trust *proxied_by, uint16_t *port, struct rl_error *err);
-/** The authorities have changed. */
-void broker_trust_proxies(struct broker *broker, struct rl_trust *trust);
+/** What the broker itself calls with, and whom of its own cluster it believes: at first, and when
+ * they have changed. */
+void broker_identify(struct broker *broker, struct rl_tls_identity *own, struct rl_trust *trust);
 /** Before the first agent: where epochs, policy and verdicts come from. Borrowed. */
 void broker_set_control(struct broker *broker, struct rl_control *control);
 /** What lib/control says. */

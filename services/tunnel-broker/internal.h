@@ -15,6 +15,9 @@ struct pending;
 struct reports;
 struct policies;
 struct leavers;
+struct roots;
+struct errand;
+struct way;
 
 struct broker {
     struct broker_config config;
@@ -32,17 +35,23 @@ struct broker {
     struct attachment *attachments;
     size_t attachment_count;
 
+    struct attachment *leaves[1024]; /* leaves.c: of them, by the leaf's name */
+    size_t leaf_count;
+
     struct pending *pending[256]; /* join.c: by the first byte of the stream id */
     size_t pending_count;
     struct hop *hops;       /* relay.c */
     size_t joined, orphans; /* orphans: joined, and the attachment is over */
 
-    struct reports *reports;   /* report.c */
-    struct policies *policies; /* policy.c */
-    struct leavers *leavers;   /* leave.c */
+    struct reports *reports;     /* report.c */
+    struct policies *policies;   /* policy.c */
+    struct leavers *leavers;     /* leave.c */
+    struct roots *roots;         /* roots/: this cluster as a leaf */
+    struct rl_tls_identity *own; /* NULL: it makes no calls */
+    struct rl_trust *trust;      /* of its own cluster */
 
     struct rl_metric *agents_gauge, *streams_gauge, *dials_ok, *dials_failed, *attached_total,
-        *bytes_total, *held_gauge, *turned_away;
+        *bytes_total, *held_gauge, *turned_away, *leaves_gauge;
 };
 
 int64_t broker_now_ns(const struct broker *broker);
@@ -59,11 +68,12 @@ enum attachment_state {
 struct attachment {
     struct broker *broker;
     struct attachment *next, *previous; /* of all */
-    struct attachment *in_bucket;
+    struct attachment *in_bucket, *in_leaves;
     struct rl_rpc_call *call;   /* NULL when the stream is over */
     struct rl_rpc_call *asking; /* NextEpoch or PolicyFor on its way */
     enum attachment_state state;
     char *agent_id, *address;
+    char *leaf; /* "cluster/LEAF", whose broker it is; NULL: it is an agent */
     uint64_t epoch, came_ms;
     uint8_t nonce[32];
     bool serves_nodes; /* by its certificate */
@@ -94,6 +104,30 @@ void attachments_send_statement(struct broker *broker);
 void attachments_drain(struct broker *broker, uint32_t come_back_ms);
 /** The agent is to come again by another way, now. */
 void attachment_move(struct attachment *attachment, const char *reason);
+/** Says which other brokers there are: again when that changes, to who cares. */
+void attachment_welcome(struct attachment *attachment);
+/** "node" or "cluster", and its name, for messages. */
+const char *attachment_kind(const struct attachment *attachment);
+const char *attachment_name(const struct attachment *attachment);
+
+/* ---- leaves.c: clusters that are attached as agents are ---- */
+
+/** "cluster/LEAF", or longer. */
+bool leaves_is_id(const char *agent_id);
+/** Of a leaf's broker: "cluster/LEAF/REPLICA" and "cluster/LEAF"; heap text. */
+char *leaves_id_of(const struct rl_identity *caller);
+char *leaves_name_of(const struct rl_identity *caller);
+/** Errors: RL_E_DENIED, auth does not list the leaf, or not this authority of it. */
+rl_code leaves_check(const struct broker *broker, const struct rl_identity *caller,
+                     struct rl_error *err);
+rl_code leaves_put(struct broker *broker, struct attachment *attachment, struct rl_error *err);
+void leaves_remove(struct broker *broker, struct attachment *attachment);
+/** One that is here, of "cluster/LEAF"; NULL: none. */
+struct attachment *leaves_pick(struct broker *broker, const char *leaf);
+/** Auth's list is another: who is not on it any more goes at once, with what it carries. */
+void leaves_changed(struct broker *broker);
+/** There are other brokers than before: leaves keep connections to two. */
+void leaves_brokers_changed(struct broker *broker);
 
 /* ---- leave.c: a proxy goes away, and the agents that came through it are told ---- */
 
@@ -122,6 +156,8 @@ void policies_want(struct policies *policies, struct attachment *attachment, boo
 void policies_want_all(struct policies *policies);
 /** Auth has a newer policy than this agent was given. */
 bool policies_is_due(const struct policies *policies, const struct attachment *attachment);
+/** That auth named last. */
+uint64_t policies_version_known(const struct broker *broker);
 /** It is over: nothing of it is kept. */
 void policies_forget(struct policies *policies, struct attachment *attachment);
 
@@ -153,33 +189,61 @@ void join_forget(struct hop *dial);
 
 /* ---- relay.c: bytes ---- */
 
+/** Which way the far end of it lies: of HOP_DIAL whoever dialled, of HOP_CARRY whoever was dialled.
+ */
 enum hop_kind { HOP_DIAL, HOP_CARRY };
 
-/** One raw stream: a Dial or a Carry. */
+/** One raw stream. Another's Dial or Carry, which arrived here; or, for who comes from a root,
+ * ours: a Carry to the root, of the kind HOP_DIAL, and a Dial to another broker or a node. */
 struct hop {
     struct broker *broker;
     struct hop *next, *previous;
     enum hop_kind kind;
     struct rl_rpc_call *call;       /* NULL when it is over */
-    char *agent_id;                 /* carry: whose certificate it came with */
+    char *agent_id;                 /* carry: whose certificate it came with; NULL: ours */
     struct rl_frame_reader *reader; /* until the first frame is read */
     struct rl_timer *timer;         /* for the first frame */
     struct pending *pending;        /* dial: while it waits */
     struct hop *peer;               /* joined to */
     struct attachment *attachment;  /* dial: joined to one of its; NULL when that is over */
     bool is_resumable;              /* dial: so its first frame says */
+    bool by_broker;                 /* dial: for who comes from a root */
+    bool is_ours;                   /* the call is made here: */
+    struct rl_buf first;            /* what is said on it before anything else */
+    struct errand *errand;          /* dial: until somebody has come for it; it has no call then */
+    struct hop *reached;            /* dial, with an errand: a call of ours that may come for it */
+    struct hop *reaches;            /* the other way round */
+    struct way *way;                /* of that call */
     struct rl_queue in;             /* what came from here and the peer has not taken */
     bool in_ended;                  /* nothing more comes from here */
 };
 
 extern const struct rl_rpc_raw_ops dial_ops, carry_ops;
 void relay_join(struct hop *dial, struct hop *carry);
+/** For an errand: a hop that has no call yet. */
+struct hop *relay_expect(struct broker *broker, struct errand *errand, bool is_resumable);
+/** A call of ours, and what is said on it first. */
+struct relay_call {
+    struct rl_rpc_channel *channel;
+    const ProtobufCServiceDescriptor *service;
+    const char *method;
+    const Pb__Frame *first;
+};
+rl_code relay_call(struct hop *hop, const struct relay_call *call, struct rl_error *err);
+/** Dials elsewhere for a hop that is expected: it is joined when an answer comes, else
+ * errand_failed(). Takes `way`, unless it fails. */
+rl_code relay_reach(struct hop *hop, const struct relay_call *call, struct way *way,
+                    struct rl_error *err);
+/** Nobody wants it any more; takes NULL. */
+void relay_forget(struct hop **hop);
 /** Ends a hop that is not joined, or both that are. */
 void relay_end(struct hop *hop, rl_code code, const char *message);
 /** The agent came again while this attachment still seemed to be there: the connection under it is
  * dead. Those of its streams that can go on elsewhere are told now, not when the dead one is found
  * out. */
 void relay_part_resumable(const struct attachment *attachment);
+/** A leaf is not believed any more: the connections that it carries end. */
+void relay_cut_leaves(struct broker *broker);
 /** This broker goes away: whatever can go on elsewhere does so now. */
 void relay_part_all(struct broker *broker);
 

@@ -44,15 +44,21 @@ static void fail(struct pending *pending, rl_code code, const char *message)
     relay_end(dial, code, message);
 }
 
+static uint32_t join_ms(const struct attachment *a)
+{
+    return a->leaf ? RL_TUNNEL_LEAF_JOIN_MS : RL_TUNNEL_JOIN_MS;
+}
+
 static void on_late(void *context)
 {
     struct pending *pending = context;
-    char message[160];
-    snprintf(message, sizeof message, "node %s is attached but did not answer within %d s",
-             pending->agent_id, RL_TUNNEL_JOIN_MS / 1000);
+    const struct attachment *a = pending->attachment;
+    char message[RL_ERROR_MESSAGE_BYTES];
+    snprintf(message, sizeof message, "%s %s is attached but did not answer within %u s",
+             attachment_kind(a), attachment_name(a), join_ms(a) / 1000);
     if (pending->ticket)
-        snprintf(message, sizeof message, "node %s waits for its policy, which auth did not give",
-                 pending->agent_id);
+        snprintf(message, sizeof message, "%s %s waits for its policy, which auth did not give",
+                 attachment_kind(a), attachment_name(a));
     fail(pending, RL_E_DEADLINE, message);
 }
 
@@ -72,7 +78,7 @@ static struct pending *create(struct hop *dial, struct attachment *a)
     a->pending++;
     dial->pending = pending;
     pending->timer = rl_timer_create(broker->config.loop, on_late, pending);
-    rl_timer_arm(pending->timer, RL_TUNNEL_JOIN_MS);
+    rl_timer_arm(pending->timer, join_ms(a));
     return pending;
 }
 
@@ -102,8 +108,9 @@ static void send_open(struct pending *pending)
     pb__signed_ticket__free_unpacked(pending->ticket, NULL);
     pending->ticket = NULL;
     if (rc != RL_OK) {
-        char text[160];
-        snprintf(text, sizeof text, "node %s does not read what it is told", a->agent_id);
+        char text[RL_ERROR_MESSAGE_BYTES];
+        snprintf(text, sizeof text, "%s %s does not read what it is told", attachment_kind(a),
+                 attachment_name(a));
         fail(pending, RL_E_UNAVAILABLE, text);
     }
 }
@@ -120,6 +127,13 @@ void join_tell(struct attachment *attachment)
     }
 }
 
+static bool serves(const struct attachment *a, const char *kind)
+{
+    if (a->leaf) /* what it has of that it decides */
+        return strcmp(kind, "ssh") == 0 || strcmp(kind, "auth") == 0 || strcmp(kind, "audit") == 0;
+    return a->serves_nodes && strcmp(kind, "ssh") == 0;
+}
+
 /* Only what is registered can be dialled; of that, this version's agents serve SSH. The ticket's
  * signature is the agent's to check. */
 static rl_code check_target(const struct attachment *a, const Pb__DialOpen *open,
@@ -134,9 +148,9 @@ static rl_code check_target(const struct attachment *a, const Pb__DialOpen *open
     rl_code rc = RL_OK;
     if (strcmp(ticket->agent_id, open->agent_id) != 0)
         rc = rl_fail(err, RL_E_INVAL, "the ticket is for another agent");
-    else if (strcmp(ticket->target_kind, "ssh") != 0 || !a->serves_nodes)
-        rc = rl_fail(err, RL_E_NOT_FOUND, "node %s serves no %.16s", a->agent_id,
-                     ticket->target_kind);
+    else if (!serves(a, ticket->target_kind))
+        rc = rl_fail(err, RL_E_NOT_FOUND, "%s %s serves no %.16s", attachment_kind(a),
+                     attachment_name(a), ticket->target_kind);
     pb__ticket__free_unpacked(ticket, NULL);
     return rc;
 }
@@ -144,16 +158,20 @@ static rl_code check_target(const struct attachment *a, const Pb__DialOpen *open
 rl_code join_ask(struct hop *dial, const Pb__DialOpen *open, struct rl_error *err)
 {
     struct broker *broker = dial->broker;
-    struct attachment *a = attachments_find(broker, open->agent_id);
+    bool is_leaf = leaves_is_id(open->agent_id);
+    if (is_leaf && (dial->by_broker || dial->is_ours)) /* from a root through here to a leaf: no */
+        return rl_fail(err, RL_E_DENIED, "only a proxy dials a cluster");
+    struct attachment *a =
+        is_leaf ? leaves_pick(broker, open->agent_id) : attachments_find(broker, open->agent_id);
     if (!a)
-        return rl_fail(err, RL_E_UNAVAILABLE, "node %.64s is not attached to this broker",
-                       open->agent_id);
+        return rl_fail(err, RL_E_UNAVAILABLE, "%s%.264s is not attached to this broker",
+                       is_leaf ? "" : "node ", open->agent_id);
     rl_code rc = check_target(a, open, err);
     if (rc != RL_OK)
         return rc;
     if (broker->pending_count >= BROKER_PENDING_MAX || a->pending >= BROKER_PENDING_AGENT_MAX)
-        return rl_fail(err, RL_E_EXHAUSTED, "too many connections to node %s are opening",
-                       a->agent_id);
+        return rl_fail(err, RL_E_EXHAUSTED, "too many connections to %s %s are opening",
+                       attachment_kind(a), attachment_name(a));
     if (broker->joined >= BROKER_STREAMS_MAX)
         return rl_fail(err, RL_E_EXHAUSTED, "this broker carries %d connections; no more",
                        BROKER_STREAMS_MAX);
@@ -202,9 +220,9 @@ void join_lost(struct attachment *attachment)
         while (pending) {
             struct pending *next = pending->next;
             if (pending->attachment == attachment) {
-                char message[160];
-                snprintf(message, sizeof message, "node %s has just detached",
-                         attachment->agent_id);
+                char message[RL_ERROR_MESSAGE_BYTES];
+                snprintf(message, sizeof message, "%s %s has just detached",
+                         attachment_kind(attachment), attachment_name(attachment));
                 fail(pending, RL_E_UNAVAILABLE, message);
             }
             pending = next;

@@ -42,7 +42,7 @@ static void on_renewed(void *context)
         (p->attach_tls && rl_tls_server_reload(p->attach_tls, identity, trust, &err) != RL_OK))
         rl_log_error("the new certificate could not be used", RL_TEXT("error", err.message));
     if (p->broker)
-        broker_trust_proxies(p->broker, trust);
+        broker_identify(p->broker, identity, trust);
 }
 
 static void on_describe(void *context, Pb__HeartbeatRequest *beat)
@@ -143,8 +143,10 @@ static rl_code start(struct program *p, struct rl_error *err)
         rc = listen_both(p, err);
     if (rc == RL_OK)
         rc = rl_member_start(p->member, err);
-    if (rc == RL_OK)
+    if (rc == RL_OK) {
         broker_set_control(p->broker, rl_member_control(p->member));
+        broker_identify(p->broker, rl_member_identity(p->member), rl_member_trust(p->member));
+    }
     return rc;
 }
 

@@ -56,7 +56,7 @@ static void hand_on(struct attachment *a, const Pb__PolicyUpdate *update)
 /* The version that auth's statement of the minute names; an agent that is behind it decides
  * nothing.
  */
-static uint64_t version_of_statement(const struct broker *broker)
+uint64_t policies_version_known(const struct broker *broker)
 {
     const Pb__SignedStatement *signed_statement = rl_control_state(broker->control)->statement;
     Pb__Statement *statement = signed_statement
@@ -73,7 +73,7 @@ bool policies_is_due(const struct policies *p, const struct attachment *a)
 {
     uint64_t has = a->sent_version > a->held_version ? a->sent_version : a->held_version;
     return a->waits_for_policy || a->asking || rl_timer_is_armed(a->timer) ||
-           has < version_of_statement(p->broker);
+           has < policies_version_known(p->broker);
 }
 
 static void pump(struct policies *p);
@@ -105,7 +105,7 @@ static void on_policy(void *context, rl_code code, const char *message,
 static void fetch(struct policies *p, struct attachment *a)
 {
     Pb__PolicyForRequest request = PB__POLICY_FOR_REQUEST__INIT;
-    request.agent_id = a->agent_id;
+    request.agent_id = a->leaf ? a->leaf : a->agent_id;
     request.held_version = a->held_version;
     request.held_sha256 = (ProtobufCBinaryData){a->held_sha256_n, a->held_sha256};
     request.nonce = (ProtobufCBinaryData){a->policy_nonce.n, a->policy_nonce.p};

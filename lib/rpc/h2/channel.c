@@ -77,6 +77,9 @@ static void retry_later(struct rl_h2_channel *channel, rl_code code)
     uint64_t now = rl_loop_now_ms(channel->base.config.loop);
     uint32_t limit_ms =
         code == RL_E_DEADLINE ? BACKOFF_SILENT_MS : rl_h2_backoff_ms(now - channel->away_since_ms);
+    uint32_t most_ms = channel->base.config.retry_ms_max;
+    if (most_ms && limit_ms > most_ms)
+        limit_ms = most_ms;
     rl_timer_arm(channel->retry, random_below(limit_ms + 1));
 }
 

@@ -179,7 +179,8 @@ START_TEST(only_a_proxy_of_this_cluster_is_believed)
     ck_assert_int_eq(authority_trust(trust, RL_IDENTITY_SERVICE, "leaf.example", leaf.ca, NULL),
                      RL_OK);
     X509 *signers[] = {
-        authority_issue(&services, UUID_A, "broker", key),
+        authority_issue(&services, UUID_A, "audit", key),
+        authority_issue(&leaf, UUID_A, "broker", key),
         authority_issue(&hosts, UUID_A, NULL, key),
         authority_issue(&leaf, UUID_A, "proxy", key),
         authority_issue(&unknown, UUID_A, "proxy", key),
@@ -197,6 +198,19 @@ START_TEST(only_a_proxy_of_this_cluster_is_believed)
     }
     authority_free(&leaf);
     authority_free(&unknown);
+}
+END_TEST
+
+START_TEST(a_broker_of_this_cluster_is_believed_as_a_proxy_is)
+{
+    struct rl_proxy_header parsed;
+    X509 *good = proxy, *broker = authority_issue(&services, UUID_A, "broker", key);
+    proxy = broker;
+    ck_assert_int_eq(write_header("192.0.2.1", "198.51.100.2"), RL_OK);
+    proxy = good;
+    ck_assert_int_eq(parse(rl_buf_span(&header), &parsed), RL_PROXY_WHOLE);
+    ck_assert_int_eq(verify_at(&parsed, NOW_S), RL_OK);
+    X509_free(broker);
 }
 END_TEST
 
@@ -302,6 +316,7 @@ int main(void)
     tcase_add_test(t, a_header_can_not_be_moved_to_another_connection);
     tcase_add_test(t, a_header_is_good_for_a_minute);
     tcase_add_test(t, only_a_proxy_of_this_cluster_is_believed);
+    tcase_add_test(t, a_broker_of_this_cluster_is_believed_as_a_proxy_is);
     tcase_add_test(t, a_header_without_a_signature_is_read_and_not_believed);
     tcase_add_test(t, version_1_is_refused_by_name);
     tcase_add_test(t, refuses_headers_in_any_other_form);

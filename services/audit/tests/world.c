@@ -201,6 +201,8 @@ static void start_auth(struct world *w)
         {.method = "PolicyFor", .unary = fail_call},
         {.method = "ResolveTarget", .unary = fail_call},
         {.method = "Decide", .unary = decide},
+        {.method = "TakeRootPolicy", .unary = fail_call},
+        {.method = "ReportRoot", .unary = fail_call},
         {.method = "SignTombstones", .unary = sign_tombstones},
     };
     struct rl_rpc_server_config config = {.loop = w->loop, .authorize = allow_all};

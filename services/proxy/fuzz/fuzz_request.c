@@ -1,5 +1,6 @@
 /* fuzz_request: a remoteler-connect request in pieces of any size, as a user may send it: never
- * read beyond its end, and nothing accepted but ssh to a named node of this cluster.
+ * read beyond its end, and nothing accepted but ssh to a named node, and of another cluster its
+ * auth and its audit.
  */
 #include "../request.h"
 
@@ -14,8 +15,11 @@ static void expect_sane(const Pb__ConnectRequest *request)
     struct rl_error err;
     if (request_check(request, "main", &err) != RL_OK)
         return;
-    RL_ASSERT(strcmp(request->kind, "ssh") == 0 && request->target[0]);
-    RL_ASSERT(!request->cluster[0] || strcmp(request->cluster, "main") == 0);
+    bool is_ssh = strcmp(request->kind, "ssh") == 0;
+    RL_ASSERT(is_ssh == (request->target[0] != '\0'));
+    RL_ASSERT(is_ssh ||
+              (request_is_for_leaf(request, "main") &&
+               (strcmp(request->kind, "auth") == 0 || strcmp(request->kind, "audit") == 0)));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

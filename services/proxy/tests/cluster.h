@@ -284,6 +284,8 @@ static inline struct rl_rpc_server *serve_control(struct cluster *c, struct rl_t
         {.method = "PolicyFor", .unary = auth_nothing},
         {.method = "ResolveTarget", .unary = auth_resolve},
         {.method = "Decide", .unary = auth_nothing},
+        {.method = "TakeRootPolicy", .unary = auth_nothing},
+        {.method = "ReportRoot", .unary = auth_nothing},
         {.method = "SignTombstones", .unary = auth_nothing},
     };
     struct rl_rpc_server *server = NULL;

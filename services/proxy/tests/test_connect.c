@@ -337,8 +337,14 @@ START_TEST(requests_for_what_is_not_served_are_refused)
     } rows[] = {
         {"", "ssh", "node-a", 80, RL_E_INVAL},
         {"", "app", "node-a", 0, RL_E_UNIMPLEMENTED},
-        {"leaf", "ssh", "node-a", 0, RL_E_NOT_FOUND},
+        {"leaf", "app", "node-a", 0, RL_E_UNIMPLEMENTED},
         {"", "ssh", "", 0, RL_E_INVAL},
+        {"", "auth", "", 0, RL_E_UNIMPLEMENTED},
+        {"main", "audit", "", 0, RL_E_UNIMPLEMENTED},
+        {"leaf", "ssh", "", 0, RL_E_INVAL},
+        {"leaf", "auth", "node-a", 0, RL_E_INVAL},
+        {"leaf", "audit", "", 22, RL_E_INVAL},
+        {"Leaf/../x", "ssh", "node-a", 0, RL_E_INVAL},
     };
     struct user u;
     user_connect(&u, user_identity(c, "alice", "access", ""));
@@ -519,7 +525,7 @@ int main(void)
     tcase_add_test(tests, auth_away_is_said_so);
     tcase_add_test(tests, what_auth_said_last_helps_the_same_user_while_it_is_away);
     tcase_add_test(tests, a_node_that_is_nowhere_is_said_to_be_out_of_reach_without_our_addresses);
-    tcase_add_loop_test(tests, requests_for_what_is_not_served_are_refused, 0, 4);
+    tcase_add_loop_test(tests, requests_for_what_is_not_served_are_refused, 0, 9);
     tcase_add_loop_test(tests, a_request_that_is_too_long_or_no_request_is_refused, 0, 2);
     tcase_add_loop_test(tests, only_a_users_own_whole_certificate_connects, 0, 2);
     tcase_add_loop_test(tests, a_lock_or_a_cut_ends_running_connections_and_refuses_new_ones, 0, 4);

@@ -7,7 +7,7 @@ static Pb__ResolveTargetResponse where = PB__RESOLVE_TARGET_RESPONSE__INIT;
 
 static struct place_key key(const char *user, const char *target)
 {
-    return (struct place_key){user, "dev", "ssh", target};
+    return (struct place_key){user, "dev", "", "ssh", target};
 }
 
 static bool has_key(struct places *p, const struct place_key *k, int64_t now_s, int64_t max_age_s)

@@ -22,6 +22,7 @@ struct test_agent {
     bool is_mute, refuses; /* what it does with an open; else it comes for it */
     int challenged, welcomed, policies, policies_at_open, statements, opens, drains, closed;
     uint64_t epoch;
+    size_t other_brokers;
     uint32_t come_back_ms;
     rl_code code;
     char message[256];
@@ -144,6 +145,7 @@ static inline void agent_on_message(struct rl_rpc_call *call, const ProtobufCMes
         break;
     case PB__BROKER_MESSAGE__BODY_WELCOME:
         a->welcomed++;
+        a->other_brokers = m->welcome->n_other_brokers;
         break;
     case PB__BROKER_MESSAGE__BODY_POLICY:
         a->policies++;
@@ -186,6 +188,15 @@ static inline void agent_init(struct test_agent *a, struct cluster *c, const cha
 {
     *a = (struct test_agent){.cluster = c, .id = id, .fd = -1};
     a->identity = agent_identity(c, id, kind);
+    a->tls = tls_client(c, a->identity, "broker");
+    a->channel = channel(c, c->attach_address, a->tls);
+}
+
+/* A leaf's broker does as agents do. `id` is "cluster/leaf/REPLICA". */
+static inline void leaf_init(struct test_agent *a, struct cluster *c, const char *id)
+{
+    *a = (struct test_agent){.cluster = c, .id = id, .fd = -1};
+    a->identity = identity_by(&c->leaf_services, "broker", strrchr(id, '/') + 1);
     a->tls = tls_client(c, a->identity, "broker");
     a->channel = channel(c, c->attach_address, a->tls);
 }

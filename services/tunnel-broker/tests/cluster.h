@@ -31,12 +31,26 @@ struct fake_auth {
     rl_code verdict; /* for every report of an attachment */
     uint64_t policy_held;
     uint8_t policy_nonce;
+    char last_epoch_for[320], last_policy_for[320];
+    /* as the auth of a leaf: */
+    int resolved, taken, reports;
+    bool is_resolve_away;
+    char resolved_kind[16], resolved_target[64], resolved_user[128];
+    const char *mode; /* of the node; and where it is said to be: */
+    char node_address[64], holder[64];
+    bool is_online;
+    rl_code take_code;
+    uint64_t takes_version;
+    bool is_root_attached; /* as was reported last */
+    rl_code root_code;
+    char root_message[256];
 };
 
 struct cluster {
     struct rl_loop *loop;
     struct authority services, agents;
-    struct rl_trust *trust;
+    struct authority leaf_services, root_services, root_users; /* of other clusters */
+    struct rl_trust *trust, *listener_trust;
     struct rl_tls_identity *auth_id, *broker_id, *proxy_id;
     struct rl_tls_server *auth_tls, *broker_tls;
     struct rl_tls_client *to_auth, *to_broker;
@@ -72,6 +86,54 @@ static inline void turn_for(struct cluster *c, uint64_t ms)
 
 /* ---- the fake auth ---- */
 
+static inline void auth_say(struct cluster *c, const Pb__ControlUpdate *update)
+{
+    ck_assert_int_eq(rl_rpc_send(c->auth.watch, &update->base, NULL), RL_OK);
+}
+
+static inline ProtobufCBinaryData der_of(const struct authority *a, struct rl_buf *room)
+{
+    rl_buf_init(room, 65536);
+    ck_assert_int_eq(rl_x509_to_der(a->ca, room, NULL), RL_OK);
+    return (ProtobufCBinaryData){room->n, room->p};
+}
+
+/* Auth's list of other clusters: at most one leaf and one root. `leaf`: by these authorities; NULL:
+ * none. `root_proxy`: where the root is; NULL: there is none. */
+static inline void auth_say_clusters(struct cluster *c, const struct authority *leaf,
+                                     const char *root_proxy)
+{
+    struct rl_buf room[3];
+    Pb__TrustBundle theirs = PB__TRUST_BUNDLE__INIT, roots = PB__TRUST_BUNDLE__INIT;
+    Pb__PeerCluster a = PB__PEER_CLUSTER__INIT, b = PB__PEER_CLUSTER__INIT, *list[2];
+    Pb__ControlUpdate update = PB__CONTROL_UPDATE__INIT;
+    ProtobufCBinaryData leaf_ca = der_of(leaf ? leaf : &c->leaf_services, &room[0]);
+    ProtobufCBinaryData root_ca = der_of(&c->root_services, &room[1]);
+    ProtobufCBinaryData user_ca = der_of(&c->root_users, &room[2]);
+    uint8_t nonce[16] = {5};
+    a.name = theirs.cluster = (char *)(uintptr_t) "leaf";
+    a.trust = &theirs;
+    theirs.service_cas = &leaf_ca;
+    theirs.n_service_cas = 1;
+    b.name = roots.cluster = (char *)(uintptr_t) "root";
+    b.is_root = true;
+    b.trust = &roots;
+    b.proxy = (char *)(uintptr_t)root_proxy;
+    b.policy_nonce = (ProtobufCBinaryData){sizeof nonce, nonce};
+    roots.service_cas = &root_ca;
+    roots.user_cas = &user_ca;
+    roots.n_service_cas = roots.n_user_cas = 1;
+    if (leaf)
+        list[update.n_clusters++] = &a;
+    if (root_proxy)
+        list[update.n_clusters++] = &b;
+    update.clusters = list;
+    update.clusters_changed = true;
+    auth_say(c, &update);
+    for (size_t i = 0; i < RL_COUNT(room); i++)
+        rl_buf_fini(&room[i]);
+}
+
 static inline rl_code auth_authorize(void *context, const char *service, const char *method,
                                      const struct rl_rpc_peer *peer, struct rl_error *err)
 {
@@ -81,11 +143,6 @@ static inline rl_code auth_authorize(void *context, const char *service, const c
     return rl_identity_is_service(peer->identity, "broker")
                ? RL_OK
                : rl_fail(err, RL_E_DENIED, "only brokers here");
-}
-
-static inline void auth_say(struct cluster *c, const Pb__ControlUpdate *update)
-{
-    ck_assert_int_eq(rl_rpc_send(c->auth.watch, &update->base, NULL), RL_OK);
 }
 
 static inline void auth_on_watch(struct rl_rpc_call *call, const ProtobufCMessage *message,
@@ -133,6 +190,7 @@ static inline void auth_next_epoch(struct rl_rpc_call *call, const ProtobufCMess
     struct cluster *c = context;
     const Pb__NextEpochRequest *r = (const Pb__NextEpochRequest *)request;
     ck_assert_str_eq(r->broker_id, BROKER_ID);
+    snprintf(c->auth.last_epoch_for, sizeof c->auth.last_epoch_for, "%s", r->agent_id);
     if (c->auth.refuses_epochs) {
         struct rl_error err;
         rl_fail(&err, RL_E_DENIED, "this agent is stopped");
@@ -188,12 +246,76 @@ static inline void auth_policy(struct rl_rpc_call *call, const ProtobufCMessage 
     struct cluster *c = context;
     const Pb__PolicyForRequest *r = (const Pb__PolicyForRequest *)request;
     c->auth.policies++;
+    snprintf(c->auth.last_policy_for, sizeof c->auth.last_policy_for, "%s", r->agent_id);
     c->auth.policy_held = r->held_version;
     c->auth.policy_nonce = r->nonce.len ? r->nonce.data[0] : 0;
     Pb__SignedPolicySeal seal = PB__SIGNED_POLICY_SEAL__INIT;
     Pb__PolicyUpdate reply = PB__POLICY_UPDATE__INIT;
     reply.seal = &seal;
     reply.is_snapshot = true;
+    rl_rpc_reply(call, &reply.base);
+}
+
+static inline void auth_resolve(struct rl_rpc_call *call, const ProtobufCMessage *request,
+                                void *context)
+{
+    struct fake_auth *auth = &((struct cluster *)context)->auth;
+    const Pb__ResolveTargetRequest *r = (const Pb__ResolveTargetRequest *)request;
+    struct rl_error err;
+    auth->resolved++;
+    snprintf(auth->resolved_kind, sizeof auth->resolved_kind, "%s", r->kind);
+    snprintf(auth->resolved_target, sizeof auth->resolved_target, "%s", r->target);
+    snprintf(auth->resolved_user, sizeof auth->resolved_user, "%s@%s", r->caller->user,
+             r->caller->cluster);
+    if (auth->is_resolve_away || strcmp(r->target, "node-a") != 0) {
+        rl_fail(&err, auth->is_resolve_away ? RL_E_UNAVAILABLE : RL_E_NOT_FOUND, "no such node");
+        rl_rpc_fail(call, &err);
+        return;
+    }
+    char *holders[] = {auth->holder};
+    Pb__ResolveTargetResponse reply = PB__RESOLVE_TARGET_RESPONSE__INIT;
+    reply.agent_id = (char *)(uintptr_t)UUID_A;
+    reply.name = (char *)(uintptr_t) "node-a";
+    reply.mode = (char *)(uintptr_t)(auth->mode ? auth->mode : "tunnel");
+    reply.address = auth->node_address;
+    reply.is_online = auth->is_online;
+    reply.last_seen_ns = (NOW_S - 60) * 1000000000ll;
+    reply.broker_ids = holders;
+    reply.n_broker_ids = auth->holder[0] != '\0';
+    rl_rpc_reply(call, &reply.base);
+}
+
+static inline void auth_take_policy(struct rl_rpc_call *call, const ProtobufCMessage *request,
+                                    void *context)
+{
+    struct fake_auth *auth = &((struct cluster *)context)->auth;
+    const Pb__TakeRootPolicyRequest *r = (const Pb__TakeRootPolicyRequest *)request;
+    struct rl_error err;
+    auth->taken++;
+    ck_assert_str_eq(r->root, "root");
+    ck_assert_ptr_nonnull(r->update);
+    if (auth->take_code != RL_OK) {
+        rl_fail(&err, auth->take_code, "not now");
+        rl_rpc_fail(call, &err);
+        return;
+    }
+    uint8_t hash[32] = {9};
+    Pb__TakeRootPolicyResponse reply = PB__TAKE_ROOT_POLICY_RESPONSE__INIT;
+    reply.version = auth->takes_version;
+    reply.sha256 = (ProtobufCBinaryData){sizeof hash, hash};
+    rl_rpc_reply(call, &reply.base);
+}
+
+static inline void auth_report_root(struct rl_rpc_call *call, const ProtobufCMessage *request,
+                                    void *context)
+{
+    struct fake_auth *auth = &((struct cluster *)context)->auth;
+    const Pb__ReportRootRequest *r = (const Pb__ReportRootRequest *)request;
+    Pb__ReportRootResponse reply = PB__REPORT_ROOT_RESPONSE__INIT;
+    auth->reports++;
+    auth->is_root_attached = r->is_attached;
+    auth->root_code = (rl_code)r->code;
+    snprintf(auth->root_message, sizeof auth->root_message, "%s", r->message);
     rl_rpc_reply(call, &reply.base);
 }
 
@@ -217,8 +339,10 @@ static inline void auth_start(struct cluster *c)
         {.method = "NextEpoch", .unary = auth_next_epoch},
         {.method = "ReportAttachments", .unary = auth_report},
         {.method = "PolicyFor", .unary = auth_policy},
-        {.method = "ResolveTarget", .unary = auth_nothing},
+        {.method = "ResolveTarget", .unary = auth_resolve},
         {.method = "Decide", .unary = auth_nothing},
+        {.method = "TakeRootPolicy", .unary = auth_take_policy},
+        {.method = "ReportRoot", .unary = auth_report_root},
         {.method = "SignTombstones", .unary = auth_nothing},
     };
     struct rl_rpc_server_config config = {
@@ -251,11 +375,17 @@ static inline struct rl_tls_identity *identity_of(X509 *leaf, EVP_PKEY *key)
     return identity;
 }
 
+static inline struct rl_tls_identity *identity_by(const struct authority *a, const char *service,
+                                                  const char *id)
+{
+    EVP_PKEY *key = fresh_key();
+    return identity_of(authority_issue(a, id, service, key), key);
+}
+
 static inline struct rl_tls_identity *service_identity(struct cluster *c, const char *service,
                                                        const char *id)
 {
-    EVP_PKEY *key = fresh_key();
-    return identity_of(authority_issue(&c->services, id, service, key), key);
+    return identity_by(&c->services, service, id);
 }
 
 static inline struct rl_tls_identity *agent_identity(struct cluster *c, const char *id,
@@ -282,18 +412,24 @@ static inline struct rl_tls_identity *agent_identity(struct cluster *c, const ch
     return identity_of(leaf, key);
 }
 
-static inline struct rl_tls_server *tls_server(struct cluster *c, struct rl_tls_identity *identity)
+static inline struct rl_tls_server *tls_server_for(struct rl_trust *trust,
+                                                   struct rl_tls_identity *identity)
 {
     static const char *const alpn[] = {"h2", NULL};
     struct rl_tls_server_config config = {.route = "test",
                                           .identity = identity,
-                                          .trust = c->trust,
+                                          .trust = trust,
                                           .client = RL_TLS_CLIENT_REQUIRED,
                                           .alpn = alpn,
                                           .now_s = cluster_now_s};
     struct rl_tls_server *server = NULL;
     ck_assert_int_eq(rl_tls_server_create(&config, &server, NULL), RL_OK);
     return server;
+}
+
+static inline struct rl_tls_server *tls_server(struct cluster *c, struct rl_tls_identity *identity)
+{
+    return tls_server_for(c->trust, identity);
 }
 
 static inline struct rl_tls_client *tls_client(struct cluster *c, struct rl_tls_identity *identity,
@@ -336,14 +472,22 @@ static inline void cluster_make_tls(struct cluster *c)
 {
     c->services = authority_make(RL_IDENTITY_SERVICE, "main");
     c->agents = authority_make(RL_IDENTITY_AGENT, "main");
+    c->leaf_services = authority_make(RL_IDENTITY_SERVICE, "leaf");
+    c->root_services = authority_make(RL_IDENTITY_SERVICE, "root");
+    c->root_users = authority_make(RL_IDENTITY_USER, "root");
     c->trust = rl_trust_create("main");
-    authority_trust(c->trust, RL_IDENTITY_SERVICE, "main", c->services.ca, NULL);
-    authority_trust(c->trust, RL_IDENTITY_AGENT, "main", c->agents.ca, NULL);
+    c->listener_trust = rl_trust_create("main");
+    struct rl_trust *both[] = {c->trust, c->listener_trust};
+    for (size_t i = 0; i < RL_COUNT(both); i++) {
+        authority_trust(both[i], RL_IDENTITY_SERVICE, "main", c->services.ca, NULL);
+        authority_trust(both[i], RL_IDENTITY_AGENT, "main", c->agents.ca, NULL);
+    }
+    authority_trust(c->listener_trust, RL_IDENTITY_SERVICE, "leaf", c->leaf_services.ca, NULL);
     c->auth_id = service_identity(c, "auth", UUID_A);
     c->broker_id = service_identity(c, "broker", BROKER_ID);
     c->proxy_id = service_identity(c, "proxy", UUID_B);
     c->auth_tls = tls_server(c, c->auth_id);
-    c->broker_tls = tls_server(c, c->broker_id);
+    c->broker_tls = tls_server_for(c->listener_trust, c->broker_id);
     c->to_auth = tls_client(c, c->broker_id, "auth");
     c->to_broker = tls_client(c, c->proxy_id, "broker");
 }
@@ -385,6 +529,7 @@ static inline struct cluster *cluster_make(void)
                                         .context = c};
     c->control = rl_control_create(&control);
     broker_set_control(c->broker, c->control);
+    broker_identify(c->broker, c->broker_id, c->trust);
     c->proxy = channel(c, c->dial_address, c->to_broker);
     TURN_UNTIL(c, rl_control_is_up(c->control));
     return c;
@@ -405,6 +550,10 @@ static inline void cluster_free(struct cluster *c)
     rl_tls_identity_unref(&c->broker_id);
     rl_tls_identity_unref(&c->proxy_id);
     rl_trust_unref(&c->trust);
+    rl_trust_unref(&c->listener_trust);
+    authority_free(&c->leaf_services);
+    authority_free(&c->root_services);
+    authority_free(&c->root_users);
     authority_free(&c->services);
     authority_free(&c->agents);
     rl_loop_free(&c->loop);

@@ -1,11 +1,11 @@
-#include "splice.h"
+#include "splice/splice.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define BULK_BYTES (SPLICE_BUFFER_BYTES / 4)
+#define BULK_BYTES (RL_SPLICE_BUFFER_BYTES / 4)
 #define ROUNDS_MAX 8 /* buffers in one go: the loop is shared */
 
 struct direction {
@@ -18,14 +18,14 @@ struct direction {
     bool ended, finished; /* `from` sends no more; and `to` was told */
 };
 
-struct splice {
+struct rl_splice {
     struct rl_loop *loop;
-    struct splice_pipes *pipes;
+    struct rl_splice_pipes *pipes;
     struct rl_socket *socket[2];
     struct direction way[2];
     bool is_plain;                 /* both */
     struct rl_timer *timer, *kick; /* kick: to begin, and to go on in the next turn */
-    splice_closed_fn closed;
+    rl_splice_closed_fn closed;
     void *context;
 };
 
@@ -38,14 +38,14 @@ static void close_pipe(int pipe[2])
     pipe[0] = pipe[1] = -1;
 }
 
-void splice_pipes_close(struct splice_pipes *pipes)
+void rl_splice_pipes_close(struct rl_splice_pipes *pipes)
 {
     while (pipes->count)
         close_pipe(pipes->spare[--pipes->count]);
 }
 
 /* When there is no descriptor for one it goes on without. */
-static void take_pipe(struct splice *s, struct direction *d)
+static void take_pipe(struct rl_splice *s, struct direction *d)
 {
     if (s->pipes->count) {
         memcpy(d->pipe, s->pipes->spare[--s->pipes->count], sizeof d->pipe);
@@ -55,11 +55,11 @@ static void take_pipe(struct splice *s, struct direction *d)
     }
 }
 
-static void give_pipe_back(struct splice *s, struct direction *d)
+static void give_pipe_back(struct rl_splice *s, struct direction *d)
 {
     if (d->pipe[0] < 0)
         return;
-    if (d->start == d->end && s->pipes->count < SPLICE_PIPES_MAX) {
+    if (d->start == d->end && s->pipes->count < RL_SPLICE_PIPES_MAX) {
         memcpy(s->pipes->spare[s->pipes->count++], d->pipe, sizeof d->pipe);
         d->pipe[0] = d->pipe[1] = -1;
     } else {
@@ -69,14 +69,14 @@ static void give_pipe_back(struct splice *s, struct direction *d)
 
 /* ---- its end ---- */
 
-static void let_go(struct splice *s, struct direction *d)
+static void let_go(struct rl_splice *s, struct direction *d)
 {
     give_pipe_back(s, d);
     free(d->buffer);
     d->buffer = NULL;
 }
 
-static void finish(struct splice *s, bool broken)
+static void finish(struct rl_splice *s, bool broken)
 {
     for (int i = 0; i < 2; i++) {
         if (broken)
@@ -92,12 +92,12 @@ static void finish(struct splice *s, bool broken)
     free(s);
 }
 
-void splice_abort(struct splice *splice)
+void rl_splice_abort(struct rl_splice *splice)
 {
     finish(splice, true);
 }
 
-uint64_t splice_bytes(const struct splice *splice)
+uint64_t rl_splice_bytes(const struct rl_splice *splice)
 {
     return splice->way[0].bytes + splice->way[1].bytes;
 }
@@ -129,7 +129,7 @@ static enum step write_out(struct direction *d)
 }
 
 /* Nothing is held here: whether buffer or pipe is open. */
-static ssize_t read_in(struct splice *s, struct direction *d)
+static ssize_t read_in(struct rl_splice *s, struct direction *d)
 {
     bool is_piped = s->is_plain && d->is_bulk;
     if (is_piped != (d->pipe[0] >= 0))
@@ -137,15 +137,15 @@ static ssize_t read_in(struct splice *s, struct direction *d)
     if (is_piped && d->pipe[0] < 0)
         take_pipe(s, d);
     if (d->pipe[0] >= 0)
-        return rl_socket_read_into_pipe(d->from, d->pipe[1], SPLICE_BUFFER_BYTES);
+        return rl_socket_read_into_pipe(d->from, d->pipe[1], RL_SPLICE_BUFFER_BYTES);
     if (!d->buffer)
-        d->buffer = malloc(SPLICE_BUFFER_BYTES);
+        d->buffer = malloc(RL_SPLICE_BUFFER_BYTES);
     RL_ASSERT(d->buffer);
-    return rl_socket_read(d->from, d->buffer, SPLICE_BUFFER_BYTES);
+    return rl_socket_read(d->from, d->buffer, RL_SPLICE_BUFFER_BYTES);
 }
 
 /* Reads until it must wait: TLS may hold bytes that no descriptor shows. */
-static enum step move(struct splice *s, struct direction *d)
+static enum step move(struct rl_splice *s, struct direction *d)
 {
     for (int round = 0; round < ROUNDS_MAX; round++) {
         enum step step = write_out(d);
@@ -165,7 +165,7 @@ static enum step move(struct splice *s, struct direction *d)
     return STEP_MORE;
 }
 
-static enum step move_and_end(struct splice *s, struct direction *d)
+static enum step move_and_end(struct rl_splice *s, struct direction *d)
 {
     if (d->finished)
         return STEP_DONE;
@@ -178,7 +178,7 @@ static enum step move_and_end(struct splice *s, struct direction *d)
 }
 
 /* `ways`: in which of the two directions something may have changed. */
-static void go_on(struct splice *s, bool ways[2])
+static void go_on(struct rl_splice *s, bool ways[2])
 {
     bool more = false;
     for (int i = 0; i < 2; i++) {
@@ -194,7 +194,7 @@ static void go_on(struct splice *s, bool ways[2])
     if (s->way[0].finished && s->way[1].finished)
         finish(s, false);
     else if (s->way[0].ended || s->way[1].ended)
-        rl_timer_arm(s->timer, SPLICE_HALF_MS);
+        rl_timer_arm(s->timer, RL_SPLICE_HALF_MS);
 }
 
 static void on_kick(void *context)
@@ -212,11 +212,11 @@ static void on_second_ready(void *context, bool readable, bool writable)
     go_on(context, (bool[2]){writable, readable});
 }
 
-struct splice *splice_start(struct rl_loop *loop, struct splice_pipes *pipes,
-                            struct rl_socket *first, struct rl_socket *second,
-                            splice_closed_fn closed, void *context)
+struct rl_splice *rl_splice_start(struct rl_loop *loop, struct rl_splice_pipes *pipes,
+                                  struct rl_socket *first, struct rl_socket *second,
+                                  rl_splice_closed_fn closed, void *context)
 {
-    struct splice *s = rl_alloc(sizeof *s);
+    struct rl_splice *s = rl_alloc(sizeof *s);
     s->loop = loop;
     s->socket[0] = first;
     s->socket[1] = second;
