@@ -29,6 +29,11 @@ class Bench:
         return self.started(Remoteler(self.dir / "cluster", self.programs))
 
     @functools.cached_property
+    def with_leaf(self):
+        """Another cluster than the one above, and a leaf that trusts it, in a network of its own."""
+        return self.started(Remoteler(self.dir / "clusters", self.programs, with_leaf=True))
+
+    @functools.cached_property
     def jump_host(self):
         return self.started(JumpHost(self.dir / "jumphost"))
 

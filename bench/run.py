@@ -26,12 +26,14 @@ import raw_bytes
 import ssh_connect
 import ssh_throughput
 import table
+import trusted_clusters
 from bench import Bench
 from pairs import Failed
 from peers import package_version
 from peers.remoteler import e2e
 
-MODULES = (ssh_connect, ssh_throughput, raw_bytes, echo, inventory, auth_rates, fleet, agent_footprint)
+MODULES = (ssh_connect, ssh_throughput, raw_bytes, echo, inventory, auth_rates, fleet, agent_footprint,
+           trusted_clusters)
 BENCHMARKS = {name: run for module in MODULES for name, run in module.BENCHMARKS.items()}
 NOISE = ("ssh-connect", "ssh-throughput-down", "ssh-throughput-up")
 

@@ -17,9 +17,10 @@ import cluster as e2e  # noqa: E402 - the harness of the end-to-end tests brings
 class Remoteler:
     name = "remoteler"
 
-    def __init__(self, directory, programs):
+    def __init__(self, directory, programs, with_leaf=False):
         """Of the release build, which is made first, or of RL_BIN."""
         self.cluster = e2e.Cluster(directory)
+        self.with_leaf = with_leaf
         self.cluster.env["RL_BIN"] = os.environ.get("RL_BIN", str(programs))
 
     @property
@@ -44,8 +45,8 @@ class Remoteler:
         """By the database's administrator."""
         password = (self.cluster.run_dir / "keys" / "postgres_password").read_text().strip()
         done = subprocess.run(
-            ["psql", "-qAtX", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", str(self.ports["postgres"]),
-             "-U", "postgres", "-d", "remoteler"],
+            [*self.cluster.enter, "psql", "-qAtX", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p",
+             str(self.ports["postgres"]), "-U", "postgres", "-d", "remoteler"],
             input=text.encode(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             env=dict(os.environ, PGPASSWORD=password),
         )
@@ -74,13 +75,13 @@ class Remoteler:
     def start(self):
         self.cluster.down()
         self.cluster.dir.mkdir(parents=True)
-        self.cluster.up()
+        self.cluster.up(self.with_leaf)
         self.cluster.login().check()
 
     def stop(self):
         self.cluster.down()
 
-    def ssh(self, command, options, flags=()):
+    def ssh(self, command, options, flags=(), node="node-r1"):
         settings = [word for item in sorted(options.items()) for word in ("-o", "=".join(item))]
         config = self.cluster.ssh_config()
-        return ["ssh", "-F", config, "-o", "BatchMode=yes", *settings, *flags, "node-r1", command]
+        return ["ssh", "-F", config, "-o", "BatchMode=yes", *settings, *flags, node, command]

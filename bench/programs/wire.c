@@ -79,7 +79,9 @@ void wire_open(struct wire *wire, const struct way *way, const char *purpose)
     struct rl_error err;
     *wire = (struct wire){.c = {.fd = -1}};
     if (way->kind == WAY_CONNECT) {
-        struct tsh_target target = {.name = (char *)(uintptr_t)way->address};
+        const char *cluster = tsh_profile_text(&way->profile, "cluster");
+        struct tsh_target target = {.cluster = (char *)(uintptr_t)cluster,
+                                    .name = (char *)(uintptr_t)way->address};
         if (tsh_connect(&way->profile, "ssh", &target, &wire->c, &err) != RL_OK)
             give_up(way->address, err.message);
     } else if (rl_dial_blocking(way->address, DIAL_MS, &wire->c.fd, &err) != RL_OK) {

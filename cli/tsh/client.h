@@ -1,4 +1,4 @@
-/* client: tsh's connection to auth (or audit), end to end through the proxy. */
+/* client: tsh's connection to auth (or audit), end to end through the proxy; of a leaf as well. */
 #ifndef TSH_CLIENT_H
 #define TSH_CLIENT_H
 
@@ -7,14 +7,23 @@
 
 #define TSH_CALL_MS 20000
 
+struct tsh_inner;    /* inner.h */
+struct tsh_progress; /* client.c */
+
 struct tsh_client {
     struct rl_loop *loop;
     struct rl_tls_client *tls;
     struct rl_rpc_channel *channel;
+    /* A leaf's; NULL: it is the proxy's own cluster. */
+    struct tsh_inner *inner;
+    struct tsh_progress *progress;
 };
 
-/** As the profile's user. `service` is "auth" or "audit". */
-rl_code tsh_client_open(const struct tsh_profile *profile, const char *service,
+/** As the profile's user. `service` is "auth" or "audit"; `cluster` NULL: the profile's own. A
+ * leaf's is connected when this returns, and what is wrong with it said, with its name; if the leaf
+ * has other authorities than were known, they are asked for first. Errors: RL_E_NOT_FOUND no such
+ * cluster; RL_E_UNAVAILABLE; RL_E_UNAUTHENTICATED one does not believe the other. */
+rl_code tsh_client_open(const struct tsh_profile *profile, const char *cluster, const char *service,
                         struct tsh_client *out, struct rl_error *err);
 /** Before a login: whom to believe. Exactly one of trust, pin, insecure. `cluster` NULL: whatever
  * cluster the proxy has. */

@@ -5,7 +5,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 struct config_settings {
     char *cluster;
@@ -15,7 +14,7 @@ static const struct rl_setting rows[] = {
     {.name = "cluster",
      .type = RL_SETTING_TEXT,
      .offset = offsetof(struct config_settings, cluster),
-     .help = "only if it is this cluster's"},
+     .help = "only the block of this one"},
 };
 
 const struct rl_settings_spec tsh_config_spec = {
@@ -33,9 +32,9 @@ static rl_code print(const struct config_settings *s, struct rl_error *err)
     struct rl_buf text;
     rl_buf_init(&text, 8u << 20);
     rl_code rc = tsh_profile_open(NULL, &profile, err);
-    if (rc == RL_OK && s->cluster && strcmp(s->cluster, tsh_profile_text(&profile, "cluster")) != 0)
-        rc = rl_fail(err, RL_E_NOT_FOUND, "no such cluster \"%s\"", s->cluster);
-    if (rc == RL_OK && (rc = tsh_sshconfig_write(profile.home, err)) == RL_OK) {
+    if (rc == RL_OK && s->cluster) {
+        rc = tsh_sshconfig_of_cluster(&profile, s->cluster, &text, err);
+    } else if (rc == RL_OK && (rc = tsh_sshconfig_write(profile.home, err)) == RL_OK) {
         char *path = rl_sprintf("%s/ssh_config", profile.home);
         rc = rl_file_read(path, &text, err);
         free(path);

@@ -3,6 +3,7 @@
 #include "client.h"
 #include "dial/dial.h"
 #include "enrol/enrol.h"
+#include "leaves.h"
 #include "tunnel/tunnel.h"
 
 #include <errno.h>
@@ -87,13 +88,13 @@ static rl_code read_all(struct tsh_connection *c, uint8_t *to, size_t want, stru
 
 /* ---- the request ---- */
 
-static rl_code ask(struct tsh_connection *c, const char *cluster, const char *kind,
-                   const struct tsh_target *target, struct rl_error *err)
+static rl_code ask(struct tsh_connection *c, const char *kind, const struct tsh_target *target,
+                   struct rl_error *err)
 {
     struct rl_buf out;
-    char *cluster_text = rl_strdup(cluster), *kind_text = rl_strdup(kind);
+    char *kind_text = rl_strdup(kind);
     Pb__ConnectRequest request = PB__CONNECT_REQUEST__INIT;
-    request.cluster = cluster_text;
+    request.cluster = target->cluster;
     request.kind = kind_text;
     request.target = target->name;
     request.port = target->port;
@@ -107,7 +108,6 @@ static rl_code ask(struct tsh_connection *c, const char *cluster, const char *ki
         rc = write_all(c, rl_buf_span(&out), err);
     }
     rl_buf_fini(&out);
-    free(cluster_text);
     free(kind_text);
     return rc;
 }
@@ -124,8 +124,22 @@ static bool is_old(const struct tsh_profile *profile, const ProtobufCBinaryData 
     return memcmp(own, sha256->data, sizeof own) != 0;
 }
 
+static bool is_old_of_leaf(const struct tsh_profile *profile, const char *cluster,
+                           const ProtobufCBinaryData *sha256)
+{
+    uint8_t known[32] = {0};
+    if (sha256->len != sizeof known)
+        return false;
+    Pb__ListClustersResponse *leaves = tsh_leaves_read(profile);
+    for (size_t i = 0; i < leaves->n_clusters; i++)
+        if (strcmp(leaves->clusters[i]->name, cluster) == 0)
+            rl_trust_bundle_hash(leaves->clusters[i]->trust, known);
+    pb__list_clusters_response__free_unpacked(leaves, NULL);
+    return memcmp(known, sha256->data, sizeof known) != 0;
+}
+
 static rl_code hear(struct tsh_connection *c, const struct tsh_profile *profile,
-                    struct rl_error *err)
+                    const char *cluster, struct rl_error *err)
 {
     uint8_t raw[MESSAGE_BYTES_MAX];
     rl_code rc = read_all(c, raw, LENGTH_BYTES, err);
@@ -143,6 +157,7 @@ static rl_code hear(struct tsh_connection *c, const struct tsh_profile *profile,
     if (response->code)
         rc = rl_fail(err, rl_code_from_number((long)response->code), "%s", response->message);
     c->trust_is_old = is_old(profile, &response->trust_sha256);
+    c->leaf_trust_is_old = is_old_of_leaf(profile, cluster, &response->leaf_trust_sha256);
     pb__connect_response__free_unpacked(response, NULL);
     return rc;
 }
@@ -204,9 +219,12 @@ rl_code tsh_connect(const struct tsh_profile *profile, const char *kind,
         tsh_connection_set_sizes(&c);
         rc = handshake(&c, err);
     }
-    if (rc == RL_OK &&
-        (rc = ask(&c, tsh_profile_text(profile, "cluster"), kind, target, err)) == RL_OK)
-        rc = hear(&c, profile, err);
+    if (rc == RL_OK && (rc = ask(&c, kind, target, err)) == RL_OK) {
+        rc = hear(&c, profile, target->cluster, err);
+        if (rc != RL_OK && err && !tsh_cluster_is_own(profile, target->cluster) &&
+            !strstr(err->message, target->cluster))
+            rl_error_prefix(err, "cluster %s", target->cluster);
+    }
     if (rc == RL_OK)
         *out = c;
     else

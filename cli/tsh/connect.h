@@ -17,10 +17,12 @@ struct tsh_connection {
     SSL *ssl;
     int fd;
     struct rl_tls_client *tls;
-    bool trust_is_old; /* the cluster trusts other authorities than the profile knows */
+    bool trust_is_old;      /* the cluster trusts other authorities than the profile knows */
+    bool leaf_trust_is_old; /* and so the leaf */
 };
 
-/** `kind` is "ssh". Errors: the proxy's own words and code. */
+/** `kind`: "ssh"; of a leaf also "auth" and "audit", without a name. Errors: the proxy's own words
+ * and code, with the leaf's name. */
 rl_code tsh_connect(const struct tsh_profile *profile, const char *kind,
                     const struct tsh_target *target, struct tsh_connection *out,
                     struct rl_error *err);

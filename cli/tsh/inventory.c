@@ -1,6 +1,7 @@
 #include "inventory.h"
 
 #include "client.h"
+#include "leaves.h"
 #include "names/names.h"
 #include "output/value.h"
 #include "resource/resource.h"
@@ -9,12 +10,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-rl_code tsh_inventory_list(const struct tsh_profile *profile, const char *search,
-                           Pb__Label *const *labels, size_t label_count,
+static rl_code ask_for_nodes(struct tsh_client *client, Pb__ListNodesRequest *request,
+                             Pb__ListNodesResponse **out, struct rl_error *err)
+{
+    ProtobufCMessage *reply = NULL;
+    rl_code rc =
+        tsh_client_call(client, &pb__session__descriptor, "ListNodes", &request->base, &reply, err);
+    if (rc == RL_OK)
+        *out = (Pb__ListNodesResponse *)reply;
+    return rc;
+}
+
+rl_code tsh_inventory_list(const struct tsh_profile *profile, const char *cluster,
+                           const char *search, Pb__Label *const *labels, size_t label_count,
                            Pb__ListNodesResponse **out, struct rl_error *err)
 {
     struct tsh_client client = {0};
-    ProtobufCMessage *reply = NULL;
     Pb__Label **asked = rl_alloc_array(label_count, sizeof *asked);
     char *text = rl_strdup(search ? search : "");
     for (size_t i = 0; i < label_count; i++)
@@ -23,25 +34,31 @@ rl_code tsh_inventory_list(const struct tsh_profile *profile, const char *search
     request.search = text;
     request.n_labels = label_count;
     request.labels = asked;
-    rl_code rc = tsh_client_open(profile, "auth", &client, err);
+    rl_code rc = tsh_client_open(profile, cluster, "auth", &client, err);
     if (rc == RL_OK)
-        rc = tsh_client_call(&client, &pb__session__descriptor, "ListNodes", &request.base, &reply,
-                             err);
-    if (rc == RL_OK)
-        *out = (Pb__ListNodesResponse *)reply;
+        rc = ask_for_nodes(&client, &request, out, err);
     tsh_client_close(&client);
     free(asked);
     free(text);
     return rc;
 }
 
-rl_code tsh_inventory_refresh(const struct tsh_profile *profile, struct rl_error *err)
+rl_code tsh_inventory_refresh(const struct tsh_profile *profile, Pb__ListNodesResponse **out,
+                              struct rl_error *err)
 {
+    struct tsh_client client = {0};
+    Pb__ListNodesRequest request = PB__LIST_NODES_REQUEST__INIT;
     Pb__ListNodesResponse *nodes = NULL;
-    rl_code rc = tsh_inventory_list(profile, NULL, NULL, 0, &nodes, err);
-    if (rc == RL_OK && (rc = tsh_sshconfig_keep_nodes(profile, nodes, err)) == RL_OK)
+    bool changed = false;
+    rl_code rc = tsh_client_open(profile, NULL, "auth", &client, err);
+    if (rc == RL_OK && (rc = ask_for_nodes(&client, &request, &nodes, err)) == RL_OK &&
+        (rc = tsh_leaves_ask(&client, profile, &changed, NULL, err)) == RL_OK &&
+        (rc = tsh_sshconfig_keep_nodes(profile, nodes, err)) == RL_OK)
         rc = tsh_sshconfig_write(profile->home, err);
-    if (nodes)
+    tsh_client_close(&client);
+    if (rc == RL_OK && out)
+        *out = nodes;
+    else if (nodes)
         pb__list_nodes_response__free_unpacked(nodes, NULL);
     return rc;
 }
@@ -51,7 +68,7 @@ rl_code tsh_trust_refresh(const struct tsh_profile *profile, struct rl_error *er
     struct tsh_client client = {0};
     ProtobufCMessage *reply = NULL;
     Pb__AuthoritiesRequest request = PB__AUTHORITIES_REQUEST__INIT;
-    rl_code rc = tsh_client_open(profile, "auth", &client, err);
+    rl_code rc = tsh_client_open(profile, NULL, "auth", &client, err);
     if (rc == RL_OK)
         rc = tsh_client_call(&client, &pb__session__descriptor, "Authorities", &request.base,
                              &reply, err);

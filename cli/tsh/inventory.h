@@ -4,14 +4,17 @@
 
 #include "profile.h"
 
-/** Asks, keeps, and writes $TSH_HOME/ssh_config anew. Owns: *out by
+/** Asks the auth of a cluster (NULL: the profile's own). Owns: *out by
  * pb__list_nodes_response__free_unpacked(). `search` NULL: all. */
-rl_code tsh_inventory_list(const struct tsh_profile *profile, const char *search,
-                           Pb__Label *const *labels, size_t label_count,
+rl_code tsh_inventory_list(const struct tsh_profile *profile, const char *cluster,
+                           const char *search, Pb__Label *const *labels, size_t label_count,
                            Pb__ListNodesResponse **out, struct rl_error *err);
 /** The cluster's authorities have changed: asks auth for them and writes what ssh believes. */
 rl_code tsh_trust_refresh(const struct tsh_profile *profile, struct rl_error *err);
-rl_code tsh_inventory_refresh(const struct tsh_profile *profile, struct rl_error *err);
+/** Asks the profile's own auth for all nodes and clusters, keeps both, and writes
+ * $TSH_HOME/ssh_config anew. *out (may be NULL): the nodes, as above. */
+rl_code tsh_inventory_refresh(const struct tsh_profile *profile, Pb__ListNodesResponse **out,
+                              struct rl_error *err);
 /** The contract's array of `tsh ls`. A new reference. */
 json_t *tsh_inventory_json(const Pb__ListNodesResponse *nodes, const char *cluster);
 /** What the person meant by NODE, UUID or LABEL=VALUE: exactly one node. Errors: RL_E_DENIED "no

@@ -1,15 +1,22 @@
 /* join: a live session, as it goes on from now. Nothing that is typed here reaches it. */
+#include "leaves.h"
 #include "playstream.h"
 #include "show.h"
 #include "tsh.h"
 
 #include <signal.h>
+#include <stdlib.h>
 
 struct join_settings {
-    char *proxy;
+    char *cluster, *proxy;
 };
 
 static const struct rl_setting rows[] = {
+    {.name = "cluster",
+     .type = RL_SETTING_TEXT,
+     .offset = offsetof(struct join_settings, cluster),
+     .environment = "TSH_CLUSTER",
+     .help = "the cluster where it is; the selected one unless said"},
     {.name = "proxy",
      .type = RL_SETTING_ADDRESS,
      .offset = offsetof(struct join_settings, proxy),
@@ -79,12 +86,14 @@ static rl_code join(const struct join_settings *s, const struct tsh_session *ses
 {
     struct tsh_profile profile = {0};
     struct tsh_playstream *stream = NULL;
+    char *cluster = NULL;
     rl_code rc = tsh_profile_open(s->proxy, &profile, err);
-    if (rc == RL_OK)
-        rc = tsh_playstream_open(&profile, session, true, &stream, err);
+    if (rc == RL_OK && (rc = tsh_cluster_choose(&profile, s->cluster, &cluster, err)) == RL_OK)
+        rc = tsh_playstream_open(&profile, cluster, session, true, &stream, err);
     if (rc == RL_OK)
         rc = watch(stream, err);
     tsh_playstream_close(&stream);
+    free(cluster);
     tsh_profile_fini(&profile);
     return rc;
 }

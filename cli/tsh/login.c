@@ -4,6 +4,7 @@
 #include "enrol/enrol.h"
 #include "file/file.h"
 #include "inventory.h"
+#include "leaves.h"
 #include "prompt.h"
 #include "sshconfig.h"
 #include "tsh.h"
@@ -207,15 +208,21 @@ static rl_code print_status(enum rl_format format, const struct tsh_profile *pro
     return RL_OK;
 }
 
-/* [CLUSTER] can only be looked at when auth has said which it is. */
-static rl_code check_cluster(const struct rl_positionals *rest, const struct tsh_profile *profile,
-                             struct rl_error *err)
+/* [CLUSTER] can only be looked at when auth has said which there are. */
+static rl_code select_cluster(const struct rl_positionals *rest, const struct tsh_profile *profile,
+                              struct rl_error *err)
 {
-    const char *cluster = tsh_profile_text(profile, "cluster");
-    if (rest->count == 0 || strcmp(rest->items[0], cluster) == 0)
-        return RL_OK;
-    return rl_fail(err, RL_E_NOT_FOUND, "no such cluster \"%s\"; you are logged in to %s",
-                   rest->items[0], cluster);
+    const char *own = tsh_profile_text(profile, "cluster");
+    const char *wanted = rest->count ? rest->items[0] : own;
+    Pb__ListClustersResponse *leaves = tsh_leaves_read(profile);
+    bool is_there = strcmp(wanted, own) == 0;
+    for (size_t i = 0; i < leaves->n_clusters; i++)
+        is_there = is_there || strcmp(wanted, leaves->clusters[i]->name) == 0;
+    pb__list_clusters_response__free_unpacked(leaves, NULL);
+    if (is_there)
+        return tsh_cluster_select(profile, wanted, err);
+    return rl_fail(err, RL_E_NOT_FOUND, "no such cluster \"%s\"; you are logged in to %s", wanted,
+                   own);
 }
 
 static rl_code login(struct login_settings *s, struct tsh_profile *profile, struct rl_error *err)
@@ -230,7 +237,7 @@ static rl_code login(struct login_settings *s, struct tsh_profile *profile, stru
         (rc = exchange(s, &keys, &how, &response, err)) == RL_OK)
         rc = tsh_keys_save(&keys, response, s->proxy, profile, err);
     if (rc == RL_OK) {
-        rc = tsh_inventory_refresh(profile, err);
+        rc = tsh_inventory_refresh(profile, NULL, err);
         if (rc == RL_OK && !s->no_ssh_config)
             rc = tsh_sshconfig_include(profile->home, true, err);
         tsh_agent_add(profile, response->ssh_valid_until_ns);
@@ -278,7 +285,7 @@ int tsh_login(int argc, char **argv)
     if ((rc = choose_proxy(&s, &err)) == RL_OK &&
         (rc = tsh_profile_create(s.proxy, &profile, &err)) == RL_OK &&
         (rc = login(&s, &profile, &err)) == RL_OK &&
-        (rc = check_cluster(&rest, &profile, &err)) == RL_OK)
+        (rc = select_cluster(&rest, &profile, &err)) == RL_OK)
         rc = print_status(format, &profile, &err);
     int code = rc == RL_OK ? RL_EXIT_DONE : tsh_fail(&err);
     if (rc == RL_E_UNAUTHENTICATED) /* nobody was refused: whom to believe is not known */

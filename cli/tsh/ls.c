@@ -1,6 +1,6 @@
 #include "inventory.h"
+#include "leaves.h"
 #include "resource/resource.h"
-#include "sshconfig.h"
 #include "tsh.h"
 
 #include <stdlib.h>
@@ -17,7 +17,7 @@ static const struct rl_setting rows[] = {
      .type = RL_SETTING_TEXT,
      .offset = AT(cluster),
      .environment = "TSH_CLUSTER",
-     .help = "the cluster; your proxy's own unless said"},
+     .help = "the cluster; the selected one unless said"},
     {.name = "proxy",
      .type = RL_SETTING_ADDRESS,
      .offset = AT(proxy),
@@ -98,25 +98,22 @@ static rl_code list(const struct ls_settings *s, const struct rl_positionals *re
     struct tsh_profile profile = {0};
     Pb__ListNodesResponse *nodes = NULL;
     Pb__Label **labels = NULL;
+    char *cluster = NULL;
     size_t count = 0;
     rl_code rc = rl_labels_parse_list(rest->items, rest->count, &labels, &count, err);
-    if (rc == RL_OK)
-        rc = tsh_profile_open(s->proxy, &profile, err);
-    const char *cluster = tsh_profile_text(&profile, "cluster");
-    if (rc == RL_OK && s->cluster && strcmp(s->cluster, cluster) != 0)
-        rc =
-            rl_fail(err, RL_E_NOT_FOUND, "no such cluster \"%s\"; this is %s", s->cluster, cluster);
-    if (rc == RL_OK)
-        rc = tsh_inventory_list(&profile, s->search, labels, count, &nodes, err);
+    if (rc == RL_OK && (rc = tsh_profile_open(s->proxy, &profile, err)) == RL_OK)
+        rc = tsh_cluster_choose(&profile, s->cluster, &cluster, err);
     /* Only a whole list says which hosts are nodes. */
-    if (rc == RL_OK && !s->search && !count &&
-        (rc = tsh_sshconfig_keep_nodes(&profile, nodes, err)) == RL_OK)
-        rc = tsh_sshconfig_write(profile.home, err);
+    if (rc == RL_OK && !s->search && !count && tsh_cluster_is_own(&profile, cluster))
+        rc = tsh_inventory_refresh(&profile, &nodes, err);
+    else if (rc == RL_OK)
+        rc = tsh_inventory_list(&profile, cluster, s->search, labels, count, &nodes, err);
     if (rc == RL_OK)
         rc = print(nodes, s, format, cluster, err);
     if (nodes)
         pb__list_nodes_response__free_unpacked(nodes, NULL);
     rl_labels_free(&labels, count);
+    free(cluster);
     tsh_profile_fini(&profile);
     return rc;
 }

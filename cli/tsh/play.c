@@ -1,6 +1,7 @@
 /* play: a recording from audit, or an asciicast from a file, as it looked. */
 #include "castfile.h"
 #include "clock/clock.h"
+#include "leaves.h"
 #include "playstream.h"
 #include "show.h"
 #include "tsh.h"
@@ -15,7 +16,7 @@
 #define SPEED_MAX 1000
 
 struct play_settings {
-    char *format, *speed, *proxy;
+    char *format, *speed, *cluster, *proxy;
     bool skip_idle;
 };
 
@@ -35,6 +36,11 @@ static const struct rl_setting rows[] = {
      .offset = AT(format),
      .fallback = "pty",
      .help = "pty (as it looked), text (without escapes), json or asciicast"},
+    {.name = "cluster",
+     .type = RL_SETTING_TEXT,
+     .offset = AT(cluster),
+     .environment = "TSH_CLUSTER",
+     .help = "the cluster where it was recorded; the selected one unless said"},
     {.name = "proxy",
      .type = RL_SETTING_ADDRESS,
      .offset = AT(proxy),
@@ -171,9 +177,10 @@ static rl_code play_session(const struct play_settings *s, const struct tsh_sess
     struct tsh_profile profile = {0};
     const Pb__Recording *recording = NULL;
     struct playing p = {.pace = pace, .decoder = rl_recording_decoder_create()};
+    char *cluster = NULL;
     rl_code rc = tsh_profile_open(s->proxy, &profile, err);
-    if (rc == RL_OK)
-        rc = tsh_playstream_open(&profile, session, false, &pace->stream, err);
+    if (rc == RL_OK && (rc = tsh_cluster_choose(&profile, s->cluster, &cluster, err)) == RL_OK)
+        rc = tsh_playstream_open(&profile, cluster, session, false, &pace->stream, err);
     if (rc == RL_OK)
         rc = tsh_playstream_recording(pace->stream, &recording, err);
     if (rc == RL_OK) {
@@ -188,6 +195,7 @@ static rl_code play_session(const struct play_settings *s, const struct tsh_sess
                      "%u part(s) of the recording are damaged and were left out", p.damaged);
     tsh_playstream_close(&pace->stream);
     rl_recording_decoder_free(&p.decoder);
+    free(cluster);
     tsh_profile_fini(&profile);
     return rc;
 }

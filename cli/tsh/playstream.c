@@ -77,11 +77,12 @@ static void on_closed(struct rl_rpc_call *call, rl_code code, const char *messag
 
 static const struct rl_rpc_stream_ops ops = {.message = on_message, .closed = on_closed};
 
-rl_code tsh_playstream_open(const struct tsh_profile *profile, const struct tsh_session *session,
-                            bool follow, struct tsh_playstream **out, struct rl_error *err)
+rl_code tsh_playstream_open(const struct tsh_profile *profile, const char *cluster,
+                            const struct tsh_session *session, bool follow,
+                            struct tsh_playstream **out, struct rl_error *err)
 {
     struct tsh_playstream *s = rl_alloc(sizeof *s);
-    rl_code rc = tsh_client_open(profile, "audit", &s->client, err);
+    rl_code rc = tsh_client_open(profile, cluster, "audit", &s->client, err);
     if (rc != RL_OK) {
         free(s);
         return rc;
@@ -197,14 +198,14 @@ static void on_list_closed(struct rl_rpc_call *call, rl_code code, const char *m
     snprintf(l->message, sizeof l->message, "%s", message ? message : "");
 }
 
-rl_code tsh_recordings_list(const struct tsh_profile *profile,
+rl_code tsh_recordings_list(const struct tsh_profile *profile, const char *cluster,
                             const Pb__ListRecordingsRequest *request, Pb__Recording ***out,
                             size_t *count, bool *more_matched, struct rl_error *err)
 {
     static const struct rl_rpc_stream_ops list_ops = {.message = on_list, .closed = on_list_closed};
-    struct tsh_client client;
+    struct tsh_client client = {0};
     struct listing l = {.items = rl_alloc_array(1, sizeof *l.items)};
-    rl_code rc = tsh_client_open(profile, "audit", &client, err);
+    rl_code rc = tsh_client_open(profile, cluster, "audit", &client, err);
     if (rc == RL_OK) {
         struct rl_rpc_call *call = rl_rpc_stream(client.channel, &pb__audit__descriptor,
                                                  "ListRecordings", TSH_CALL_MS, &list_ops, &l);

@@ -19,9 +19,10 @@ rl_code tsh_session_parse(const char *text, struct tsh_session *out, struct rl_e
 char *tsh_session_name(const char *session_id, uint32_t channel); /* heap */
 
 struct tsh_playstream;
-/** `follow`: from now on, for as long as the session lives. */
-rl_code tsh_playstream_open(const struct tsh_profile *profile, const struct tsh_session *session,
-                            bool follow, struct tsh_playstream **out, struct rl_error *err);
+/** Of that cluster's audit. `follow`: from now on, for as long as the session lives. */
+rl_code tsh_playstream_open(const struct tsh_profile *profile, const char *cluster,
+                            const struct tsh_session *session, bool follow,
+                            struct tsh_playstream **out, struct rl_error *err);
 /** The recording, once the first message is there. Borrowed. Errors: audit's own words. */
 rl_code tsh_playstream_recording(struct tsh_playstream *stream, const Pb__Recording **out,
                                  struct rl_error *err);
@@ -33,8 +34,9 @@ rl_code tsh_playstream_next(struct tsh_playstream *stream, const volatile int *s
 void tsh_playstream_wait(struct tsh_playstream *stream, uint32_t ms);
 void tsh_playstream_close(struct tsh_playstream **stream);
 
-/** Recordings or live sessions, newest first. Owns: free_unpacked each, and the array. */
-rl_code tsh_recordings_list(const struct tsh_profile *profile,
+/** A cluster's recordings or live sessions, newest first. Owns: free_unpacked each, and the array.
+ */
+rl_code tsh_recordings_list(const struct tsh_profile *profile, const char *cluster,
                             const Pb__ListRecordingsRequest *request, Pb__Recording ***out,
                             size_t *count, bool *more_matched, struct rl_error *err);
 

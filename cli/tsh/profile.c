@@ -211,8 +211,8 @@ rl_code tsh_profile_set_current(const struct tsh_profile *profile, struct rl_err
 
 rl_code tsh_profile_forget(struct tsh_profile *profile, struct rl_error *err)
 {
-    static const char *const files[] = {"tls.key",     "tls.pem", "id",     "id.pub",
-                                        "id-cert.pub", "nodes",   "profile"};
+    static const char *const files[] = {"tls.key", "tls.pem", "id",       "id.pub", "id-cert.pub",
+                                        "nodes",   "leaves",  "selected", "profile"};
     rl_code rc = RL_OK;
     for (size_t i = 0; i < RL_COUNT(files); i++) {
         char *path = tsh_profile_path(profile, files[i]);

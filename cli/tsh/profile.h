@@ -3,7 +3,7 @@
  *
  *   current                       the name of the current profile
  *   profiles/HOST_PORT/profile    the status object, JSON
- *                     /tls.key tls.pem id id-cert.pub trust known_hosts nodes
+ *                     /tls.key tls.pem id id-cert.pub trust known_hosts nodes leaves selected
  *   ssh_config                    for OpenSSH: every profile's hosts
  */
 #ifndef TSH_PROFILE_H

@@ -4,6 +4,7 @@
 #include "client.h"
 #include "connect.h"
 #include "inventory.h"
+#include "leaves.h"
 #include "sshconfig.h"
 #include "tsh.h"
 
@@ -29,7 +30,7 @@ static const struct rl_setting rows[] = {
      .type = RL_SETTING_TEXT,
      .offset = AT(cluster),
      .environment = "TSH_CLUSTER",
-     .help = "the node's cluster, when its name does not say"},
+     .help = "the node's cluster, when its name does not say; the selected one unless said"},
 };
 
 const struct rl_settings_spec tsh_proxy_ssh_spec = {
@@ -51,7 +52,7 @@ static _Noreturn void refresh(const struct tsh_profile *profile, int connection)
     for (int fd = STDIN_FILENO; nothing >= 0 && fd <= STDERR_FILENO; fd++)
         dup2(nothing, fd);
     if (nothing >= 0)
-        tsh_inventory_refresh(profile, NULL);
+        tsh_inventory_refresh(profile, NULL, NULL);
     _exit(0);
 }
 
@@ -71,20 +72,24 @@ static rl_code run(const struct proxy_settings *s, const char *text, struct rl_e
     struct tsh_profile profile = {0};
     struct tsh_target target = {0};
     struct tsh_connection connection = {.fd = -1};
+    char *cluster = NULL;
     if (s->home)
         setenv("TSH_HOME", s->home, 1);
     rl_code rc = tsh_profile_open(s->proxy, &profile, err);
     if (rc == RL_OK && (rc = tsh_profile_check_valid(&profile, err)) == RL_OK &&
-        (rc = tsh_target_parse(text, tsh_profile_text(&profile, "cluster"), &target, err)) ==
-            RL_OK &&
+        (rc = tsh_cluster_choose(&profile, s->cluster, &cluster, err)) == RL_OK &&
+        (rc = tsh_target_parse(text, cluster, &target, err)) == RL_OK &&
         (rc = tsh_connect(&profile, "ssh", &target, &connection, err)) == RL_OK) {
         if (connection.trust_is_old)
             tsh_trust_refresh(&profile, NULL); /* ssh reads it when the node shows its key */
+        if (connection.leaf_trust_is_old)
+            tsh_leaves_refresh(&profile, NULL, NULL, NULL);
         refresh_later(&profile, connection.fd);
         rc = tsh_connection_relay(&connection, STDIN_FILENO, STDOUT_FILENO, err);
     }
     tsh_connection_close(&connection);
     tsh_target_fini(&target);
+    free(cluster);
     tsh_profile_fini(&profile);
     return rc;
 }

@@ -1,5 +1,6 @@
 /* recordings: what was recorded, and what is live. */
 #include "clock/clock.h"
+#include "leaves.h"
 #include "playstream.h"
 #include "show.h"
 #include "tsh.h"
@@ -7,7 +8,7 @@
 #include <stdlib.h>
 
 struct list_settings {
-    char *from, *to, *format, *proxy;
+    char *from, *to, *format, *cluster, *proxy;
     uint64_t last_s;
     int64_t limit;
 };
@@ -19,6 +20,11 @@ struct list_settings {
      .offset = AT(format),                                                                         \
      .fallback = "text",                                                                           \
      .help = "text, json or yaml"},                                                                \
+        {.name = "cluster",                                                                        \
+         .type = RL_SETTING_TEXT,                                                                  \
+         .offset = AT(cluster),                                                                    \
+         .environment = "TSH_CLUSTER",                                                             \
+         .help = "the cluster whose audit is asked; the selected one unless said"},                \
     {                                                                                              \
         .name = "proxy", .type = RL_SETTING_ADDRESS, .offset = AT(proxy),                          \
         .help = "the profile of this proxy; the last one unless said"                              \
@@ -92,11 +98,13 @@ static rl_code print(const struct list_settings *s, enum rl_format format,
 {
     struct tsh_profile profile = {0};
     Pb__Recording **found = NULL;
+    char *cluster = NULL;
     size_t count = 0;
     bool more_matched = false;
     rl_code rc = tsh_profile_open(s->proxy, &profile, err);
-    if (rc == RL_OK)
-        rc = tsh_recordings_list(&profile, request, &found, &count, &more_matched, err);
+    if (rc == RL_OK && (rc = tsh_cluster_choose(&profile, s->cluster, &cluster, err)) == RL_OK)
+        rc = tsh_recordings_list(&profile, cluster, request, &found, &count, &more_matched, err);
+    free(cluster);
     tsh_profile_fini(&profile);
     if (rc != RL_OK)
         return rc;

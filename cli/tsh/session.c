@@ -2,6 +2,7 @@
 #include "certificates.h"
 #include "client.h"
 #include "file/file.h"
+#include "leaves.h"
 #include "output/value.h"
 #include "prompt.h"
 #include "sshconfig.h"
@@ -100,7 +101,7 @@ static void tell_auth(const struct tsh_profile *profile)
     struct tsh_client client = {0};
     ProtobufCMessage *reply = NULL;
     Pb__LogoutRequest request = PB__LOGOUT_REQUEST__INIT;
-    if (tsh_client_open(profile, "auth", &client, NULL) == RL_OK &&
+    if (tsh_client_open(profile, NULL, "auth", &client, NULL) == RL_OK &&
         tsh_client_call(&client, &pb__session__descriptor, "Logout", &request.base, &reply, NULL) ==
             RL_OK)
         protobuf_c_message_free_unpacked(reply, NULL);
@@ -163,22 +164,20 @@ static json_t *clusters_json(const Pb__ListClustersResponse *list, const char *s
 
 static rl_code clusters(struct tsh_profile *profile, enum rl_format format, struct rl_error *err)
 {
-    struct tsh_client client = {0};
-    ProtobufCMessage *reply = NULL;
-    Pb__ListClustersRequest request = PB__LIST_CLUSTERS_REQUEST__INIT;
-    rl_code rc = tsh_client_open(profile, "auth", &client, err);
-    if (rc == RL_OK)
-        rc = tsh_client_call(&client, &pb__session__descriptor, "ListClusters", &request.base,
-                             &reply, err);
+    Pb__ListClustersResponse *list = NULL;
+    char *selected = NULL;
+    rl_code rc = tsh_leaves_refresh(profile, NULL, &list, err);
+    if (rc != RL_OK)
+        return rc;
+    rc = tsh_cluster_choose(profile, NULL, &selected, err);
     if (rc == RL_OK) {
-        json_t *array = clusters_json((const Pb__ListClustersResponse *)reply,
-                                      tsh_profile_text(profile, "cluster"));
+        json_t *array = clusters_json(list, selected);
         rc = rl_output_table(stdout, format, array, cluster_columns, RL_COUNT(cluster_columns),
                              "No clusters.", err);
         json_decref(array);
-        protobuf_c_message_free_unpacked(reply, NULL);
     }
-    tsh_client_close(&client);
+    free(selected);
+    pb__list_clusters_response__free_unpacked(list, NULL);
     return rc;
 }
 
@@ -210,7 +209,7 @@ static rl_code passwd(const struct session_settings *s, struct tsh_profile *prof
         (rc = read_password(s->new_password_file, "New password", "--new-password-file=FILE",
                             &fresh, err)) == RL_OK &&
         (otp || (rc = tsh_prompt_line("One-time code", "--otp=CODE", &otp, err)) == RL_OK) &&
-        (rc = tsh_client_open(profile, "auth", &client, err)) == RL_OK) {
+        (rc = tsh_client_open(profile, NULL, "auth", &client, err)) == RL_OK) {
         request.old_password = old;
         request.new_password = fresh;
         request.otp = otp;

@@ -3,6 +3,7 @@
  */
 #include "client.h"
 #include "inventory.h"
+#include "leaves.h"
 #include "target.h"
 #include "tsh.h"
 
@@ -28,7 +29,7 @@ static const struct rl_setting rows[] = {
      .type = RL_SETTING_TEXT,
      .offset = AT(cluster),
      .environment = "TSH_CLUSTER",
-     .help = "the node's cluster; your proxy's own unless said"},
+     .help = "the node's cluster; the selected one unless said"},
     {.name = "proxy",
      .type = RL_SETTING_ADDRESS,
      .offset = AT(proxy),
@@ -148,16 +149,24 @@ static int run(struct arguments *a)
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-static rl_code resolve(const struct tsh_profile *profile, const char *target, char **host,
-                       struct rl_error *err)
+/* What the person wrote, as a host of our configuration; *login too, where it is said. */
+static rl_code resolve(const struct tsh_profile *profile, const struct ssh_settings *s,
+                       const char *text, char **login, char **host, struct rl_error *err)
 {
     Pb__ListNodesResponse *nodes = NULL;
     const Pb__VisibleNode *node = NULL;
-    rl_code rc = tsh_inventory_list(profile, NULL, NULL, 0, &nodes, err);
+    char *cluster = NULL, *target = NULL;
+    rl_code rc = tsh_cluster_choose(profile, s->cluster, &cluster, err);
+    if (rc == RL_OK) {
+        tsh_target_split(text, login, &cluster, &target);
+        rc = tsh_inventory_list(profile, cluster, NULL, NULL, 0, &nodes, err);
+    }
     if (rc == RL_OK && (rc = tsh_inventory_pick(nodes, target, &node, err)) == RL_OK)
-        rc = tsh_inventory_host(node, tsh_profile_text(profile, "cluster"), host, err);
+        rc = tsh_inventory_host(node, cluster, host, err);
     if (nodes)
         pb__list_nodes_response__free_unpacked(nodes, NULL);
+    free(cluster);
+    free(target);
     return rc;
 }
 
@@ -195,7 +204,7 @@ int tsh_ssh(int argc, char **argv)
     struct rl_positionals rest = {0};
     struct rl_error err;
     struct tsh_profile profile = {0};
-    char *node = NULL, *host = NULL;
+    char *host = NULL;
     rl_code rc = rl_settings_read(&tsh_ssh_spec, argc, argv, &s, &rest, &err);
     if (rc == RL_OK && rest.count == 0)
         rc = rl_fail(&err, RL_E_INVAL, "which node? tsh ssh NODE");
@@ -205,16 +214,13 @@ int tsh_ssh(int argc, char **argv)
     }
     int code = RL_EXIT_DONE;
     if ((rc = tsh_profile_open(s.proxy, &profile, &err)) == RL_OK &&
-        (rc = tsh_profile_check_valid(&profile, &err)) == RL_OK) {
-        tsh_target_split(rest.items[0], tsh_profile_text(&profile, "cluster"), &s.login, &node);
-        rc = resolve(&profile, node, &host, &err);
-    }
+        (rc = tsh_profile_check_valid(&profile, &err)) == RL_OK)
+        rc = resolve(&profile, &s, rest.items[0], &s.login, &host, &err);
     if (rc == RL_OK)
         code = connect_to(&s, &profile, host, &rest);
     else
         code = rc == RL_E_UNAVAILABLE || rc == RL_E_DEADLINE ? (tsh_fail(&err), EXIT_NOT_CONNECTED)
                                                              : tsh_fail(&err);
-    free(node);
     free(host);
     tsh_profile_fini(&profile);
     rl_settings_free(&tsh_ssh_spec, &s);

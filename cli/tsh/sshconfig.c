@@ -3,6 +3,7 @@
  */
 #include "sshconfig.h"
 #include "file/file.h"
+#include "leaves.h"
 
 #include "clock/clock.h"
 #include "names/names.h"
@@ -84,8 +85,39 @@ static rl_code own_path(char out[PATH_MAX], struct rl_error *err)
     return tsh_sshconfig_check_path(out, err);
 }
 
-/* The names of one profile, separated by `separator`. */
-static rl_code put_names(const struct tsh_profile *profile, char separator, struct rl_buf *out,
+/* What one profile's files say, and of which clusters: its own first. */
+struct hosts {
+    const struct tsh_profile *profile;
+    Pb__ListClustersResponse *leaves;
+};
+
+static const char *cluster_at(const struct hosts *h, size_t i)
+{
+    return i == 0 ? tsh_profile_text(h->profile, "cluster") : h->leaves->clusters[i - 1]->name;
+}
+
+static size_t cluster_count(const struct hosts *h)
+{
+    return h->leaves->n_clusters + 1;
+}
+
+static bool ends_with_label(const char *name, const char *end)
+{
+    size_t n = strlen(name), m = strlen(end);
+    return n > m && name[n - m - 1] == '.' && strcmp(name + n - m, end) == 0;
+}
+
+/* "*.CLUSTER", without the names of a cluster that is called x.CLUSTER: a * takes dots too. */
+static void put_pattern(const struct hosts *h, const char *cluster, struct rl_buf *out)
+{
+    rl_buf_printf(out, "*.%s", cluster);
+    for (size_t i = 0; i < cluster_count(h); i++)
+        if (ends_with_label(cluster_at(h, i), cluster))
+            rl_buf_printf(out, ",!*.%s", cluster_at(h, i));
+}
+
+/* The names of the profile's own nodes, each with `separator` behind it. */
+static rl_code put_nodes(const struct tsh_profile *profile, char separator, struct rl_buf *out,
                          struct rl_error *err)
 {
     struct rl_buf list;
@@ -101,39 +133,57 @@ static rl_code put_names(const struct tsh_profile *profile, char separator, stru
         if (rl_name_check_node(name, NULL) == RL_OK || rl_name_is_uuid(name))
             rl_buf_printf(out, "%s%c", name, separator);
     free(text);
-    rl_buf_printf(out, "*.%s", tsh_profile_text(profile, "cluster"));
     rl_buf_fini(&list);
     return rc;
 }
 
-/* A key of a kind that this version does not know is left out: nobody is believed for it. */
-static rl_code put_authority(const struct tsh_profile *profile, const ProtobufCBinaryData *blob,
-                             struct rl_buf *out, struct rl_error *err)
+/* ---- whose host keys are believed ---- */
+
+/* For the names of the authority's own cluster only. A key of a kind that this version does not
+ * know is left out: nobody is believed for it. */
+static rl_code put_authority(const struct hosts *h, const char *cluster,
+                             const ProtobufCBinaryData *blob, struct rl_buf *out,
+                             struct rl_error *err)
 {
     EVP_PKEY *key = NULL;
     if (rl_sshkey_public_parse(RL_SPAN(blob->data, blob->len), &key, NULL) != RL_OK)
         return RL_OK;
     EVP_PKEY_free(key);
     char *line = rl_sshkey_line_format(RL_SPAN(blob->data, blob->len), NULL);
+    rl_code rc = RL_OK;
     rl_buf_put_text(out, "@cert-authority ");
-    rl_code rc = put_names(profile, ',', out, err);
+    if (cluster == cluster_at(h, 0))
+        rc = put_nodes(h->profile, ',', out, err);
+    put_pattern(h, cluster, out);
     rl_buf_printf(out, " %s\n", line);
     free(line);
     return rc;
 }
 
-static rl_code put_known_hosts(const struct tsh_profile *profile, struct rl_error *err)
+static rl_code put_authorities(const struct hosts *h, const char *cluster,
+                               const Pb__TrustBundle *trust, struct rl_buf *out,
+                               struct rl_error *err)
+{
+    rl_code rc = RL_OK;
+    for (size_t i = 0; rc == RL_OK && i < trust->n_host_ssh_cas; i++)
+        rc = put_authority(h, cluster, &trust->host_ssh_cas[i], out, err);
+    return rc;
+}
+
+static rl_code put_known_hosts(const struct hosts *h, struct rl_error *err)
 {
     Pb__TrustBundle *trust = NULL;
     struct rl_buf out;
     rl_buf_init(&out, CONFIG_BYTES_MAX);
-    rl_code rc = tsh_profile_trust(profile, &trust, err);
-    for (size_t i = 0; rc == RL_OK && i < trust->n_host_ssh_cas; i++)
-        rc = put_authority(profile, &trust->host_ssh_cas[i], &out, err);
+    rl_code rc = tsh_profile_trust(h->profile, &trust, err);
+    if (rc == RL_OK)
+        rc = put_authorities(h, cluster_at(h, 0), trust, &out, err);
+    for (size_t i = 1; rc == RL_OK && i < cluster_count(h); i++)
+        rc = put_authorities(h, cluster_at(h, i), h->leaves->clusters[i - 1]->trust, &out, err);
     if (rc == RL_OK && out.failed)
         rc = rl_fail(err, RL_E_EXHAUSTED, "too many nodes for one known_hosts");
     if (rc == RL_OK) {
-        char *path = tsh_profile_path(profile, "known_hosts");
+        char *path = tsh_profile_path(h->profile, "known_hosts");
         rc = rl_file_write(path, rl_buf_span(&out), err);
         free(path);
     }
@@ -143,22 +193,39 @@ static rl_code put_known_hosts(const struct tsh_profile *profile, struct rl_erro
     return rc;
 }
 
-/* The command goes through a shell, with the name that a person (or a repository's URL) gave inside
- * single quotes: a name with a single quote is not ours. */
-static rl_code put_profile(const struct tsh_profile *profile, const char *tsh, struct rl_buf *out,
-                           struct rl_error *err)
+/* ---- the file's blocks ---- */
+
+/* The clusters that the blocks above are for, each with a space on both sides: where two profiles
+ * lead to one cluster the first of them is taken, with its identity and no other. */
+static bool is_taken(struct rl_buf *taken, const char *cluster)
 {
-    rl_code rc = tsh_sshconfig_check_path(profile->dir, err);
-    if (rc == RL_OK)
-        rc = put_known_hosts(profile, err);
-    if (rc != RL_OK)
-        return rc;
-    rl_buf_put_text(out, "Host ");
-    if ((rc = put_names(profile, ' ', out, err)) != RL_OK)
-        return rc;
+    char *word = rl_sprintf(" %s ", cluster);
+    bool is_there = strstr(rl_buf_text(taken), word) != NULL;
+    free(word);
+    return is_there;
+}
+
+static void put_clusters(const struct hosts *h, const char *only, struct rl_buf *taken,
+                         struct rl_buf *out)
+{
+    for (size_t i = 0; i < cluster_count(h); i++) {
+        const char *cluster = cluster_at(h, i);
+        if ((only && strcmp(only, cluster) != 0) || is_taken(taken, cluster))
+            continue;
+        rl_buf_printf(out, "*.%s ", cluster);
+        rl_buf_printf(taken, " %s ", cluster);
+    }
+}
+
+/* The command goes through a shell, with the name that a person (or a repository's URL) gave inside
+ * single quotes: a name with a single quote is not ours. It names the cluster, so that whatever
+ * else is selected, a name without one is of the profile's own. */
+static void put_settings(const struct tsh_profile *profile, const char *tsh, struct rl_buf *out)
+{
     rl_buf_printf(out,
-                  " \"!*'*\"\n"
-                  "    ProxyCommand '%s' proxy ssh --home='%s' --proxy=%s -- '%%n:%%p'\n"
+                  "\"!*'*\"\n"
+                  "    ProxyCommand '%s' proxy ssh --home='%s' --proxy=%s --cluster=%s -- "
+                  "'%%n:%%p'\n"
                   "    IdentityFile \"%s/id\"\n"
                   "    CertificateFile \"%s/id-cert.pub\"\n"
                   "    IdentitiesOnly yes\n"
@@ -168,17 +235,55 @@ static rl_code put_profile(const struct tsh_profile *profile, const char *tsh, s
                   "    HostKeyAlgorithms ssh-ed25519-cert-v01@openssh.com\n"
                   "    UpdateHostKeys no\n"
                   "    CheckHostIP no\n\n",
-                  tsh, profile->home, tsh_profile_text(profile, "proxy"), profile->dir,
-                  profile->dir, profile->dir);
-    return RL_OK;
+                  tsh, profile->home, tsh_profile_text(profile, "proxy"),
+                  tsh_profile_text(profile, "cluster"), profile->dir, profile->dir, profile->dir);
+}
+
+/* `only` NULL: all that the profile leads to. */
+static rl_code put_profile(const struct tsh_profile *profile, const char *tsh, const char *only,
+                           struct rl_buf *taken, struct rl_buf *out, struct rl_error *err)
+{
+    struct hosts h = {.profile = profile};
+    rl_code rc = tsh_sshconfig_check_path(profile->dir, err);
+    if (rc != RL_OK)
+        return rc;
+    h.leaves = tsh_leaves_read(profile);
+    rc = put_known_hosts(&h, err);
+    if (rc == RL_OK) {
+        rl_buf_put_text(out, "Host ");
+        if (!only || tsh_cluster_is_own(profile, only))
+            rc = put_nodes(profile, ' ', out, err);
+        put_clusters(&h, only, taken, out);
+        put_settings(profile, tsh, out);
+    }
+    pb__list_clusters_response__free_unpacked(h.leaves, NULL);
+    return rc;
+}
+
+rl_code tsh_sshconfig_of_cluster(const struct tsh_profile *profile, const char *cluster,
+                                 struct rl_buf *out, struct rl_error *err)
+{
+    char tsh[PATH_MAX];
+    struct rl_buf taken;
+    rl_buf_init(&taken, CONFIG_BYTES_MAX);
+    rl_code rc = own_path(tsh, err);
+    if (rc == RL_OK && (rc = tsh_sshconfig_check_path(profile->home, err)) == RL_OK)
+        rc = put_profile(profile, tsh, cluster, &taken, out, err);
+    if (rc == RL_OK && taken.n == 0)
+        rc = rl_fail(err, RL_E_NOT_FOUND,
+                     "no such cluster \"%s\"; `tsh clusters` lists those that you may reach",
+                     cluster);
+    rl_buf_fini(&taken);
+    return rc;
 }
 
 rl_code tsh_sshconfig_write(const char *home, struct rl_error *err)
 {
     char tsh[PATH_MAX];
     char **names = NULL;
-    struct rl_buf out;
+    struct rl_buf out, taken;
     rl_buf_init(&out, CONFIG_BYTES_MAX);
+    rl_buf_init(&taken, CONFIG_BYTES_MAX);
     rl_code rc = own_path(tsh, err);
     if (rc == RL_OK && (rc = tsh_sshconfig_check_path(home, err)) == RL_OK)
         rc = tsh_profile_names(home, &names, err);
@@ -191,7 +296,7 @@ rl_code tsh_sshconfig_write(const char *home, struct rl_error *err)
             .dir = rl_sprintf("%s/profiles/%s", home, names[i]),
         };
         if (tsh_profile_load(&profile, NULL) == RL_OK)
-            rc = put_profile(&profile, tsh, &out, err);
+            rc = put_profile(&profile, tsh, NULL, &taken, &out, err);
         tsh_profile_fini(&profile);
     }
     if (rc == RL_OK && out.failed)
@@ -203,5 +308,6 @@ rl_code tsh_sshconfig_write(const char *home, struct rl_error *err)
     }
     tsh_profile_names_free(&names);
     rl_buf_fini(&out);
+    rl_buf_fini(&taken);
     return rc;
 }

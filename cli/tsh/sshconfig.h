@@ -11,6 +11,10 @@ rl_code tsh_sshconfig_keep_nodes(const struct tsh_profile *profile,
                                  const Pb__ListNodesResponse *nodes, struct rl_error *err);
 /** Writes $TSH_HOME/ssh_config for every profile that is logged in, and each one's known_hosts. */
 rl_code tsh_sshconfig_write(const char *home, struct rl_error *err);
+/** The block of one cluster alone, the profile's own or a leaf, for who keeps a configuration of
+ * his own. Errors: RL_E_NOT_FOUND. */
+rl_code tsh_sshconfig_of_cluster(const struct tsh_profile *profile, const char *cluster,
+                                 struct rl_buf *out, struct rl_error *err);
 /** A path that OpenSSH's configuration can carry in quotes. Errors: RL_E_INVAL. */
 rl_code tsh_sshconfig_check_path(const char *path, struct rl_error *err);
 /** Puts the Include into the passwd home's ~/.ssh/config, or takes it out: atomically, keeping

@@ -19,20 +19,20 @@ static rl_code parse_port(const char *text, uint16_t *port, struct rl_error *err
     return RL_OK;
 }
 
-/* Cuts ".CLUSTER" off. */
-static rl_code cut_cluster(char *node, const char *own_cluster, struct rl_error *err)
+/* Cuts ".CLUSTER" off: a node's name has no dot. */
+static rl_code cut_cluster(char *node, const char **cluster, struct rl_error *err)
 {
     char *dot = strchr(node, '.');
     if (!dot)
         return RL_OK;
-    if (strcmp(dot + 1, own_cluster) != 0)
-        return rl_fail(err, RL_E_NOT_FOUND, "no such cluster \"%.253s\"; this is %s", dot + 1,
-                       own_cluster);
+    if (rl_name_check_cluster(dot + 1, NULL) != RL_OK)
+        return rl_fail(err, RL_E_NOT_FOUND, "no such cluster \"%.253s\"", dot + 1);
     *dot = '\0';
+    *cluster = dot + 1;
     return RL_OK;
 }
 
-rl_code tsh_target_parse(const char *text, const char *own_cluster, struct tsh_target *out,
+rl_code tsh_target_parse(const char *text, const char *cluster, struct tsh_target *out,
                          struct rl_error *err)
 {
     const char *at = strrchr(text, '@');
@@ -43,32 +43,38 @@ rl_code tsh_target_parse(const char *text, const char *own_cluster, struct tsh_t
     if (colon)
         *colon = '\0';
     if (rc == RL_OK)
-        rc = cut_cluster(node, own_cluster, err);
+        rc = cut_cluster(node, &cluster, err);
     if (rc == RL_OK && rl_name_check_node(node, NULL) != RL_OK && !rl_name_is_uuid(node))
         rc = rl_fail(err, RL_E_INVAL, "\"%.64s\" is not the name or id of a node", node);
     if (rc == RL_OK)
-        *out = (struct tsh_target){.name = node, .port = port};
-    else
-        free(node);
+        *out = (struct tsh_target){
+            .cluster = rl_strdup(cluster), .name = rl_strdup(node), .port = port};
+    free(node);
     return rc;
 }
 
 void tsh_target_fini(struct tsh_target *target)
 {
+    free(target->cluster);
     free(target->name);
-    target->name = NULL;
+    *target = (struct tsh_target){0};
 }
 
-void tsh_target_split(const char *text, const char *own_cluster, char **login, char **node)
+static void replace(char **text, char *with)
+{
+    free(*text);
+    *text = with;
+}
+
+void tsh_target_split(const char *text, char **login, char **cluster, char **node)
 {
     const char *at = strrchr(text, '@');
-    if (at && at != text) {
-        free(*login);
-        *login = rl_sprintf("%.*s", (int)(at - text), text);
-    }
+    if (at && at != text)
+        replace(login, rl_sprintf("%.*s", (int)(at - text), text));
     *node = rl_strdup(at ? at + 1 : text);
-    size_t n = strlen(*node), suffix = strlen(own_cluster);
-    if (n > suffix + 1 && (*node)[n - suffix - 1] == '.' &&
-        strcmp(*node + n - suffix, own_cluster) == 0)
-        (*node)[n - suffix - 1] = '\0';
+    char *dot = strchr(*node, '=') ? NULL : strchr(*node, '.');
+    if (dot && dot != *node && rl_name_check_cluster(dot + 1, NULL) == RL_OK) {
+        *dot = '\0';
+        replace(cluster, rl_strdup(dot + 1));
+    }
 }

@@ -9,18 +9,20 @@
 #include <stdint.h>
 
 struct tsh_target {
+    char *cluster;
     char *name; /* a node's name or id */
     uint16_t port;
 };
 
-/** For `tsh proxy ssh`. The port is 22 unless said; the login is OpenSSH's business. Errors:
- * RL_E_INVAL; RL_E_NOT_FOUND another cluster than one's own. Owns: by tsh_target_fini(). */
-rl_code tsh_target_parse(const char *text, const char *own_cluster, struct tsh_target *out,
+/** For `tsh proxy ssh`. The port is 22 and the cluster is `cluster` unless said; the login is
+ * OpenSSH's business. Errors: RL_E_INVAL; RL_E_NOT_FOUND what can not be a cluster's name. Owns: by
+ * tsh_target_fini(). */
+rl_code tsh_target_parse(const char *text, const char *cluster, struct tsh_target *out,
                          struct rl_error *err);
 void tsh_target_fini(struct tsh_target *target);
 
-/** For `tsh ssh`: "LOGIN@NODE.CLUSTER" apart, without the user's own cluster; NODE may also be an
- * id or LABEL=VALUE. Heap text each; *login is replaced where the text names one. */
-void tsh_target_split(const char *text, const char *own_cluster, char **login, char **node);
+/** For `tsh ssh`: "LOGIN@NODE.CLUSTER" apart; NODE may also be an id or LABEL=VALUE, whose dots are
+ * its own. Heap text each; *login and *cluster are replaced where the text names one. */
+void tsh_target_split(const char *text, char **login, char **cluster, char **node);
 
 #endif

@@ -194,6 +194,10 @@ struct rl_rpc_channel_config {
     uint32_t idle_ms;
     /* h2: the way out of this network; borrowed for the channel's life; NULL: straight. */
     const struct rl_http_proxy *http_proxy;
+    /* h2: the channel's only connection runs over this connected socket, which it owns from now on,
+     * and `address` is but its name, as of a host. */
+    bool has_socket;
+    int socket;
     int64_t (*now_s)(void *context); /* as for servers */
     void *now_context;
 };

@@ -67,6 +67,8 @@ def until(seconds, what, ask):
 
 
 class Cluster:
+    enter = []  # before a command that has to run where the cluster is
+
     def __init__(self, directory=None):
         """In a directory that does not exist yet, or in a temporary one."""
         self.dir = pathlib.Path(directory or tempfile.mkdtemp(prefix="rl-e2e-"))
@@ -82,14 +84,21 @@ class Cluster:
     def dev(self, *args, timeout=300):
         return run([ROOT / "dev", *args], timeout=timeout, env=self.env)
 
-    def up(self):
-        self.dev("up", timeout=900).check()
+    def up(self, with_leaf=False):
+        """Beside a second cluster that trusts it, as self.leaf, when that is asked for."""
+        self.dev("up", *(["--with-leaf"] if with_leaf else []), timeout=900).check()
+        if with_leaf:
+            self.leaf = Leaf(self)
+        self.read_env()
+        self.home = self.new_home("alice")
+
+    def read_env(self):
+        """What people source."""
         for line in (self.run_dir / "env").read_text().splitlines():
             if line.startswith("export ") and "=" in line:
                 name, value = line[len("export ") :].split("=", 1)
                 self.env[name] = value.strip('"')
         self.env["PATH"] = f"{self.run_dir}/bin:{self.env['PATH']}"
-        self.home = self.new_home("alice")
 
     def down(self):
         self.dev("down", "--wipe")
@@ -97,9 +106,9 @@ class Cluster:
 
     def logs(self):
         text = []
-        for log in sorted((self.run_dir / "log").glob("*.log")):
+        for log in sorted([*self.run_dir.glob("log/*.log"), *self.run_dir.glob("leaf/log/*.log")]):
             lines = log.read_text(errors="replace").splitlines()[-25:]
-            text.append(f"--- {log.name}\n" + "\n".join(lines))
+            text.append(f"--- {log.relative_to(self.run_dir)}\n" + "\n".join(lines))
         return "\n".join(text)
 
     def process(self, name):
@@ -168,7 +177,7 @@ class Cluster:
 
     def ssh(self, *args, home=None, timeout=60, stdin=None):
         return run(
-            ["ssh", "-F", self.ssh_config(home), "-o", "BatchMode=yes", *args],
+            [*self.enter, "ssh", "-F", self.ssh_config(home), "-o", "BatchMode=yes", *args],
             timeout=timeout,
             env=self.env,
             stdin=stdin,
@@ -185,6 +194,49 @@ class Cluster:
         found = []
         until(seconds, "an event in audit", lambda: found.extend(filter(what, self.events(*flags))) or found)
         return found[0]
+
+
+class Leaf(Cluster):
+    """The second cluster of a root's directory. It is in a network of its own, where one could be made,
+    and so is whoever uses it; its user is bob."""
+
+    nodes_of_its_own = ("node-b", "node-rb")
+
+    def __init__(self, root):
+        self.root, self.dir, self.run_dir = root, root.dir, root.run_dir / "leaf"
+        self.env = dict(root.env)
+        self.read_env()
+        self.home = self.new_home("bob")
+        namespace = self.process("auth")["netns"]
+        self.enter = ["nsenter", f"--net=/run/netns/{namespace}"] if namespace else []
+
+    def dev(self, verb, *args, timeout=300):
+        """With names as the leaf has them."""
+        if verb == "totp":
+            args = [f"{user}@leaf" for user in args]
+        elif verb != "ps":
+            args = [self.public_name(name) for name in args]
+        return self.root.dev(verb, *args, timeout=timeout)
+
+    def public_name(self, name):
+        return name if name in self.nodes_of_its_own else f"leaf-{name}"
+
+    def process(self, name):
+        return super().process(self.public_name(name))
+
+    def in_network(self, *args, timeout=30):
+        return run([*self.enter, *args], timeout=timeout, env=self.env)
+
+    def set_link(self, is_up):
+        """The leaf's way to the root: nothing comes through, and nobody says so."""
+        rules = "table inet leaf_cut { chain forward { type filter hook forward priority -20; policy accept; " \
+                'iifname "leaf" drop; oifname "leaf" drop; }; }'
+        rules = "delete table inet leaf_cut" if is_up else rules
+        run(["ip", "netns", "exec", self.root.router, "nft", rules]).check()
+
+    def apply(self, document):
+        """What an administrator writes in a file."""
+        return self.tctl("create", "-f", "-", stdin=document.encode())
 
 
 class Terminal:

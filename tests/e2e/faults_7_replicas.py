@@ -53,7 +53,7 @@ class Twin:
         self.child = spawn(self.c, self.name, self.argv, self.env)
         url = f"http://127.0.0.1:{self.ports['health-listen']}/readyz"
         until(30, f"{self.name} to be ready",
-              lambda: run(["curl", "-fsS", "--max-time", "1", url]).code == 0)
+              lambda: run([*self.c.enter, "curl", "-fsS", "--max-time", "1", url]).code == 0)
 
     def kill(self):
         self.child.kill()

@@ -81,7 +81,7 @@ def log_size(c, name):
 def spawn(c, name, argv, env, pass_fds=()):
     """As ./dev does: a session of its own, its output in the log, its pid where `./dev stop` looks."""
     with open(log_of(c, name), "ab") as log:
-        child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env,
+        child = subprocess.Popen([*c.enter, *argv], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env,
                                  start_new_session=True, pass_fds=pass_fds)
     (c.run_dir / "pids" / name).write_text(f"{child.pid} {start_time_of(child.pid)}\n")
     return child
@@ -94,7 +94,7 @@ def is_ready(c, name):
         status = run([*enter, "remoteler", "status", flag, "--format=json"], env=c.env)
         return status.code == 0 and status.json["connected"]
     url = c.process(name)["health_url"].replace("/healthz", "/readyz")
-    return run(["curl", "-fsS", "--max-time", "1", url]).code == 0
+    return run([*c.enter, "curl", "-fsS", "--max-time", "1", url]).code == 0
 
 
 def data_dir_of(c, name):

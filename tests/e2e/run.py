@@ -3,7 +3,8 @@
 
 A test is a function test_* of a module in this folder; its name is a sentence. Modules whose name
 begins with faults_ or static_ belong to the suite of that name, those with test_ to `e2e`. Each module has a cluster of
-its own, in which alice is logged in; some modules run at the same time (RL_E2E_CLUSTERS).
+its own, in which alice is logged in, and one that says NEEDS_LEAF = True a second that trusts the first; some modules run
+at the same time (RL_E2E_CLUSTERS).
 """
 
 import concurrent.futures
@@ -51,7 +52,7 @@ def run_module(module, chosen):
     cluster = Cluster()
     counts = {"ok": 0, "FAILED": 0, "skipped": 0}
     try:
-        cluster.up()
+        cluster.up(getattr(importlib.import_module(module), "NEEDS_LEAF", False))
         cluster.login().check()
         for name, test in tests_of(module, chosen):
             counts[run_one(cluster, module, name, test)] += 1

@@ -5,7 +5,7 @@
 # The build lies in the tree, or in REMOTELER_DEV_DIR when that is set.
 build_dir() {
     if [ -n "${REMOTELER_DEV_DIR:-}" ]; then
-        printf '%s\n' "$RL_RUN/build/$1"
+        printf '%s\n' "$RL_TOP/build/$1"
     else
         printf '%s\n' "$RL_ROOT/build/$1"
     fi

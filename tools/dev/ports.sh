@@ -1,7 +1,6 @@
-# Ports of this development cluster: free ones below the ephemeral range, chosen once and kept.
-# Sourced.
+# Ports of the cluster in use: free ones below the ephemeral range, chosen once and kept. Sourced.
 RL_PORT_NAMES="postgres proxy auth auth_proxied auth_control auth_health audit audit_proxied
-    audit_control audit_health broker broker_proxied broker_health proxy_health node_a"
+    audit_control audit_health broker broker_proxied broker_health proxy_health"
 
 # Ports that some socket of this machine has.
 ports_in_use() {
@@ -15,7 +14,7 @@ choose_ports() {
     # A slot of 20 for each directory: two clusters that come up at once do not meet.
     port=$((20000 + $(printf %s "$RL_RUN" | cksum | cut -d' ' -f1) % 450 * 20))
     : >"$file.new"
-    for name in $RL_PORT_NAMES; do
+    for name in $RL_PORT_NAMES "${RL_DIRECT_NODE//-/_}"; do
         while case $used in *" $port "*) true ;; *) false ;; esac do port=$((port + 1)); done
         printf 'PORT_%s=%s\n' "$name" "$port" >>"$file.new"
         port=$((port + 1))

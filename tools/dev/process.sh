@@ -1,6 +1,6 @@
-# Processes of the development cluster: started by name, remembered by pid and start time, so that
-# no other process is ever taken for one of ours. Sourced.
-RL_PROCESSES="postgres auth audit broker proxy node-a node-r1"
+# Processes of the cluster in use: started by name, remembered by pid and start time, so that no
+# other process is ever taken for one of ours. Sourced.
+. "$RL_ROOT/tools/dev/clusters.sh"
 
 start_time_of() { sed 's/^.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }
 
@@ -17,12 +17,12 @@ pid_of() {
 
 is_running() { pid_of "$1" >/dev/null; }
 
-# spawn NAME COMMAND...: in a session of its own, its output in the log.
+# spawn NAME COMMAND...: in a session of its own, in the cluster's network, its output in the log.
 spawn() {
     local name=$1 pid
     shift
     mkdir -p "$RL_RUN/pids" "$RL_RUN/log"
-    setsid "$@" </dev/null >>"$RL_RUN/log/$name.log" 2>&1 &
+    setsid "${IN_NET[@]}" "$@" </dev/null >>"$RL_RUN/log/$name.log" 2>&1 &
     pid=$!
     disown
     printf '%s %s\n' "$pid" "$(start_time_of "$pid")" >"$RL_RUN/pids/$name"
@@ -64,11 +64,4 @@ wait_for_process() {
         fi
         sleep 0.05
     done
-}
-
-check_process_name() {
-    case " $RL_PROCESSES " in
-    *" $1 "*) ;;
-    *) die "no process is called $1; there are: $RL_PROCESSES" ;;
-    esac
 }

@@ -3,9 +3,5 @@
 
 rl_dev_stop() {
     [ $# -ge 1 ] || die "stop what? the names: ./dev ps"
-    local name
-    for name in "$@"; do
-        check_process_name "$name"
-        stop_process "$name"
-    done
+    for_processes stop_process "$@"
 }

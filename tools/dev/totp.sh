@@ -1,8 +1,16 @@
-# One-time codes of the demo users: each is printed once. Sourced.
+# One-time codes of the demo users: each is printed once. USER@leaf is a user of the leaf. Sourced.
 . "$RL_ROOT/tools/dev/packages.sh"
+. "$RL_ROOT/tools/dev/clusters.sh"
 
 rl_dev_totp() {
-    local user=${1:-alice} secret=$RL_RUN/users/${1:-alice}.totp last step now
+    case ${1:-} in
+    *@*) (use_cluster "${1##*@}" && print_code "${1%@*}") ;;
+    *) print_code "${1:-alice}" ;;
+    esac
+}
+
+print_code() {
+    local user=$1 secret=$RL_RUN/users/$1.totp last step now
     [ -r "$secret" ] || die "no such demo user here: $user (run ./dev up first)"
     command -v oathtool >/dev/null || ensure_packages oathtool
     exec 8>"$RL_RUN/users/$user.totp.lock"

@@ -1,11 +1,7 @@
-# What each process of the development cluster is: its command line, and when it is ready. Sourced.
+# What each process of the cluster in use is: its command line, and when it is ready. Sourced.
 . "$RL_ROOT/tools/dev/build.sh"
 . "$RL_ROOT/tools/dev/ports.sh"
 . "$RL_ROOT/tools/dev/process.sh"
-. "$RL_ROOT/tools/dev/netns.sh"
-
-RL_CLUSTER=dev
-RL_LOOPBACK=127.0.0.1
 
 # Programs: of the chosen build, or of RL_BIN when a test says which.
 bin_dir() { printf '%s\n' "${RL_BIN:-$(build_dir release)/bin}"; }
@@ -32,7 +28,7 @@ database() {
         remoteler "$RL_RUN/keys/pgpass"
 }
 
-health_is() { curl -fsS --max-time 1 "http://$RL_LOOPBACK:$1/readyz"; }
+health_is() { "${IN_NET[@]}" curl -fsS --max-time 1 "http://$RL_LOOPBACK:$1/readyz"; }
 
 start_postgres() {
     local postgres
@@ -46,7 +42,7 @@ start_postgres() {
         spawn postgres "$postgres" -D "$RL_RUN/postgres" -p "$PORT_postgres" \
             -c listen_addresses="$RL_LOOPBACK" -c unix_socket_directories=
     fi
-    wait_for_process postgres 30 "$(postgres_bin)/pg_isready" -q -h "$RL_LOOPBACK" -p "$PORT_postgres"
+    wait_for_process postgres 30 "${IN_NET[@]}" "$(postgres_bin)/pg_isready" -q -h "$RL_LOOPBACK" -p "$PORT_postgres"
 }
 
 start_auth() {
@@ -90,7 +86,7 @@ start_broker() {
 
 start_proxy() {
     local listen="$RL_LOOPBACK:$PORT_proxy"
-    netns_exists "$NETNS_ROUTER" && listen+=,$NET_HOST:$PORT_proxy
+    if [ "$RL_CLUSTER" = dev ] && netns_exists "$NETNS_ROUTER"; then listen+=,$NET_HOST:$PORT_proxy; fi
     member_flags proxy
     spawn proxy "$(bin_dir)/remoteler-proxy" "${MEMBER_FLAGS[@]}" \
         --listen="$listen" --public-address="$RL_LOOPBACK:$PORT_proxy" \
@@ -114,31 +110,41 @@ in_uts() {
     fi
 }
 
-start_node_a() {
-    in_uts node-a "$(bin_dir)/remoteler" start --auth-server="$RL_LOOPBACK:$PORT_auth" \
-        --token=@"$RL_RUN/tokens/node-a.token" --ca-pin="$(cat "$RL_RUN/keys/ca_pin")" \
-        --nodename=node-a --labels=env=dev,site=local --data-dir="$RL_RUN/state/node-a" \
-        --listen="$RL_LOOPBACK:$PORT_node_a"
-    spawn node-a env -u REMOTELER_PROXY "${IN_UTS[@]}"
-    wait_for_process node-a 30 agent_is_connected node-a
+# What both nodes are told.
+node_flags() {
+    NODE_FLAGS=(--token=@"$RL_RUN/tokens/$1.token" --ca-pin="$(cat "$RL_RUN/keys/ca_pin")"
+        --nodename="$1" --data-dir="$RL_RUN/state/$1")
 }
 
-start_node_r1() {
-    local proxy=$RL_LOOPBACK:$PORT_proxy enter=()
-    if netns_exists "$NETNS_DEVICE"; then
+start_direct_node() {
+    local name=$RL_DIRECT_NODE port=PORT_${RL_DIRECT_NODE//-/_}
+    node_flags "$name"
+    in_uts "$name" "$(bin_dir)/remoteler" start --auth-server="$RL_LOOPBACK:$PORT_auth" \
+        "${NODE_FLAGS[@]}" --labels=env=dev,site=local --listen="$RL_LOOPBACK:${!port}"
+    spawn "$name" env -u REMOTELER_PROXY "${IN_UTS[@]}"
+    wait_for_process "$name" 30 agent_is_connected "$name"
+}
+
+start_tunnelled_node() {
+    local name=$RL_TUNNELLED_NODE proxy=$RL_LOOPBACK:$PORT_proxy enter=()
+    if [ "$RL_CLUSTER" = dev ] && netns_exists "$NETNS_DEVICE"; then
         proxy=$NET_HOST:$PORT_proxy
         enter=(nsenter --net="/run/netns/$NETNS_DEVICE")
     fi
-    in_uts node-r1 "$(bin_dir)/remoteler" start --proxy="$proxy" \
-        --token=@"$RL_RUN/tokens/node-r1.token" --ca-pin="$(cat "$RL_RUN/keys/ca_pin")" \
-        --nodename=node-r1 --labels=env=dev,site=edge --data-dir="$RL_RUN/state/node-r1"
-    spawn node-r1 "${enter[@]}" "${IN_UTS[@]}"
-    wait_for_process node-r1 30 agent_is_connected node-r1
+    node_flags "$name"
+    in_uts "$name" "$(bin_dir)/remoteler" start --proxy="$proxy" "${NODE_FLAGS[@]}" \
+        --labels=env=dev,site=edge
+    spawn "$name" "${enter[@]}" "${IN_UTS[@]}"
+    wait_for_process "$name" 30 agent_is_connected "$name"
 }
 
 # start_process NAME: unless it runs.
 start_process() {
     is_running "$1" && return 0
-    say_step "starting $1"
-    "start_${1//-/_}"
+    say_step "starting $(public_name "$1")"
+    case $1 in
+    "$RL_DIRECT_NODE") start_direct_node ;;
+    "$RL_TUNNELLED_NODE") start_tunnelled_node ;;
+    *) "start_$1" ;;
+    esac
 }

@@ -2,6 +2,7 @@
 # Sourced.
 . "$RL_ROOT/tools/dev/units.sh"
 . "$RL_ROOT/tools/dev/totp.sh"
+. "$RL_ROOT/tools/dev/leaf.sh"
 
 DEMO_ACCOUNT=remoteler-demo
 
@@ -10,10 +11,17 @@ make_directories() {
     chmod 700 "$RL_RUN/keys" "$RL_RUN/tokens" "$RL_RUN/users" "$RL_RUN/state"
 }
 
+# A leaf's are entered with its network, where everything of it is.
 link_programs() {
     local program
     for program in tsh tctl remoteler; do
-        ln -sfn "$(bin_dir)/$program" "$RL_RUN/bin/$program"
+        if [ ${#IN_NET[@]} = 0 ]; then
+            ln -sfn "$(bin_dir)/$program" "$RL_RUN/bin/$program"
+        else
+            printf '#!/bin/sh\nexec %s %s "$@"\n' "${IN_NET[*]@Q}" "$(bin_dir)/$program" >"$RL_RUN/bin/$program.new"
+            chmod 755 "$RL_RUN/bin/$program.new"
+            mv "$RL_RUN/bin/$program.new" "$RL_RUN/bin/$program"
+        fi
     done
 }
 
@@ -70,7 +78,7 @@ make_postgres() {
         echo 'REVOKE ALL ON DATABASE remoteler FROM PUBLIC;'
         echo 'GRANT CONNECT ON DATABASE remoteler TO remoteler_auth, remoteler_audit_owner, remoteler_audit;'
         echo 'GRANT CREATE ON DATABASE remoteler TO remoteler_auth, remoteler_audit_owner;'
-    } | PGPASSWORD=$admin psql -q -v ON_ERROR_STOP=1 -h "$RL_LOOPBACK" -p "$PORT_postgres" \
+    } | PGPASSWORD=$admin "${IN_NET[@]}" psql -q -v ON_ERROR_STOP=1 -h "$RL_LOOPBACK" -p "$PORT_postgres" \
         -U postgres -d postgres >"$RL_RUN/log/psql.log" 2>&1 ||
         {
             tail -5 "$RL_RUN/log/psql.log" >&2
@@ -83,7 +91,7 @@ make_postgres() {
 make_cluster() {
     [ -s "$RL_RUN/keys/ca_pin" ] && return 0
     say_step "making the cluster $RL_CLUSTER"
-    "$(bin_dir)/remoteler-auth" bootstrap --cluster="$RL_CLUSTER" \
+    "${IN_NET[@]}" "$(bin_dir)/remoteler-auth" bootstrap --cluster="$RL_CLUSTER" \
         --database="$(database remoteler_auth)" --key-file="$RL_RUN/keys/auth.key" \
         --public-address="$RL_LOOPBACK:$PORT_proxy" \
         --identity-out="$RL_RUN/keys/admin.pem" --service-tokens-out="$RL_RUN/tokens" \
@@ -98,7 +106,7 @@ make_cluster() {
 
 tctl() {
     REMOTELER_AUTH_SERVER=$RL_LOOPBACK:$PORT_auth REMOTELER_IDENTITY_FILE=$RL_RUN/keys/admin.pem \
-        "$(bin_dir)/tctl" "$@"
+        "${IN_NET[@]}" "$(bin_dir)/tctl" "$@"
 }
 
 make_token() {
@@ -107,15 +115,15 @@ make_token() {
     mv "$RL_RUN/tokens/$1.new" "$RL_RUN/tokens/$1.token"
 }
 
-# make_user NAME: invited by the administrator, signed up as a person would, from files.
+# make_user NAME [ROLES]: invited by the administrator, signed up as a person would, from files.
 make_user() {
-    local name=$1 url logins
+    local name=$1 roles=${2:-access} url logins
     [ -s "$RL_RUN/users/$name.totp" ] && return 0
     logins=$(id -un)
     id "$DEMO_ACCOUNT" >/dev/null 2>&1 && logins+=",$DEMO_ACCOUNT"
-    url=$(tctl users add "$name" --roles=access --logins="$logins" --format=json | jq -er .invite_url)
+    url=$(tctl users add "$name" --roles="$roles" --logins="$logins" --format=json | jq -er .invite_url)
     random_secret >"$RL_RUN/users/$name.password"
-    "$(bin_dir)/tsh" signup "$url" --password-file="$RL_RUN/users/$name.password" \
+    "${IN_NET[@]}" "$(bin_dir)/tsh" signup "$url" --password-file="$RL_RUN/users/$name.password" \
         --totp-secret-out="$RL_RUN/users/$name.totp.new" --ca-pin="$(cat "$RL_RUN/keys/ca_pin")" \
         >"$RL_RUN/log/signup-$name.log" 2>&1 ||
         {
@@ -127,19 +135,20 @@ make_user() {
     mv "$RL_RUN/users/$name.totp.new" "$RL_RUN/users/$name.totp"
 }
 
+# write_env USER: what people source to use this cluster, as this user.
 write_env() {
-    local netns=""
-    netns_exists "$NETNS_DEVICE" && netns=$NETNS_DEVICE
+    local user=$1 netns=""
+    if [ "$RL_CLUSTER" = dev ] && netns_exists "$NETNS_DEVICE"; then netns=$NETNS_DEVICE; fi
     cat >"$RL_RUN/env.new" <<ENV
 # Written by ./dev up. Safe to source twice, in sh and bash.
-case ":\$PATH:" in *":$RL_RUN/bin:"*) ;; *) PATH="$RL_RUN/bin:\$PATH" ;; esac
+case "\$PATH:" in "$RL_RUN/bin:"*) ;; *) PATH="$RL_RUN/bin:\$PATH" ;; esac
 export PATH
 export REMOTELER_PROXY=$RL_LOOPBACK:$PORT_proxy
 export REMOTELER_WEB_URL=https://$RL_LOOPBACK:$PORT_proxy
 export REMOTELER_CA_PIN=$(cat "$RL_RUN/keys/ca_pin")
-export REMOTELER_DEMO_USER=alice
-export REMOTELER_DEMO_PASSWORD_FILE="$RL_RUN/users/alice.password"
-export REMOTELER_DEMO_TOTP_SECRET_FILE="$RL_RUN/users/alice.totp"
+export REMOTELER_DEMO_USER=$user
+export REMOTELER_DEMO_PASSWORD_FILE="$RL_RUN/users/$user.password"
+export REMOTELER_DEMO_TOTP_SECRET_FILE="$RL_RUN/users/$user.totp"
 export REMOTELER_DEMO_NETNS=$netns
 export REMOTELER_AUTH_SERVER=$RL_LOOPBACK:$PORT_auth
 export REMOTELER_IDENTITY_FILE="$RL_RUN/keys/admin.pem"
@@ -149,7 +158,7 @@ ENV
 
 # A real session through the tunnel, as a user of its own.
 check_session() {
-    local home=$RL_RUN/check/tsh said
+    local home=$RL_RUN/check/tsh
     mkdir -p "$home"
     chmod 700 "$RL_RUN/check" "$home"
     say_step "a session through the tunnel"
@@ -159,9 +168,15 @@ check_session() {
             --otp="$(rl_dev_totp dev-check)" --ca-pin="$(cat "$RL_RUN/keys/ca_pin")" \
             --no-ssh-config || die "the check user could not log in"
     fi
-    said=$(ssh -F "$home/ssh_config" -o BatchMode=yes node-r1 hostname </dev/null) ||
-        die "no session through the tunnel; see ./dev logs proxy, broker, node-r1"
-    say "ssh node-r1 hostname: $said"
+    check_host node-r1 "see ./dev logs proxy, broker, node-r1"
+}
+
+# check_host HOST WHERE: what its host name is, by stock ssh.
+check_host() {
+    local said
+    said=$(ssh -F "$RL_RUN/check/tsh/ssh_config" -o BatchMode=yes "$1" hostname </dev/null) ||
+        die "no session on $1; $2"
+    say "ssh $1 hostname: $said"
 }
 
 say_what_next() {
@@ -177,29 +192,42 @@ Ready. To try:
 TEXT
 }
 
+# Everything of the cluster in use, as if it were the only one.
+make_all_of_cluster() {
+    local name
+    make_directories
+    load_ports
+    link_programs
+    make_postgres
+    start_process postgres
+    make_cluster
+    for name in auth audit broker proxy; do start_process "$name"; done
+    for name in "$RL_DIRECT_NODE" "$RL_TUNNELLED_NODE"; do
+        make_token "$name"
+        start_process "$name"
+    done
+}
+
 rl_dev_up() {
-    [ $# -eq 0 ] || die "up takes no arguments in this version"
+    local with_leaf=no
+    case "$*" in
+    '') ;;
+    --with-leaf) with_leaf=yes ;;
+    *) die "up takes --with-leaf or nothing" ;;
+    esac
     make_directories
     # shellcheck disable=SC2086
     ensure_packages $RL_PACKAGES_RUN
     [ -n "${RL_BIN:-}" ] || rl_dev_build release
-    link_programs
     load_ports
-    netns_names
     make_account
     make_network
-    make_postgres
-    start_process postgres
-    make_cluster
-    local name
-    for name in auth audit broker proxy; do start_process "$name"; done
-    for name in node-a node-r1; do
-        make_token "$name"
-        start_process "$name"
-    done
+    make_all_of_cluster
     make_user alice
     make_user dev-check
-    write_env
+    write_env alice
     check_session
+    [ "$with_leaf" = no ] || up_leaf
     say_what_next
+    [ "$with_leaf" = no ] || say_what_next_with_leaf
 }

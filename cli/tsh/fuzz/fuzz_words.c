@@ -33,6 +33,7 @@ static void as_target(const char *text)
     if (tsh_target_parse(text, "main", &target, NULL) != RL_OK)
         return;
     expect_plain(target.name);
+    expect_plain(target.cluster);
     RL_ASSERT(target.port > 0 && target.name[0] != '-');
     tsh_target_fini(&target);
 }

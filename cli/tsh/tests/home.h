@@ -83,6 +83,57 @@ static inline void log_in(const char *proxy, const char *cluster, const char *un
     free(name);
 }
 
+/* A leaf as auth tells of it, with an authority for its hosts; *ca_line as above. Owns:
+ * free_unpacked.
+ */
+static inline Pb__ClusterInfo *a_leaf(const char *name, char **ca_line)
+{
+    struct rl_buf blob;
+    EVP_PKEY *key = NULL;
+    Pb__ClusterInfo c = PB__CLUSTER_INFO__INIT;
+    Pb__TrustBundle trust = PB__TRUST_BUNDLE__INIT;
+    char *text = rl_strdup(name), type[] = "leaf", status[] = "online";
+    rl_buf_init(&blob, 4096);
+    ck_assert_int_eq(rl_sshkey_generate(&key, NULL), RL_OK);
+    ck_assert_int_eq(rl_sshkey_public_blob(key, &blob, NULL), RL_OK);
+    ProtobufCBinaryData ca = {blob.n, blob.p};
+    trust.cluster = c.name = text;
+    trust.n_host_ssh_cas = 1;
+    trust.host_ssh_cas = &ca;
+    c.trust = &trust;
+    c.type = type;
+    c.status = status;
+    c.last_seen_ns = 1;
+    if (ca_line)
+        *ca_line = rl_sshkey_line_format(rl_buf_span(&blob), NULL);
+    size_t n = pb__cluster_info__get_packed_size(&c);
+    uint8_t *packed = rl_alloc(n);
+    pb__cluster_info__pack(&c, packed);
+    Pb__ClusterInfo *copy = pb__cluster_info__unpack(NULL, n, packed);
+    ck_assert_ptr_nonnull(copy);
+    free(packed);
+    EVP_PKEY_free(key);
+    rl_buf_fini(&blob);
+    free(text);
+    return copy;
+}
+
+/* What is kept of them in the profile's directory, written as tsh would. */
+static inline void write_leaves(const struct tsh_profile *profile, Pb__ClusterInfo **clusters,
+                                size_t count)
+{
+    Pb__ListClustersResponse list = PB__LIST_CLUSTERS_RESPONSE__INIT;
+    list.clusters = clusters;
+    list.n_clusters = count;
+    size_t n = pb__list_clusters_response__get_packed_size(&list);
+    uint8_t *packed = rl_alloc(n + 1);
+    pb__list_clusters_response__pack(&list, packed);
+    char *path = tsh_profile_path(profile, "leaves");
+    ck_assert_int_eq(rl_file_write(path, RL_SPAN(packed, n), NULL), RL_OK);
+    free(path);
+    free(packed);
+}
+
 static inline int run_suite(TCase *t, const char *name)
 {
     Suite *s = suite_create(name);

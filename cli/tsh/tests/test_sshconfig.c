@@ -60,7 +60,8 @@ static char *block_of(const char *names, const char *cluster, const char *proxy,
     ck_assert_int_gt(n, 0);
     self[n] = '\0';
     return rl_sprintf("Host %s*.%s \"!*'*\"\n"
-                      "    ProxyCommand '%s' proxy ssh --home='%s' --proxy=%s -- '%%n:%%p'\n"
+                      "    ProxyCommand '%s' proxy ssh --home='%s' --proxy=%s --cluster=%s -- "
+                      "'%%n:%%p'\n"
                       "    IdentityFile \"%s/profiles/%s/id\"\n"
                       "    CertificateFile \"%s/profiles/%s/id-cert.pub\"\n"
                       "    IdentitiesOnly yes\n"
@@ -70,7 +71,8 @@ static char *block_of(const char *names, const char *cluster, const char *proxy,
                       "    HostKeyAlgorithms ssh-ed25519-cert-v01@openssh.com\n"
                       "    UpdateHostKeys no\n"
                       "    CheckHostIP no\n\n",
-                      names, cluster, self, home, proxy, home, name, home, name, home, name);
+                      names, cluster, self, home, proxy, cluster, home, name, home, name, home,
+                      name);
 }
 
 static const char head[] = "# Written by tsh at each login; changes are lost. Its hosts are the "
@@ -199,6 +201,110 @@ START_TEST(several_logins_are_several_blocks_and_the_current_ones_is_first)
 }
 END_TEST
 
+/* Logged in at PROXY, with these leaves; the lines of their authorities. */
+static void know_leaves(const char *const *names, size_t count, char **lines)
+{
+    struct tsh_profile profile;
+    Pb__ClusterInfo *leaves[4];
+    ck_assert_int_eq(tsh_profile_open(PROXY, &profile, &err), RL_OK);
+    for (size_t i = 0; i < count; i++)
+        leaves[i] = a_leaf(names[i], &lines[i]);
+    write_leaves(&profile, leaves, count);
+    for (size_t i = 0; i < count; i++)
+        pb__cluster_info__free_unpacked(leaves[i], NULL);
+    tsh_profile_fini(&profile);
+}
+
+START_TEST(a_leafs_names_are_ours_and_its_authority_is_for_them_alone)
+{
+    static const struct listed nodes[] = {{"node-a", NULL}};
+    static const char *const names[] = {"leaf", "edge." CLUSTER};
+    char *ca = NULL, *lines[2];
+    log_in(PROXY, CLUSTER, FUTURE, &ca);
+    ck_assert_int_eq(keep(PROXY, nodes, 1), RL_OK);
+    know_leaves(names, 2, lines);
+    ck_assert_int_eq(tsh_sshconfig_write(home, &err), RL_OK);
+    char *config = written("ssh_config");
+    ck_assert_ptr_nonnull(
+        strstr(config, "\nHost node-a *." CLUSTER " *.edge." CLUSTER " *.leaf \"!*'*\"\n"));
+    char *hosts = written("profiles/root.example.com_443/known_hosts");
+    char *expected =
+        rl_sprintf("@cert-authority node-a,*." CLUSTER ",!*.edge." CLUSTER " %s\n"
+                   "@cert-authority *.edge." CLUSTER " %s\n@cert-authority *.leaf %s\n",
+                   ca, lines[1], lines[0]);
+    ck_assert_str_eq(hosts, expected);
+    free(config);
+    free(hosts);
+    free(expected);
+    free(ca);
+    free(lines[0]);
+    free(lines[1]);
+}
+END_TEST
+
+/* In a Host line a negated pattern makes the whole line not match. */
+START_TEST(openssh_takes_a_leaf_below_the_roots_name_for_ours)
+{
+    static const char *const names[] = {"leaf", "edge." CLUSTER};
+    static const char *const hosts[] = {"node-a." CLUSTER, "node-b.leaf", "node-b.edge." CLUSTER};
+    char *lines[2], command[256];
+    if (system("command -v ssh >/dev/null 2>&1") != 0)
+        return;
+    log_in(PROXY, CLUSTER, FUTURE, NULL);
+    know_leaves(names, 2, lines);
+    ck_assert_int_eq(tsh_sshconfig_write(home, &err), RL_OK);
+    for (size_t i = 0; i < RL_COUNT(hosts); i++) {
+        snprintf(command, sizeof command,
+                 "ssh -F %s/ssh_config -G %s 2>/dev/null | grep -qi '^proxycommand .*proxy ssh'",
+                 home, hosts[i]);
+        ck_assert_msg(system(command) == 0, "%s", hosts[i]);
+    }
+    free(lines[0]);
+    free(lines[1]);
+}
+END_TEST
+
+START_TEST(where_two_logins_lead_to_one_cluster_the_current_one_is_taken)
+{
+    static const char *const names[] = {"leaf"};
+    char *line;
+    log_in("leaf.example:443", "leaf", FUTURE, NULL);
+    log_in(PROXY, CLUSTER, FUTURE, NULL);
+    know_leaves(names, 1, &line);
+    ck_assert_int_eq(tsh_sshconfig_write(home, &err), RL_OK);
+    char *config = written("ssh_config");
+    char *by_root = strstr(config, "\nHost *." CLUSTER " *.leaf \"!*'*\"\n");
+    char *by_leaf = strstr(config, "\nHost \"!*'*\"\n");
+    ck_assert(by_root && by_leaf && by_root < by_leaf);
+    free(config);
+    free(line);
+}
+END_TEST
+
+START_TEST(one_clusters_block_can_be_had_alone)
+{
+    static const struct listed nodes[] = {{"node-a", NULL}};
+    static const char *const names[] = {"leaf"};
+    struct tsh_profile profile;
+    struct rl_buf text;
+    char *line;
+    log_in(PROXY, CLUSTER, FUTURE, NULL);
+    ck_assert_int_eq(keep(PROXY, nodes, 1), RL_OK);
+    know_leaves(names, 1, &line);
+    ck_assert_int_eq(tsh_profile_open(PROXY, &profile, &err), RL_OK);
+    rl_buf_init(&text, 65536);
+    ck_assert_int_eq(tsh_sshconfig_of_cluster(&profile, "leaf", &text, &err), RL_OK);
+    ck_assert_ptr_nonnull(strstr(rl_buf_text(&text), "Host *.leaf \"!*'*\"\n"));
+    rl_buf_clear(&text);
+    ck_assert_int_eq(tsh_sshconfig_of_cluster(&profile, CLUSTER, &text, &err), RL_OK);
+    ck_assert_ptr_nonnull(strstr(rl_buf_text(&text), "Host node-a *." CLUSTER " \"!*'*\"\n"));
+    ck_assert_int_eq(tsh_sshconfig_of_cluster(&profile, "leaf-2", &text, &err), RL_E_NOT_FOUND);
+    rl_buf_fini(&text);
+    tsh_profile_fini(&profile);
+    free(line);
+}
+END_TEST
+
 START_TEST(who_logged_out_has_no_block)
 {
     struct tsh_profile profile;
@@ -251,6 +357,10 @@ int main(void)
     tcase_add_test(t, a_list_that_was_tampered_with_is_checked_again);
     tcase_add_test(t, a_key_that_is_none_makes_no_authority);
     tcase_add_test(t, several_logins_are_several_blocks_and_the_current_ones_is_first);
+    tcase_add_test(t, a_leafs_names_are_ours_and_its_authority_is_for_them_alone);
+    tcase_add_test(t, openssh_takes_a_leaf_below_the_roots_name_for_ours);
+    tcase_add_test(t, where_two_logins_lead_to_one_cluster_the_current_one_is_taken);
+    tcase_add_test(t, one_clusters_block_can_be_had_alone);
     tcase_add_test(t, who_logged_out_has_no_block);
     tcase_add_test(t, a_home_that_can_not_be_quoted_is_refused);
     tcase_add_test(t, who_lists_anew_says_so_before);

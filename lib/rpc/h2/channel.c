@@ -41,6 +41,8 @@ struct rl_h2_channel {
     bool is_up;
     bool is_refused; /* the attempt could not even begin */
     struct rl_error refusal;
+    int socket;             /* that was given and is not used yet; -1: none */
+    bool is_socket_awaited; /* the attempt begins with it, outside of callbacks */
 };
 
 static struct rl_h2_channel *h2_channel(struct rl_rpc_channel *channel)
@@ -145,14 +147,30 @@ static void on_dialled(void *context, int fd, rl_code code, const char *message)
         fail_attempt(channel, rc, err.message);
 }
 
+static void use_socket(struct rl_h2_channel *channel)
+{
+    if (channel->socket >= 0) {
+        channel->is_socket_awaited = true;
+    } else {
+        channel->is_refused = true;
+        rl_fail(&channel->refusal, RL_E_UNAVAILABLE, "its only connection has ended");
+    }
+    rl_task_schedule(channel->settle_down);
+}
+
 static void h2_connect(struct rl_rpc_channel *base)
 {
     struct rl_h2_channel *channel = h2_channel(base);
-    if (channel->current || channel->next || channel->dial || channel->is_refused)
+    if (channel->current || channel->next || channel->dial || channel->is_refused ||
+        channel->is_socket_awaited)
         return;
     rl_timer_disarm(channel->retry);
     uint32_t timeout_ms = base->config.connect_timeout_ms;
     channel->attempt_ends_ms = rl_loop_now_ms(base->config.loop) + timeout_ms;
+    if (base->config.has_socket) {
+        use_socket(channel);
+        return;
+    }
     const struct rl_dial_how how = {.proxy = base->config.http_proxy};
     if (rl_dial_start_by(base->config.loop, base->address, &how, timeout_ms, on_dialled, channel,
                          &channel->dial, &channel->refusal) != RL_OK) {
@@ -261,6 +279,11 @@ static void on_settle_down(void *context)
     if (channel->is_refused) {
         channel->is_refused = false;
         fail_attempt(channel, channel->refusal.code, channel->refusal.message);
+    } else if (channel->is_socket_awaited) {
+        int fd = channel->socket;
+        channel->is_socket_awaited = false;
+        channel->socket = -1;
+        on_dialled(channel, fd, RL_OK, NULL);
     }
 }
 
@@ -346,6 +369,8 @@ static void h2_release(struct rl_rpc_channel *base)
     rl_timer_free(&channel->unused);
     rl_task_free(&channel->settle_down);
     rl_tls_client_unref(&channel->tls);
+    if (channel->socket >= 0)
+        close(channel->socket);
 }
 
 static const struct rl_rpc_channel_ops channel_ops = {
@@ -384,6 +409,7 @@ rl_code rl_rpc_channel_create_h2(const struct rl_rpc_channel_config *config,
     };
     rl_h2_config_set_defaults(&channel->config);
     channel->tls = rl_tls_client_ref(config->tls);
+    channel->socket = config->has_socket ? config->socket : -1;
     channel->retry = rl_timer_create(config->loop, on_retry, channel);
     channel->unused = rl_timer_create(config->loop, on_unused, channel);
     channel->settle_down = rl_task_create(config->loop, on_settle_down, channel);

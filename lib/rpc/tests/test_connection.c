@@ -340,6 +340,39 @@ START_TEST(an_address_that_is_none_is_told_later)
 }
 END_TEST
 
+START_TEST(a_socket_that_is_given_is_the_only_connection)
+{
+    struct answer a;
+    channel_config.has_socket = true;
+    channel_config.address = "auth.leaf";
+    ck_assert_int_eq(rl_dial_blocking(relay->address, 2000, &channel_config.socket, NULL), RL_OK);
+    open_channel();
+    ck_assert_int_eq(say_code(w->channel), RL_OK);
+    ck_assert_int_eq(w->up, 1);
+    relay_cut(relay);
+    TURN_UNTIL(w, w->down == 1);
+    say(w->channel, "Say", "x", 0, &a);
+    TURN_UNTIL(w, a.done);
+    ck_assert_int_eq(a.code, RL_E_UNAVAILABLE);
+    ck_assert_ptr_nonnull(strstr(a.message, "auth.leaf: its only connection has ended"));
+    ck_assert_int_eq(w->connected, 1);
+}
+END_TEST
+
+START_TEST(a_socket_that_was_not_needed_is_closed)
+{
+    int ends[2];
+    char byte;
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    channel_config.has_socket = true;
+    channel_config.socket = ends[0];
+    open_channel();
+    rl_rpc_channel_free(&w->channel);
+    ck_assert_int_eq(read(ends[1], &byte, 1), 0);
+    close(ends[1]);
+}
+END_TEST
+
 static void free_channel_when_down(void *context, rl_code code, const char *message)
 {
     world_on_down(context, code, message);
@@ -661,6 +694,8 @@ int main(void)
     tcase_add_test(c, a_probe_finds_a_dead_network_at_once);
     tcase_add_test(c, a_server_that_says_nothing_is_given_up);
     tcase_add_test(c, an_address_that_is_none_is_told_later);
+    tcase_add_test(c, a_socket_that_is_given_is_the_only_connection);
+    tcase_add_test(c, a_socket_that_was_not_needed_is_closed);
     tcase_add_test(c, a_channel_may_be_freed_when_it_is_down);
     tcase_add_test(c, a_channel_may_be_freed_in_any_of_its_callbacks);
     tcase_add_test(c, ends_at_any_moment_leave_nothing_behind);
