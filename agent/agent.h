@@ -49,6 +49,7 @@ struct agent {
     char hostname[256];
     bool is_direct;
     bool is_unprivileged;
+    bool is_stopping;
     bool in_memory; /* --state=memory: nothing is kept for the next start */
     struct rl_http_proxy *http_proxy;
     Pb__Label **labels;

@@ -311,6 +311,21 @@ out:
     return rc;
 }
 
+/* As a container's first process it inherits what sessions have left behind. One's own sessions are
+ * left for node_reap(), which is called again for each. */
+static void reap_orphans(const struct node *node)
+{
+    for (;;) {
+        siginfo_t ended = {.si_pid = 0};
+        if (waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT) != 0 || !ended.si_pid)
+            return;
+        for (const struct connection *c = node->connections; c; c = c->next)
+            if (c->pid == ended.si_pid)
+                return;
+        waitpid(ended.si_pid, NULL, WNOHANG);
+    }
+}
+
 void node_reap(struct node *node)
 {
     for (struct connection **at = &node->connections; *at;) {
@@ -330,6 +345,8 @@ void node_reap(struct node *node)
             agent_rest_soon(node->agent);
         connection_free(connection);
     }
+    if (getpid() == 1)
+        reap_orphans(node);
 }
 
 void node_policy_changed(struct node *node)

@@ -26,12 +26,13 @@ static const struct rl_setting rows[] = {
     {.name = "token",
      .type = RL_SETTING_TEXT,
      .offset = AT(token),
+     .is_secret = true,
      .help = "the join token, once: @FILE or - for stdin keep it out of ps"},
     {.name = "ca-pin",
      .type = RL_SETTING_TEXT,
      .offset = AT(ca_pin),
      .environment = "REMOTELER_CA_PIN",
-     .help = "sha256:... of the cluster's authority, as `tctl tokens add` prints it"},
+     .help = "sha256:... of the cluster's authority, as `tctl tokens add` prints it, or @FILE"},
     {.name = "insecure",
      .type = RL_SETTING_SWITCH,
      .offset = AT(insecure),
@@ -118,6 +119,7 @@ const struct rl_settings_spec agent_start_spec = {
     .rows = rows,
     .count = RL_COUNT(rows),
     .file_setting = "config",
+    .environment_prefix = "REMOTELER_AGENT",
     .section = 8,
 };
 
@@ -130,5 +132,6 @@ const struct rl_settings_spec agent_configure_spec = {
     .rows = rows,
     .count = RL_COUNT(rows),
     .file_setting = "config",
+    .environment_prefix = "REMOTELER_AGENT",
     .section = 8,
 };

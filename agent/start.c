@@ -70,6 +70,24 @@ static char *host_of(const char *address)
     return address && rl_address_split(address, &host, &port, NULL) == RL_OK ? host : NULL;
 }
 
+static void wake_up(void *context)
+{
+    *(bool *)context = true;
+}
+
+/* As a container's first process it would not be ended by a signal that nobody handles. */
+static rl_code wait_to_join(struct agent *agent, uint32_t wait_ms, struct rl_error *err)
+{
+    bool is_over = false;
+    struct rl_timer *timer = rl_timer_create(agent->loop, wake_up, &is_over);
+    rl_timer_arm(timer, wait_ms);
+    while (!is_over && !agent->is_stopping)
+        rl_loop_turn(agent->loop, -1);
+    rl_timer_free(&timer);
+    return agent->is_stopping ? rl_fail(err, RL_E_CANCELLED, "stopped before it could join")
+                              : RL_OK;
+}
+
 static rl_code join(struct agent *agent, struct rl_error *err)
 {
     char *token = NULL;
@@ -81,7 +99,9 @@ static rl_code join(struct agent *agent, struct rl_error *err)
            rc == RL_E_DEADLINE) {
         rl_log_warn("can not join yet; trying again", RL_TEXT("reason", err->message),
                     RL_NUMBER("in_ms", wait_ms));
-        usleep(wait_ms * 1000);
+        rc = wait_to_join(agent, wait_ms, err);
+        if (rc != RL_OK)
+            break;
         wait_ms = wait_ms * 2 > JOIN_RETRY_MS_MAX ? JOIN_RETRY_MS_MAX : wait_ms * 2;
     }
     rl_wipe_text(&token);
@@ -225,6 +245,9 @@ static void on_signal(void *context, int number)
         return;
     }
     rl_log_info("stopping", RL_TEXT("signal", strsignal(number)));
+    agent->is_stopping = true;
+    if (!agent->node)
+        return; /* it still joins */
     node_end_all(agent->node, "the node is being stopped");
     rl_loop_stop(agent->loop);
 }
@@ -239,11 +262,13 @@ static rl_code run(struct agent *agent, struct rl_error *err)
 {
     static const int signals[] = {SIGTERM, SIGINT, SIGCHLD};
     struct netwatch *netwatch = NULL;
-    rl_code rc = open_identity(agent, err);
+    rl_code rc = rl_loop_on_signals(agent->loop, signals, RL_COUNT(signals), on_signal, agent, err);
     if (rc == RL_OK)
-        rc = rl_loop_on_signals(agent->loop, signals, RL_COUNT(signals), on_signal, agent, err);
+        rc = open_identity(agent, err);
     if (rc == RL_OK)
         rc = open_rooms(agent, err);
+    if (rc == RL_OK && agent->is_stopping)
+        rc = rl_fail(err, RL_E_CANCELLED, "stopped while it started");
     if (rc != RL_OK)
         return rc;
     if (!agent->settings.seccomp)
@@ -291,5 +316,5 @@ int agent_start(int argc, char **argv)
         rl_output_say("remoteler: %s", err.message);
     close_rooms(&agent);
     rl_loop_free(&agent.loop);
-    return rc == RL_OK ? 0 : 1;
+    return rc == RL_OK || rc == RL_E_CANCELLED ? 0 : 1;
 }

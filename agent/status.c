@@ -127,6 +127,7 @@ void status_server_free(struct status_server **server)
 
 struct status_settings {
     char *data_dir, *format;
+    bool healthcheck;
 };
 
 static const struct rl_setting rows[] = {
@@ -139,14 +140,19 @@ static const struct rl_setting rows[] = {
      .offset = offsetof(struct status_settings, format),
      .fallback = "text",
      .help = "text, json or yaml"},
+    {.name = "healthcheck",
+     .type = RL_SETTING_SWITCH,
+     .offset = offsetof(struct status_settings, healthcheck),
+     .help = "say nothing when it is connected; else say why, and exit with 1"},
 };
 
 const struct rl_settings_spec agent_status_spec = {
     .program = "remoteler status",
     .summary = "what the agent that runs on this machine is doing",
-    .usage = "[--data-dir=DIR] [--format=text|json|yaml]",
+    .usage = "[--data-dir=DIR] [--format=text|json|yaml] [--healthcheck]",
     .example = "remoteler status --format=json",
     .section = 8,
+    .environment_prefix = "REMOTELER_AGENT",
     .rows = rows,
     .count = RL_COUNT(rows),
 };
@@ -191,6 +197,15 @@ static const struct rl_column columns[] = {
     {"Audit checkpoint", "audit_head.number"},
 };
 
+static rl_code check_connected(const json_t *status, struct rl_error *err)
+{
+    const char *last_error = json_string_value(json_object_get(status, "last_error"));
+    if (json_is_true(json_object_get(status, "connected")))
+        return RL_OK;
+    return rl_fail(err, RL_E_UNAVAILABLE, "not connected to the cluster%s%s",
+                   last_error ? ": " : "", last_error ? last_error : "");
+}
+
 static rl_code show(const struct status_settings *s, enum rl_format format, struct rl_error *err)
 {
     json_t *status = NULL;
@@ -204,7 +219,9 @@ static rl_code show(const struct status_settings *s, enum rl_format format, stru
     free(run_dir);
     if (rc == RL_OK && !json_is_object(status))
         rc = rl_fail(err, RL_E_INTERNAL, "the agent's answer can not be read");
-    if (rc == RL_OK)
+    if (rc == RL_OK && s->healthcheck)
+        rc = check_connected(status, err);
+    else if (rc == RL_OK)
         rc = rl_output_object(stdout, format, status, columns, RL_COUNT(columns), err);
     json_decref(status);
     free(dir);

@@ -33,5 +33,9 @@ rl_code rl_dial_blocking(const char *address, uint32_t timeout_ms, int *fd, stru
 /** A listening socket on HOST:PORT (port 0: a free one, told in *port); SO_REUSEADDR, no REUSEPORT.
  */
 rl_code rl_listen(const char *address, int *fd, uint16_t *port, struct rl_error *err);
+/** Where others reach what listens on `listen`: the same with the real port; nobody can dial
+ * 0.0.0.0 or [::], so for these it is this machine's host name. Owns: heap text; NULL when `listen`
+ * is no HOST:PORT. */
+char *rl_listen_advertised(const char *listen, uint16_t port);
 
 #endif

@@ -1,7 +1,12 @@
 /* config: a copy that lives as long as the party does. */
 #include "enrol/party.h"
 
+#include "file/file.h"
+
 #include <stdlib.h>
+#include <string.h>
+
+#define PIN_FILE_BYTES_MAX 4096
 
 static char *copy_text(const char *text)
 {
@@ -46,6 +51,31 @@ void rl_enrol_config_copy(const struct rl_enrol_config *from, struct rl_enrol_co
 static void free_text(const char *text)
 {
     free((char *)(uintptr_t)text);
+}
+
+rl_code rl_enrol_config_read_pin(struct rl_enrol_config *config, struct rl_error *err)
+{
+    if (!config->ca_pin || config->ca_pin[0] != '@')
+        return RL_OK;
+    struct rl_buf text;
+    rl_buf_init(&text, PIN_FILE_BYTES_MAX);
+    rl_code rc = rl_file_read(config->ca_pin + 1, &text, err);
+    const char *pin = (const char *)text.p;
+    size_t n = 0;
+    while (rc == RL_OK && n < text.n && pin[n] > ' ')
+        n++;
+    if (rc == RL_OK && n == 0)
+        rl_fail(err, rc = RL_E_INVAL, "%s is empty", config->ca_pin + 1);
+    if (rc == RL_OK) {
+        char *copy = rl_sprintf("%.*s", (int)n, pin);
+        free_text(config->ca_pin);
+        config->ca_pin = copy;
+    }
+    rl_buf_fini(&text);
+    if (rc == RL_OK)
+        return RL_OK;
+    rl_error_prefix(err, "--ca-pin");
+    return RL_E_INVAL;
 }
 
 static void free_texts(const char *const *texts, size_t count)

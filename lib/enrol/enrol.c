@@ -158,8 +158,10 @@ rl_code rl_enrol_open(const struct rl_enrol_config *config, bool *needs_join, st
     enrol->message = rl_strdup("");
     enrol->timer = rl_timer_create(config->loop, rl_enrol_on_timer, enrol);
     enrol->hang_up = rl_task_create(config->loop, rl_enrol_on_hang_up, enrol);
-    rl_code code =
-        rl_directory_open(enrol->config.state_dir, enrol->config.in_memory, &enrol->directory, err);
+    rl_code code = rl_enrol_config_read_pin(&enrol->config, err);
+    if (code == RL_OK)
+        code = rl_directory_open(enrol->config.state_dir, enrol->config.in_memory,
+                                 &enrol->directory, err);
     if (code == RL_OK)
         code = load(enrol, err);
     if (code != RL_OK) {

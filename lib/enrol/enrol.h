@@ -18,7 +18,7 @@ struct rl_enrol_config {
     const char *auth_address; /* HOST:PORT: auth itself, or the proxy when `through_proxy` */
     bool through_proxy;       /* SNI auth.CLUSTER.remoteler.internal (auth.remoteler.internal until
                                  the cluster is known) */
-    const char *ca_pin;       /* sha256:hex; needed for the first join unless `insecure` */
+    const char *ca_pin; /* sha256:hex, or @FILE; needed for the first join unless `insecure` */
     bool insecure;
     const char *kind; /* "agent", "proxy", "broker", "audit" */
     /* agents: */

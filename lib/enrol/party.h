@@ -40,6 +40,8 @@ rl_code rl_enrol_adopt(struct rl_enrol *enrol, struct rl_span packed, struct rl_
 
 /** Everything that it points to is copied, but for loop and contexts. */
 void rl_enrol_config_copy(const struct rl_enrol_config *from, struct rl_enrol_config *to);
+/** @FILE as what is in it. Errors: RL_E_INVAL it can not be read, or is empty. */
+rl_code rl_enrol_config_read_pin(struct rl_enrol_config *config, struct rl_error *err);
 void rl_enrol_config_fini(struct rl_enrol_config *config);
 
 /** Computes when, and arms the timer. */

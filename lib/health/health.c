@@ -6,6 +6,7 @@
 #include "health/metrics.h"
 #include "names/names.h"
 
+#include <errno.h>
 #include <microhttpd.h>
 #include <netdb.h>
 #include <pthread.h>
@@ -146,7 +147,9 @@ static int listen_on(const struct addrinfo *address)
     int one = 1;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     if (bind(fd, address->ai_addr, address->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0) {
+        int why = errno;
         close(fd);
+        errno = why;
         return -1;
     }
     return fd;
@@ -168,7 +171,10 @@ static rl_code open_listener(const char *address, int *out, struct rl_error *err
     if (failure)
         return rl_fail(err, RL_E_UNAVAILABLE, "listening on %s for health: %s", address,
                        gai_strerror(failure));
-    int fd = listen_on(found);
+    /* A name may stand for several replicas: the address that is this machine's counts. */
+    int fd = -1;
+    for (const struct addrinfo *at = found; fd < 0 && at; at = at->ai_next)
+        fd = listen_on(at);
     if (fd < 0)
         rc = rl_fail_errno(err, RL_E_UNAVAILABLE, "listening on %s for health", address);
     else

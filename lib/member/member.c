@@ -4,6 +4,8 @@
 #include "member/member.h"
 
 #include "bytes/secret.h"
+#include "dial/dial.h"
+#include "file/file.h"
 #include "log/log.h"
 #include "names/names.h"
 
@@ -83,15 +85,22 @@ static rl_code read_token(const char *path, char token[TOKEN_BYTES_MAX], struct 
             err, RL_E_INVAL,
             "this service has not joined yet: set join-token-file to a file with a token "
             "from `tctl tokens add`");
-    FILE *file = fopen(path, "r");
-    if (!file)
-        return rl_fail_errno(err, RL_E_INVAL, "join-token-file %s", path);
-    size_t n = fread(token, 1, TOKEN_BYTES_MAX - 1, file);
-    fclose(file);
-    while (n > 0 && (token[n - 1] == '\n' || token[n - 1] == '\r' || token[n - 1] == ' '))
+    struct rl_buf text;
+    rl_buf_init(&text, TOKEN_BYTES_MAX - 1); /* wipes what it held */
+    rl_code rc = rl_file_read_private(path, &text, err);
+    size_t n = text.n;
+    while (n > 0 && (text.p[n - 1] == '\n' || text.p[n - 1] == '\r' || text.p[n - 1] == ' '))
         n--;
+    if (rc == RL_OK && n == 0)
+        rc = rl_fail(err, RL_E_INVAL, "%s is empty", path);
+    if (rc == RL_OK)
+        memcpy(token, text.p, n);
     token[n] = '\0';
-    return n ? RL_OK : rl_fail(err, RL_E_INVAL, "join-token-file %s is empty", path);
+    rl_buf_fini(&text);
+    if (rc == RL_OK)
+        return RL_OK;
+    rl_error_prefix(err, "join-token-file");
+    return RL_E_INVAL;
 }
 
 static void wake_up(void *context)
@@ -143,6 +152,27 @@ static rl_code join_again(struct rl_member *member)
     return rc == RL_E_CANCELLED ? rc : RL_OK;
 }
 
+/* Replicas that are started from one description have one directory: each takes the first part of
+ * it that no other has, with the identity that is there. */
+static rl_code open_slot(struct rl_member *member, struct rl_enrol_config *config, bool *needs_join,
+                         struct rl_error *err)
+{
+    const struct rl_member_settings *s = member->config.settings;
+    rl_code rc = RL_E_EXISTS;
+    for (int64_t i = 0; rc == RL_E_EXISTS && i < s->state_slots; i++) {
+        char *path = rl_sprintf("%s/%lld", s->state_dir, (long long)i);
+        config->state_dir = path;
+        rc = rl_enrol_open(config, needs_join, &member->enrol, err);
+        free(path);
+    }
+    if (rc == RL_E_EXISTS)
+        return rl_fail(err, RL_E_INVAL,
+                       "all %lld parts of %s are in use by other processes: set a higher "
+                       "--state-slots",
+                       (long long)s->state_slots, s->state_dir);
+    return rc;
+}
+
 static rl_code enrol(struct rl_member *member, struct rl_error *err)
 {
     const struct rl_member_settings *s = member->config.settings;
@@ -160,7 +190,8 @@ static rl_code enrol(struct rl_member *member, struct rl_error *err)
         .context = member,
     };
     bool needs_join = false;
-    rl_code rc = rl_enrol_open(&config, &needs_join, &member->enrol, err);
+    rl_code rc = s->state_slots ? open_slot(member, &config, &needs_join, err)
+                                : rl_enrol_open(&config, &needs_join, &member->enrol, err);
     if (rc == RL_OK && needs_join)
         rc = join(member, err);
     else if (rc == RL_OK && rl_enrol_has_expired(member->enrol) &&
@@ -340,9 +371,5 @@ struct rl_control *rl_member_control(const struct rl_member *member)
 
 char *rl_member_advertise(const char *advertise, const char *listen, uint16_t port)
 {
-    if (advertise)
-        return rl_strdup(advertise);
-    const char *colon = strrchr(listen, ':');
-    int n = colon ? (int)(colon - listen) : (int)strlen(listen);
-    return rl_sprintf("%.*s:%u", n, listen, port);
+    return advertise ? rl_strdup(advertise) : rl_listen_advertised(listen, port);
 }

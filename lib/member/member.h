@@ -15,6 +15,7 @@
 struct rl_member_settings {
     char *config;
     char *state_dir;
+    int64_t state_slots;
     char *join_token_file;
     char *auth_address;
     char *auth_control_address;
@@ -38,6 +39,14 @@ struct rl_member_settings {
          .offset = offsetof(holder, field.state_dir),                                              \
          .fallback = "/var/lib/remoteler/" directory,                                              \
          .help = "where keys and certificates are kept"},                                          \
+        {.name = "state-slots",                                                                    \
+         .type = RL_SETTING_NUMBER,                                                                \
+         .offset = offsetof(holder, field.state_slots),                                            \
+         .fallback = "0",                                                                          \
+         .min = 0,                                                                                 \
+         .max = 1000,                                                                              \
+         .help = "replicas that share --state-dir: each takes the first free of so many "          \
+                 "directories in it; 0: the directory is one process's"},                          \
         {.name = "join-token-file",                                                                \
          .type = RL_SETTING_FILE,                                                                  \
          .offset = offsetof(holder, field.join_token_file),                                        \
@@ -55,7 +64,7 @@ struct rl_member_settings {
         {.name = "ca-pin",                                                                         \
          .type = RL_SETTING_TEXT,                                                                  \
          .offset = offsetof(holder, field.ca_pin),                                                 \
-         .help = "sha256:HEX of the cluster's authority; needed for the first start"},             \
+         .help = "sha256:HEX of the cluster's authority, or @FILE; needed for the first start"},   \
         {.name = "health-listen",                                                                  \
          .type = RL_SETTING_ADDRESS,                                                               \
          .offset = offsetof(holder, field.health_listen),                                          \
@@ -120,7 +129,7 @@ uint64_t rl_member_descriptors(const struct rl_member *member);
 struct rl_health *rl_member_health(const struct rl_member *member);
 struct rl_control *rl_member_control(const struct rl_member *member); /* NULL before start */
 /** What other services are told as this listener's address: `advertise` if it is set, else the host
- * of `listen` with the real port. Owns: heap text. */
+ * of `listen` (of 0.0.0.0, this machine's name) with the real port. Owns: heap text. */
 char *rl_member_advertise(const char *advertise, const char *listen, uint16_t port);
 
 #endif

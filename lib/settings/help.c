@@ -56,14 +56,16 @@ static char *default_of(const struct rl_setting *row)
     return is_shown ? rl_sprintf(" (default %s)", row->fallback) : rl_strdup("");
 }
 
-static char *right_of(const struct rl_setting *row)
+static char *right_of(const struct rl_settings_spec *spec, const struct rl_setting *row)
 {
     char *fallback = default_of(row);
     char *unit = row->unit ? rl_sprintf(", in %s", row->unit) : rl_strdup("");
-    char *environment = row->environment ? rl_sprintf(" [%s]", row->environment) : rl_strdup("");
+    char *variable = rl_setting_environment(spec, row);
+    char *environment = variable ? rl_sprintf(" [%s]", variable) : rl_strdup("");
     char *right = rl_sprintf("%s%s%s%s%s", row->help, unit, fallback,
                              row->required ? " (needed)" : "", environment);
     free(environment);
+    free(variable);
     free(unit);
     free(fallback);
     return right;
@@ -90,10 +92,11 @@ static void print_words(FILE *to, const char *text, int indent)
     fputc('\n', to);
 }
 
-static void print_row(const struct rl_setting *row, int left_width, FILE *to)
+static void print_row(const struct rl_settings_spec *spec, const struct rl_setting *row,
+                      int left_width, FILE *to)
 {
     char *left = left_of(row);
-    char *right = right_of(row);
+    char *right = right_of(spec, row);
     if ((int)strlen(left) > left_width)
         fprintf(to, "  %s\n%*s", left, left_width + 4, "");
     else
@@ -136,10 +139,13 @@ void rl_settings_print_help(const struct rl_settings_spec *spec, FILE *to)
     int width = left_width_of(spec);
     for (size_t i = 0; i < spec->count; i++)
         if (spec->rows[i].help)
-            print_row(&spec->rows[i], width, to);
-    static const struct rl_setting help = {
-        .name = "help", .type = RL_SETTING_SWITCH, .letter = 'h', .help = "Show this"};
-    print_row(&help, width, to);
+            print_row(spec, &spec->rows[i], width, to);
+    static const struct rl_setting help = {.name = "help",
+                                           .type = RL_SETTING_SWITCH,
+                                           .letter = 'h',
+                                           .help = "Show this",
+                                           .is_secret = true};
+    print_row(spec, &help, width, to);
     if (spec->example)
         print_example(spec->example, to);
 }

@@ -45,6 +45,9 @@ rl_code rl_flags_parse(const struct rl_settings_spec *spec, int argc, char **arg
 /* file.c */
 rl_code rl_settings_read_file(struct reading *reading, const char *path, struct rl_error *err);
 
+/* value.c: the variable that sets the row; NULL: none. Heap. */
+char *rl_setting_environment(const struct rl_settings_spec *spec, const struct rl_setting *row);
+
 /* help.c: what a value looks like, "HOST:PORT"; NULL for a switch. */
 const char *rl_setting_value_word(const struct rl_setting *row);
 /* Whether the switch is on unless --no-NAME is said. */

@@ -4,6 +4,7 @@
 #include "clock/clock.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- roff ---- */
@@ -37,8 +38,10 @@ static void put_roff_upper(const char *text, FILE *to)
     }
 }
 
-static void put_roff_row(const struct rl_setting *row, FILE *to)
+static void put_roff_row(const struct rl_settings_spec *spec, const struct rl_setting *row,
+                         FILE *to)
 {
+    char *variable = rl_setting_environment(spec, row);
     const char *word = rl_setting_value_word(row);
     fputs(".TP\n", to);
     if (row->letter)
@@ -58,10 +61,11 @@ static void put_roff_row(const struct rl_setting *row, FILE *to)
         rl_settings_put_roff(row->fallback, to);
         fputs(".\n", to);
     }
-    if (row->environment)
-        fprintf(to, "Environment: \\fB%s\\fR.\n", row->environment);
+    if (variable)
+        fprintf(to, "Environment: \\fB%s\\fR.\n", variable);
     if (row->required)
         fputs("Needed.\n", to);
+    free(variable);
 }
 
 void rl_settings_print_man(const struct rl_settings_spec *spec, int section, FILE *to)
@@ -79,7 +83,7 @@ void rl_settings_print_man(const struct rl_settings_spec *spec, int section, FIL
     fputs(spec->count ? "\n.SH OPTIONS\n" : "\n", to);
     for (size_t i = 0; i < spec->count; i++)
         if (spec->rows[i].help)
-            put_roff_row(&spec->rows[i], to);
+            put_roff_row(spec, &spec->rows[i], to);
     if (spec->file_setting) {
         fputs(".SH FILES\nThe file that \\fB\\-\\-", to);
         rl_settings_put_roff(spec->file_setting, to);
@@ -132,8 +136,10 @@ static void put_code(const char *text, FILE *to)
     fputc('`', to);
 }
 
-static void put_markdown_row(const struct rl_setting *row, FILE *to)
+static void put_markdown_row(const struct rl_settings_spec *spec, const struct rl_setting *row,
+                             FILE *to)
 {
+    char *variable = rl_setting_environment(spec, row);
     const char *word = rl_setting_value_word(row);
     fputs("| `", to);
     if (row->letter)
@@ -146,10 +152,11 @@ static void put_markdown_row(const struct rl_setting *row, FILE *to)
     else
         put_code(row->fallback, to);
     fputs(" | ", to);
-    put_code(row->environment, to);
+    put_code(variable, to);
     fputs(" | ", to);
     put_cell(row->help, to);
     fputs(" |\n", to);
+    free(variable);
 }
 
 void rl_settings_print_markdown(const struct rl_settings_spec *spec, FILE *to)
@@ -162,7 +169,7 @@ void rl_settings_print_markdown(const struct rl_settings_spec *spec, FILE *to)
         fputs("| setting | range | default | environment | |\n|---|---|---|---|---|\n", to);
     for (size_t i = 0; i < spec->count; i++)
         if (spec->rows[i].help)
-            put_markdown_row(&spec->rows[i], to);
+            put_markdown_row(spec, &spec->rows[i], to);
     if (spec->example)
         fprintf(to, "\n```\n%s\n```\n", spec->example);
 }

@@ -20,10 +20,21 @@ static void read_defaults(struct reading *reading)
 }
 
 /* An empty variable is how one unsets it for a child in many a shell and unit file. */
-static const char *environment_of(const struct rl_setting *row)
+static const char *environment_of(const struct rl_settings_spec *spec, const struct rl_setting *row)
 {
-    const char *text = row->environment ? getenv(row->environment) : NULL;
+    char *name = rl_setting_environment(spec, row);
+    const char *text = name ? getenv(name) : NULL;
+    free(name);
     return text && *text ? text : NULL;
+}
+
+static rl_code prefix_by_variable(const struct reading *reading, const struct rl_setting *row,
+                                  struct rl_error *err)
+{
+    char *name = rl_setting_environment(reading->spec, row);
+    rl_error_prefix(err, "%s", name);
+    free(name);
+    return RL_E_INVAL;
 }
 
 static bool is_given(const struct reading *reading, const struct flags *flags, const char *name)
@@ -41,11 +52,11 @@ static rl_code read_environment(struct reading *reading, const struct flags *fla
 {
     for (size_t i = 0; i < reading->spec->count; i++) {
         const struct rl_setting *row = &reading->spec->rows[i];
-        const char *text = environment_of(row);
+        const char *text = environment_of(reading->spec, row);
         if (row->environment_unless && is_given(reading, flags, row->environment_unless))
             continue;
         if (text && rl_setting_assign(reading, row, SOURCE_ENVIRONMENT, text, err) != RL_OK)
-            return rl_error_prefix(err, "%s", row->environment);
+            return prefix_by_variable(reading, row, err);
     }
     return RL_OK;
 }
@@ -70,7 +81,7 @@ static rl_code read_file(struct reading *reading, const struct flags *flags, str
     const struct rl_setting *row =
         rl_setting_find(spec, spec->file_setting, strlen(spec->file_setting));
     RL_ASSERT(row);
-    const char *path = environment_of(row);
+    const char *path = environment_of(spec, row);
     for (size_t i = 0; i < flags->count; i++)
         if (flags->items[i].row == row)
             path = flags->items[i].text;
@@ -88,15 +99,20 @@ static rl_code check_required(const struct reading *reading, struct rl_error *er
         const struct rl_setting *row = &reading->spec->rows[i];
         if (!row->required || reading->source_of[i] != SOURCE_NONE)
             continue;
-        if (row->environment)
-            return rl_fail(err, RL_E_INVAL, "--%s is needed (or %s in the environment)", row->name,
-                           row->environment);
-        return rl_fail(err, RL_E_INVAL, "--%s is needed", row->name);
+        char *variable = rl_setting_environment(reading->spec, row);
+        if (variable)
+            rl_fail(err, RL_E_INVAL, "--%s is needed (or %s in the environment)", row->name,
+                    variable);
+        else
+            rl_fail(err, RL_E_INVAL, "--%s is needed", row->name);
+        free(variable);
+        return RL_E_INVAL;
     }
     return RL_OK;
 }
 
-static rl_code read_all(struct reading *reading, const struct flags *flags, struct rl_error *err)
+static rl_code read_all(struct reading *reading, const struct flags *flags, bool all_needed,
+                        struct rl_error *err)
 {
     read_defaults(reading);
     rl_code rc = read_file(reading, flags, err);
@@ -104,7 +120,7 @@ static rl_code read_all(struct reading *reading, const struct flags *flags, stru
         rc = read_environment(reading, flags, err);
     if (rc == RL_OK)
         rc = assign_flags(reading, flags, err);
-    if (rc == RL_OK)
+    if (rc == RL_OK && all_needed)
         rc = check_required(reading, err);
     return rc;
 }
@@ -127,8 +143,9 @@ static rl_code show(const struct rl_settings_spec *spec, const char *form, struc
     return rl_fail(err, RL_E_CANCELLED, "help was shown");
 }
 
-rl_code rl_settings_read(const struct rl_settings_spec *spec, int argc, char **argv, void *target,
-                         struct rl_positionals *positionals, struct rl_error *err)
+static rl_code read_settings(const struct rl_settings_spec *spec, int argc, char **argv,
+                             bool all_needed, void *target, struct rl_positionals *positionals,
+                             struct rl_error *err)
 {
     struct rl_error own = {RL_OK, ""}; /* prefixes need a message to be put before */
     struct rl_error *to = err ? err : &own;
@@ -139,12 +156,24 @@ rl_code rl_settings_read(const struct rl_settings_spec *spec, int argc, char **a
     if (rc == RL_OK && flags.help)
         rc = show(spec, flags.help, to);
     if (rc == RL_OK)
-        rc = read_all(&reading, &flags, to);
+        rc = read_all(&reading, &flags, all_needed, to);
     if (rc != RL_OK)
         rl_settings_free(spec, target);
     free(flags.items);
     free(reading.source_of);
     return rc;
+}
+
+rl_code rl_settings_read(const struct rl_settings_spec *spec, int argc, char **argv, void *target,
+                         struct rl_positionals *positionals, struct rl_error *err)
+{
+    return read_settings(spec, argc, argv, true, target, positionals, err);
+}
+
+rl_code rl_settings_read_some(const struct rl_settings_spec *spec, int argc, char **argv,
+                              void *target, struct rl_error *err)
+{
+    return read_settings(spec, argc, argv, false, target, NULL, err);
 }
 
 void rl_settings_free(const struct rl_settings_spec *spec, void *target)

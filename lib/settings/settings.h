@@ -32,7 +32,7 @@ struct rl_setting {
     size_t offset;
     const char *fallback;           /* as text; NULL: absent */
     int64_t min, max;               /* for numbers and durations; both 0: no bound but the type's */
-    const char *environment;        /* NULL: not from the environment (secrets never are) */
+    const char *environment;        /* NULL: by the program's prefix, where it has one */
     const char *environment_unless; /* the environment does not count when this setting is given by
                                        a flag or the file */
     const char *unit;               /* "s", "bytes"; NULL */
@@ -40,6 +40,7 @@ struct rl_setting {
     bool keeps_commas;              /* lists: a flag is one item, commas and all */
     char letter;                    /* "-l"; 0: none */
     bool required;
+    bool is_secret; /* never from the environment */
 };
 
 struct rl_settings_spec {
@@ -49,10 +50,12 @@ struct rl_settings_spec {
     const char *example; /* shown by --help; one or more lines */
     const struct rl_setting *rows;
     size_t count;
-    size_t positional_max;    /* more is an error */
-    bool stop_at_positional;  /* the rest belongs to another program: `tsh ssh node ls -l` */
-    const char *file_setting; /* the row that names the configuration file, or NULL */
-    int section;              /* of its man page; 0: 1 */
+    size_t positional_max;          /* more is an error */
+    bool stop_at_positional;        /* the rest belongs to another program: `tsh ssh node ls -l` */
+    const char *file_setting;       /* the row that names the configuration file, or NULL */
+    const char *environment_prefix; /* "REMOTELER_PROXY": --health-listen is also
+                                       REMOTELER_PROXY_HEALTH_LISTEN; NULL: only what rows name */
+    int section;                    /* of its man page; 0: 1 */
 };
 
 struct rl_positionals {
@@ -67,6 +70,9 @@ struct rl_positionals {
  */
 rl_code rl_settings_read(const struct rl_settings_spec *spec, int argc, char **argv, void *target,
                          struct rl_positionals *positionals, struct rl_error *err);
+/** The same, but nothing is needed: for a command that looks at some of a program's settings. */
+rl_code rl_settings_read_some(const struct rl_settings_spec *spec, int argc, char **argv,
+                              void *target, struct rl_error *err);
 void rl_settings_free(const struct rl_settings_spec *spec, void *target);
 void rl_settings_print_help(const struct rl_settings_spec *spec, FILE *to);
 /** The same table as a roff man page (section 1 or 8) and as Markdown. */

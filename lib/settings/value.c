@@ -23,6 +23,18 @@ const struct rl_setting *rl_setting_find(const struct rl_settings_spec *spec, co
     return NULL;
 }
 
+char *rl_setting_environment(const struct rl_settings_spec *spec, const struct rl_setting *row)
+{
+    if (row->environment)
+        return rl_strdup(row->environment);
+    if (!spec->environment_prefix || row->is_secret)
+        return NULL;
+    char *name = rl_sprintf("%s_%s", spec->environment_prefix, row->name);
+    for (char *c = name; *c; c++)
+        *c = (char)(*c == '-' ? '_' : *c >= 'a' && *c <= 'z' ? *c - 'a' + 'A' : *c);
+    return name;
+}
+
 static void *place_of(const struct rl_setting *row, void *target)
 {
     return (char *)target + row->offset;

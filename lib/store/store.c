@@ -9,7 +9,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #define WAIT_MS 5000
 #define STATEMENT_MS 30000
@@ -27,6 +29,22 @@ static bool is_schema(const char *name)
            strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") == n;
 }
 
+/* libpq goes on without a file that it does not like, and PostgreSQL then misses a password. */
+static rl_code check_passfile(const char *path, struct rl_error *err)
+{
+    struct stat st;
+    if (stat(path, &st) != 0 || access(path, R_OK) != 0)
+        return rl_fail_errno(err, RL_E_INVAL, "the password file %s", path);
+    if (!S_ISREG(st.st_mode))
+        return rl_fail(err, RL_E_INVAL, "the password file %s is not a regular file", path);
+    if (st.st_mode & (S_IRWXG | S_IRWXO))
+        return rl_fail(err, RL_E_INVAL,
+                       "the password file %s: others than its owner can read or write it (mode "
+                       "%03o): chmod 600 it",
+                       path, (unsigned)(st.st_mode & 0777));
+    return st.st_size ? RL_OK : rl_fail(err, RL_E_INVAL, "the password file %s is empty", path);
+}
+
 /* libpq's own message quotes the text, and with it perhaps the password. */
 static rl_code check_conninfo(const char *conninfo, struct rl_error *err)
 {
@@ -37,8 +55,12 @@ static rl_code check_conninfo(const char *conninfo, struct rl_error *err)
         return rl_fail(err, RL_E_INVAL,
                        "the connection string of PostgreSQL cannot be read; write "
                        "it like host=... dbname=... user=...");
+    rl_code rc = RL_OK;
+    for (const PQconninfoOption *o = parsed; rc == RL_OK && o->keyword; o++)
+        if (strcmp(o->keyword, "passfile") == 0 && o->val && *o->val)
+            rc = check_passfile(o->val, err);
     PQconninfoFree(parsed);
-    return RL_OK;
+    return rc;
 }
 
 static void init_pool(struct rl_store *store, size_t count)

@@ -2,6 +2,7 @@
  * of the end matters: calls close, the threads that answer them end, then what they used goes. */
 #include "audit.h"
 #include "graves.h"
+#include "health/healthcheck.h"
 #include "keeper.h"
 #include "log/log.h"
 #include "maintain.h"
@@ -302,6 +303,9 @@ int main(int argc, char **argv)
 {
     struct program p = {.loop = NULL};
     struct rl_error err;
+    if (rl_healthcheck_is_asked(argc, argv))
+        return rl_healthcheck(&rl_audit_run_settings, &p.settings, &p.settings.member.health_listen,
+                              argc, argv);
     if (argc == 2 && strcmp(argv[1], "version") == 0)
         return rl_output_version(stdout, RL_FORMAT_TEXT, "remoteler-audit", &err) == RL_OK ? 0 : 1;
     if (argc > 1 && strcmp(argv[1], "maintain") == 0)

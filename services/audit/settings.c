@@ -73,7 +73,7 @@ static const struct rl_setting maintain_rows[] = {
 const struct rl_settings_spec rl_audit_run_settings = {
     .program = "remoteler-audit",
     .summary = "takes events, keeps them unchanged, and answers searches",
-    .usage = "[flags]",
+    .usage = "[--healthcheck] [flags]",
     .example = "remoteler-audit --database='host=db user=remoteler_audit dbname=remoteler' \\\n"
                "    --auth-address=auth:3025 --auth-control-address=auth:3026 \\\n"
                "    --join-token-file=/run/secrets/token --ca-pin=sha256:...",
@@ -81,6 +81,7 @@ const struct rl_settings_spec rl_audit_run_settings = {
     .count = RL_COUNT(run_rows),
     .positional_max = 0,
     .file_setting = "config",
+    .environment_prefix = "REMOTELER_AUDIT",
     .section = 8,
 };
 
@@ -95,5 +96,6 @@ const struct rl_settings_spec rl_audit_maintain_settings = {
     .count = RL_COUNT(maintain_rows),
     .positional_max = 0,
     .file_setting = "config",
+    .environment_prefix = "REMOTELER_AUDIT",
     .section = 8,
 };

@@ -7,8 +7,10 @@
 #include "db/cluster.h"
 #include "db/schema.h"
 #include "db/users.h"
+#include "file/file.h"
 #include "grant.h"
 #include "issue.h"
+#include "log/log.h"
 #include "roles.h"
 
 #include <errno.h>
@@ -16,8 +18,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
+#define PIN_FILE "ca.pin"
+#define SAY_EVERY_S 10
 #define POLICY_MAX_AGE_S (7ull * 86400)
 #define AUDIT_RETENTION_S (365ull * 86400)
 
@@ -202,6 +207,22 @@ static rl_code write_token(struct rl_auth *auth, const char *kind, size_t *writt
     return rc;
 }
 
+/* Beside the tokens: who has one needs the other. No secret. */
+static rl_code write_pin(struct rl_auth *auth, struct rl_error *err)
+{
+    struct rl_snapshot *snapshot = NULL;
+    rl_code rc = rl_snapshots_current(auth->snapshots, &snapshot, err);
+    if (rc != RL_OK)
+        return rc;
+    char *path = rl_sprintf("%s/" PIN_FILE, auth->settings->service_tokens_out);
+    char *line = rl_sprintf("%s\n", snapshot->authorities->ca_pin);
+    rc = rl_file_write(path, rl_span_of(line), err);
+    free(line);
+    free(path);
+    rl_snapshot_unref(&snapshot);
+    return rc;
+}
+
 static rl_code write_tokens(struct rl_auth *auth, size_t *written, struct rl_error *err)
 {
     static const char *const kinds[] = {"proxy", "broker", "audit"};
@@ -213,7 +234,23 @@ static rl_code write_tokens(struct rl_auth *auth, size_t *written, struct rl_err
     rl_code rc = RL_OK;
     for (size_t i = 0; rc == RL_OK && i < RL_COUNT(kinds); i++)
         rc = write_token(auth, kinds[i], written, err);
-    return rc;
+    return rc == RL_OK ? write_pin(auth, err) : rc;
+}
+
+/* ---- all of it ---- */
+
+static rl_code wait_for_database(struct rl_auth *auth, struct rl_error *err)
+{
+    static const struct timespec second = {1, 0};
+    rl_code rc;
+    for (uint64_t left_s = auth->settings->wait_s;; left_s--) {
+        rc = rl_store_ping(auth->store, err);
+        if (rc != RL_E_UNAVAILABLE || left_s == 0)
+            return rc;
+        if (left_s == auth->settings->wait_s || left_s % SAY_EVERY_S == 0)
+            rl_log_warn("waiting for PostgreSQL", RL_TEXT("error", err->message));
+        nanosleep(&second, NULL);
+    }
 }
 
 rl_code rl_bootstrap(struct rl_auth *auth, struct rl_bootstrap_result *result, struct rl_error *err)
@@ -223,7 +260,7 @@ rl_code rl_bootstrap(struct rl_auth *auth, struct rl_bootstrap_result *result, s
     if (rc == RL_OK)
         rc = rl_name_check_user(auth->settings->admin, err);
     if (rc == RL_OK)
-        rc = rl_store_ping(auth->store, err);
+        rc = wait_for_database(auth, err);
     if (rc == RL_OK)
         rc = make_cluster(auth, result, err);
     if (rc == RL_OK)

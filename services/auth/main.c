@@ -1,7 +1,9 @@
 /* remoteler-auth: users, roles, tokens, certificate authorities, locks, and who is where. */
 #include "bootstrap.h"
+#include "health/healthcheck.h"
 #include "output/output.h"
 #include "run.h"
+#include "settings.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -15,8 +17,16 @@ static int print_version(void)
     return RL_EXIT_FAILED;
 }
 
+static int healthcheck(int argc, char **argv)
+{
+    struct rl_auth_settings settings = {0};
+    return rl_healthcheck(&rl_auth_run_settings, &settings, &settings.health_listen, argc, argv);
+}
+
 int main(int argc, char **argv)
 {
+    if (rl_healthcheck_is_asked(argc, argv))
+        return healthcheck(argc, argv);
     const char *command = argc > 1 && argv[1][0] != '-' ? argv[1] : "";
     if (strcmp(command, "bootstrap") == 0)
         return rl_bootstrap_main(argc - 1, argv + 1);

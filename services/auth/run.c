@@ -5,6 +5,7 @@
 
 #include "checkpoints.h"
 #include "db/instances.h"
+#include "dial/dial.h"
 #include "events.h"
 #include "health/health.h"
 #include "hub.h"
@@ -96,19 +97,6 @@ static void on_statement(void *context, const Pb__SignedStatement *statement)
 
 /* ---- starting ---- */
 
-/* HOST:PORT with the port that was really given. */
-static char *with_port(const char *address, uint16_t port)
-{
-    char *host = NULL;
-    uint16_t asked = 0;
-    if (!address || rl_address_split(address, &host, &asked, NULL) != RL_OK)
-        return NULL;
-    bool is_v6 = strchr(host, ':') != NULL;
-    char *text = rl_sprintf("%s%s%s:%u", is_v6 ? "[" : "", host, is_v6 ? "]" : "", port);
-    free(host);
-    return text;
-}
-
 static rl_code start_serving(struct running *r, struct rl_error *err)
 {
     const struct rl_auth_settings *s = &r->settings;
@@ -125,10 +113,11 @@ static rl_code start_serving(struct running *r, struct rl_error *err)
     rl_code rc = rl_auth_server_create(&server, &r->server, err);
     if (rc != RL_OK)
         return rc;
-    r->direct_address = with_port(s->listen, rl_auth_server_port(r->server));
-    r->proxied_address = s->advertise_proxied
-                             ? rl_strdup(s->advertise_proxied)
-                             : with_port(s->proxied_listen, rl_auth_server_proxied_port(r->server));
+    r->direct_address = rl_listen_advertised(s->listen, rl_auth_server_port(r->server));
+    r->proxied_address =
+        s->advertise_proxied
+            ? rl_strdup(s->advertise_proxied)
+            : rl_listen_advertised(s->proxied_listen, rl_auth_server_proxied_port(r->server));
     struct rl_hub_config hub = {
         .auth = r->auth,
         .loop = r->loop,

@@ -126,7 +126,8 @@ static const struct rl_setting bootstrap_rows[] = {
     {.name = "service-tokens-out",
      .type = RL_SETTING_FILE,
      .offset = AT(service_tokens_out),
-     .help = "writes join tokens into this directory: proxy.token, broker.token, audit.token"},
+     .help = "writes join tokens into this directory: proxy.token, broker.token, audit.token; and "
+             "ca.pin"},
     {.name = "service-token-ttl",
      .type = RL_SETTING_DURATION,
      .offset = AT(service_token_ttl_s),
@@ -142,6 +143,14 @@ static const struct rl_setting bootstrap_rows[] = {
      .min = 1,
      .max = 1000,
      .help = "how often each of those tokens can be used"},
+    {.name = "wait",
+     .type = RL_SETTING_DURATION,
+     .offset = AT(wait_s),
+     .fallback = "0s",
+     .min = 0,
+     .max = DAY_S,
+     .unit = "s",
+     .help = "how long to wait for PostgreSQL"},
     {.name = "format",
      .type = RL_SETTING_TEXT,
      .offset = AT(format),
@@ -152,12 +161,13 @@ static const struct rl_setting bootstrap_rows[] = {
 const struct rl_settings_spec rl_auth_run_settings = {
     .program = "remoteler-auth",
     .summary = "Users, roles, tokens, certificate authorities, locks, and who is where.",
-    .usage = "[run] [flags]",
+    .usage = "[run | --healthcheck] [flags]",
     .example = "remoteler-auth run --database='host=/run/postgresql dbname=remoteler' "
                "--key-file=/etc/remoteler/auth.key",
     .rows = run_rows,
     .count = RL_COUNT(run_rows),
     .file_setting = "config",
+    .environment_prefix = "REMOTELER_AUTH",
     .section = 8,
 };
 
@@ -171,5 +181,6 @@ const struct rl_settings_spec rl_auth_bootstrap_settings = {
     .rows = bootstrap_rows,
     .count = RL_COUNT(bootstrap_rows),
     .file_setting = "config",
+    .environment_prefix = "REMOTELER_AUTH",
     .section = 8,
 };

@@ -19,7 +19,7 @@ struct rl_auth_settings {
     char *checkpoint_file;
     /* bootstrap */
     char *admin, *identity_out, *service_tokens_out, *format;
-    uint64_t identity_ttl_s, service_token_ttl_s;
+    uint64_t identity_ttl_s, service_token_ttl_s, wait_s;
     int64_t service_token_uses;
 };
 

@@ -1,5 +1,6 @@
 /* remoteler-proxy: settings, membership, listener; the rest is proxy.h's. */
 #include "certificate.h"
+#include "health/healthcheck.h"
 #include "log/log.h"
 #include "output/output.h"
 #include "proxy.h"
@@ -216,6 +217,9 @@ int main(int argc, char **argv)
 {
     struct program p = {.loop = NULL};
     struct rl_error err;
+    if (rl_healthcheck_is_asked(argc, argv))
+        return rl_healthcheck(&proxy_settings_spec, &p.settings, &p.settings.member.health_listen,
+                              argc, argv);
     if (argc == 2 && strcmp(argv[1], "version") == 0)
         return rl_output_version(stdout, RL_FORMAT_TEXT, "remoteler-proxy", &err) == RL_OK ? 0 : 1;
     rl_code rc = rl_settings_read(&proxy_settings_spec, argc, argv, &p.settings, NULL, &err);

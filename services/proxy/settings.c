@@ -58,7 +58,7 @@ static const struct rl_setting rows[] = {
 const struct rl_settings_spec proxy_settings_spec = {
     .program = "remoteler-proxy",
     .summary = "the one public port: routes TLS, joins users to nodes, serves the web",
-    .usage = "[flags]",
+    .usage = "[--healthcheck] [flags]",
     .example = "remoteler-proxy --listen=0.0.0.0:443 --public-address=example.com:443 \\\n"
                "    --auth-address=auth:3025 --auth-control-address=auth:3026 \\\n"
                "    --join-token-file=/run/secrets/token --ca-pin=sha256:...",
@@ -66,5 +66,6 @@ const struct rl_settings_spec proxy_settings_spec = {
     .count = RL_COUNT(rows),
     .positional_max = 0,
     .file_setting = "config",
+    .environment_prefix = "REMOTELER_PROXY",
     .section = 8,
 };

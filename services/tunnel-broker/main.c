@@ -1,5 +1,6 @@
 /* remoteler-broker: settings, membership, listeners; the rest is broker.h's. */
 #include "broker.h"
+#include "health/healthcheck.h"
 #include "log/log.h"
 #include "output/output.h"
 #include "settings.h"
@@ -166,6 +167,9 @@ int main(int argc, char **argv)
 {
     struct program p = {.loop = NULL};
     struct rl_error err;
+    if (rl_healthcheck_is_asked(argc, argv))
+        return rl_healthcheck(&broker_settings_spec, &p.settings, &p.settings.member.health_listen,
+                              argc, argv);
     if (argc == 2 && strcmp(argv[1], "version") == 0)
         return rl_output_version(stdout, RL_FORMAT_TEXT, "remoteler-broker", &err) == RL_OK ? 0 : 1;
     rl_code rc = rl_settings_read(&broker_settings_spec, argc, argv, &p.settings, NULL, &err);

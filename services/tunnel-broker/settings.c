@@ -48,12 +48,13 @@ static const struct rl_setting rows[] = {
 const struct rl_settings_spec broker_settings_spec = {
     .program = "remoteler-broker",
     .summary = "holds the tunnels of agents and joins them to those who dial",
-    .usage = "[flags]",
+    .usage = "[--healthcheck] [flags]",
     .example = "remoteler-broker --auth-address=auth:3025 --auth-control-address=auth:3026 \\\n"
                "    --join-token-file=/run/secrets/token --ca-pin=sha256:...",
     .rows = rows,
     .count = RL_COUNT(rows),
     .positional_max = 0,
     .file_setting = "config",
+    .environment_prefix = "REMOTELER_BROKER",
     .section = 8,
 };

@@ -27,6 +27,7 @@ def second(c, kind, listeners, public=None):
     ports = dict(zip([*listeners, "health-listen"], free_ports(len(listeners) + 1)))
     token = c.dir / f"{name}.token"
     added = c.tctl("tokens", "add", f"--type={kind}", "--format=json").check().json
+    token.touch(0o600)
     token.write_text(added["token"] + "\n")
     argv = command_of(pid_of(c, kind))
     for flag, port in ports.items():

@@ -11,6 +11,7 @@ import urllib.request
 from cluster import run, until
 
 ENDS_S = 20
+DASHBOARD = pathlib.Path(__file__).resolve().parents[2] / "deploy" / "grafana" / "remoteler.json"
 ALERTS = pathlib.Path(__file__).resolve().parents[2] / "deploy" / "prometheus" / "remoteler-alerts.yml"
 
 
@@ -64,6 +65,9 @@ def test_every_metric_that_an_alert_or_the_manual_names_is_there(c):
         roles = {"remoteler_auth", "remoteler_audit", "remoteler_audit_owner"}  # of the database
         missing = named - there - roles
         assert not missing, f"{what}: {sorted(missing)}"
+    panels = json.loads(DASHBOARD.read_text())["panels"]
+    shown = set(re.findall(r"\bremoteler_\w+", " ".join(t["expr"] for p in panels for t in p["targets"])))
+    assert shown and not shown - there, f"the dashboard: {sorted(shown - there)}"
     alerts = set(re.findall(r"alert: (\w+)", rules))
     unsaid = {a for a in alerts if f"`{a}`" not in manual}
     assert alerts and not unsaid, f"docs/operations.md says nothing of {sorted(unsaid)}"

@@ -1,6 +1,7 @@
 # The suites. Sourced. No argument: what CI runs, under the address and undefined-behaviour
 # sanitizers.
 . "$RL_ROOT/tools/dev/build.sh"
+. "$RL_ROOT/tools/dev/images.sh"
 
 TESTS_PASSED=0 TESTS_FAILED=0 TESTS_SKIPPED=0
 
@@ -25,11 +26,17 @@ run_ctest() {
 
 # The end-to-end suite: a whole cluster in a directory of its own, driven by stock clients.
 run_e2e() {
-    local dir=$1 pattern=$2 status=0 log=$RL_RUN/log/e2e-$2.log
+    local dir=$1 pattern=$2
     [ -d "$RL_ROOT/tests/e2e" ] || return 0
-    say_step "tests: $pattern"
-    RL_BIN=$dir/bin python3 "$RL_ROOT/tests/e2e/run.py" "$pattern" >"$log" 2>&1 || status=$?
-    local line
+    RL_BIN=$dir/bin run_python "$pattern" "$RL_ROOT/tests/e2e/run.py" "$pattern"
+}
+
+# run_python NAME PROGRAM [ARGUMENT ...]: one whose last line counts.
+run_python() {
+    local name=$1 status=0 log=$RL_RUN/log/e2e-$1.log line
+    shift
+    say_step "tests: $name"
+    python3 -B "$@" >"$log" 2>&1 || status=$?
     line=$(grep -E '^e2e: [0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' "$log" | tail -1 || true)
     if [ -z "$line" ]; then
         tail -60 "$log" >&2
@@ -42,6 +49,7 @@ run_e2e() {
     TESTS_FAILED=$((TESTS_FAILED + $4))
     TESTS_SKIPPED=$((TESTS_SKIPPED + $6))
     say "$line"
+    grep '^figure: ' "$log" >&2 || true
     if [ "$status" != 0 ]; then grep -vE ' ok$' "$log" | tail -150 >&2; fi
 }
 
@@ -94,6 +102,24 @@ make_agents() {
     export RL_AGENTS RL_BUSYBOX
 }
 
+# The stack of docker-compose.yml, on the machine's Docker Engine or on one of our own.
+run_containers() {
+    local images
+    if ! docker_engine "$RL_RUN/docker" || ! docker_plugins "$RL_RUN/docker"; then
+        say "containers: SKIPPED: no Docker Engine with Compose v2 can be had here"
+        TESTS_SKIPPED=$((TESTS_SKIPPED + 1))
+        docker_engine_stop
+        return 0
+    fi
+    read -ra images <<<"${RL_IMAGES-$RL_IMAGES_ALL}"
+    if ([ ${#images[@]} -eq 0 ] || rl_dev_images "${images[@]}"); then
+        run_python containers "$RL_ROOT/tests/containers/run.py"
+    else
+        TESTS_FAILED=$((TESTS_FAILED + 1))
+    fi
+    docker_engine_stop
+}
+
 # The tunnel's simulation with many more seeds than among the unit tests.
 run_simulation() {
     local seeds=${RL_SIM_SEEDS:-10000} log=$RL_RUN/log/simulation.log
@@ -111,7 +137,7 @@ rl_dev_test() {
     mkdir -p "$RL_RUN/log"
     # shellcheck disable=SC2086
     ensure_packages $RL_PACKAGES_RUN $RL_PACKAGES_TEST
-    [ "$suite" = tsan ] || rl_dev_build dev
+    case $suite in tsan | containers) ;; *) rl_dev_build dev ;; esac
     dir=$(build_dir dev)
     case $suite in
     unit | integration) run_ctest "$suite" "$dir" ;;
@@ -149,9 +175,11 @@ rl_dev_test() {
             run_e2e "$dir" static
             run_tsan
             run_fuzzers
+            run_containers
         fi
         ;;
-    containers | k8s)
+    containers) run_containers ;;
+    k8s)
         say "the $suite suite comes with the capability that it tests; skipped"
         TESTS_SKIPPED=$((TESTS_SKIPPED + 1))
         ;;

@@ -128,6 +128,40 @@ START_TEST(an_agent_joins_by_token_and_pin)
 }
 END_TEST
 
+static rl_code open_with_pin_file(const char *content)
+{
+    char path[96], pin[100];
+    bool needs_join = false;
+    struct rl_error err;
+    snprintf(path, sizeof path, "%s/ca.pin", base);
+    snprintf(pin, sizeof pin, "@%s", path);
+    FILE *file = content ? fopen(path, "w") : NULL;
+    if (file) {
+        fprintf(file, "%s\n", content);
+        fclose(file);
+    }
+    struct rl_enrol_config config = config_of("agent");
+    config.ca_pin = pin;
+    rl_code rc = rl_enrol_open(&config, &needs_join, &enrol, &err);
+    ck_assert(rc == RL_OK || strncmp(err.message, "--ca-pin: ", strlen("--ca-pin: ")) == 0);
+    return rc;
+}
+
+START_TEST(the_pin_may_be_in_a_file)
+{
+    ck_assert_int_eq(open_with_pin_file(auth.pin), RL_OK);
+    join_well();
+    ck_assert_str_eq(rl_enrol_cluster(enrol), "main");
+}
+END_TEST
+
+START_TEST(a_pin_file_that_is_missing_or_empty_is_a_wrong_setting)
+{
+    ck_assert_int_eq(open_with_pin_file(NULL), RL_E_INVAL);
+    ck_assert_int_eq(open_with_pin_file(""), RL_E_INVAL);
+}
+END_TEST
+
 START_TEST(a_service_joins_without_an_ssh_key)
 {
     struct rl_enrol_config config = config_of("broker");
@@ -507,6 +541,8 @@ int main(void)
     tcase_set_timeout(t, 60);
     tcase_add_checked_fixture(t, set_up, tear_down);
     tcase_add_test(t, an_agent_joins_by_token_and_pin);
+    tcase_add_test(t, the_pin_may_be_in_a_file);
+    tcase_add_test(t, a_pin_file_that_is_missing_or_empty_is_a_wrong_setting);
     tcase_add_test(t, a_service_joins_without_an_ssh_key);
     tcase_add_test(t, starts_again_without_token_or_network);
     tcase_add_test(t, keeps_its_keys_from_before_it_has_joined);

@@ -202,6 +202,53 @@ START_TEST(takes_the_environment_below_flags_and_nothing_from_an_empty_variable)
 }
 END_TEST
 
+START_TEST(takes_each_setting_but_secrets_from_the_programs_own_variables)
+{
+    struct rl_setting with_secret[RL_COUNT(rows)];
+    memcpy(with_secret, rows, sizeof rows);
+    with_secret[4].is_secret = true; /* listen */
+    struct rl_settings_spec own = spec;
+    own.rows = with_secret;
+    own.environment_prefix = "RL_TEST_OWN";
+    setenv("RL_TEST_OWN_PORT", "4711", 1);
+    setenv("RL_TEST_OWN_LISTEN", "a:1", 1);
+    setenv("RL_TEST_OWN_NODENAME", "not-this", 1); /* the row names another */
+    ck_assert_int_eq(read_with(&own, (const char *const[]){NULL}), RL_OK);
+    ck_assert_int_eq(config.port, 4711);
+    ck_assert_str_eq(config.listen.items[0], "0.0.0.0:443");
+    ck_assert_str_eq(config.name, "node");
+    ck_assert_int_eq(read_with(&own, (const char *const[]){"--port=1", NULL}), RL_OK);
+    ck_assert_int_eq(config.port, 1);
+    setenv("RL_TEST_OWN_PORT", "many", 1);
+    ck_assert_int_eq(read_with(&own, (const char *const[]){NULL}), RL_E_INVAL);
+    ck_assert_str_eq(err.message, "RL_TEST_OWN_PORT: \"many\" is not a number");
+    unsetenv("RL_TEST_OWN_PORT");
+    with_secret[5].required = true;
+    with_secret[5].fallback = NULL;
+    ck_assert_int_eq(read_with(&own, (const char *const[]){NULL}), RL_E_INVAL);
+    ck_assert_str_eq(err.message, "--port is needed (or RL_TEST_OWN_PORT in the environment)");
+    unsetenv("RL_TEST_OWN_LISTEN");
+    unsetenv("RL_TEST_OWN_NODENAME");
+}
+END_TEST
+
+START_TEST(looks_at_some_settings_without_what_is_required)
+{
+    struct rl_setting needed[RL_COUNT(rows)];
+    memcpy(needed, rows, sizeof rows);
+    needed[0].required = true;
+    struct rl_settings_spec strict = spec;
+    char program[] = "test", port[] = "--port=7", wrong[] = "--port=0";
+    char *argv[] = {program, port, NULL}, *bad[] = {program, wrong, NULL};
+    struct config got = {0};
+    strict.rows = needed;
+    ck_assert_int_eq(rl_settings_read_some(&strict, 2, argv, &got, &err), RL_OK);
+    ck_assert_int_eq(got.port, 7);
+    rl_settings_free(&strict, &got);
+    ck_assert_int_eq(rl_settings_read_some(&strict, 2, bad, &got, &err), RL_E_INVAL);
+}
+END_TEST
+
 START_TEST(misses_what_is_required)
 {
     struct rl_setting needed[RL_COUNT(rows)];
@@ -321,6 +368,8 @@ int main(void)
     tcase_add_test(t, refuses_one_argument_too_many);
     tcase_add_test(t, says_in_one_sentence_what_is_wrong);
     tcase_add_test(t, takes_the_environment_below_flags_and_nothing_from_an_empty_variable);
+    tcase_add_test(t, takes_each_setting_but_secrets_from_the_programs_own_variables);
+    tcase_add_test(t, looks_at_some_settings_without_what_is_required);
     tcase_add_test(t, misses_what_is_required);
     tcase_add_test(t, shows_help_whatever_else_is_missing);
     tcase_add_test(t, a_list_may_keep_its_commas);

@@ -6,8 +6,11 @@
 #include <check.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static struct rl_testpg *pg;
 static struct rl_store *store;
@@ -94,6 +97,32 @@ static rl_code fail_with(const char *sql)
     memset(&err, 0, sizeof err);
     return rl_store_transaction(store, run_sql, copy, &err);
 }
+
+static const char *refused_passfile(const char *path)
+{
+    struct rl_store *none = NULL;
+    char *conninfo = rl_sprintf("host=localhost passfile='%s'", path);
+    struct rl_store_options options = {.conninfo = conninfo, .schema = "demo", .connections = 1};
+    ck_assert_int_eq(rl_store_open(&options, &none, &err), RL_E_INVAL);
+    ck_assert_ptr_null(none);
+    free(conninfo);
+    return err.message;
+}
+
+START_TEST(a_password_file_that_libpq_would_pass_over_is_refused)
+{
+    char path[] = "/tmp/rl-passfile-XXXXXX";
+    int fd = mkstemp(path);
+    ck_assert_ptr_nonnull(strstr(refused_passfile(path), "is empty"));
+    ck_assert_int_eq(write(fd, "*:*:*:*:x\n", 10), 10);
+    ck_assert_int_eq(fchmod(fd, 0644), 0);
+    ck_assert_ptr_nonnull(strstr(refused_passfile(path), "(mode 644): chmod 600 it"));
+    ck_assert_ptr_nonnull(strstr(refused_passfile("/nowhere"), "No such file"));
+    ck_assert_ptr_nonnull(strstr(refused_passfile("/tmp"), "is not a regular file"));
+    close(fd);
+    unlink(path);
+}
+END_TEST
 
 START_TEST(commits_what_succeeds)
 {
@@ -441,6 +470,7 @@ int main(void)
     tcase_add_unchecked_fixture(t, start_server, stop_server);
     tcase_add_checked_fixture(t, set_up, tear_down);
     tcase_set_timeout(t, 60);
+    tcase_add_test(t, a_password_file_that_libpq_would_pass_over_is_refused);
     tcase_add_test(t, commits_what_succeeds);
     tcase_add_test(t, rolls_back_what_fails);
     tcase_add_test(t, does_not_call_a_failed_transaction_a_success);

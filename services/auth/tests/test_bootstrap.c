@@ -52,7 +52,10 @@ START_TEST(writes_an_identity_and_tokens_once)
     ck_assert_uint_eq(trust->n_service_cas, 1);
     rl_tls_identity_unref(&identity);
     pb__trust_bundle__free_unpacked(trust, NULL);
+    char *pin = path_of("tokens/ca.pin");
     char *token = path_of("tokens/broker.token");
+    ck_assert_int_eq(access(pin, R_OK), 0);
+    free(pin);
     struct stat st;
     ck_assert_int_eq(stat(token, &st), 0);
     ck_assert_int_eq(st.st_mode & 0777, 0600);
