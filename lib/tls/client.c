@@ -19,6 +19,7 @@ struct rl_tls_client {
     void *now_context;
     unsigned refs; /* atomic */
     struct rl_tls_current current;
+    SSL_SESSION *last; /* under its lock: to be resumed, once; NULL: none */
 };
 
 static bool differs(const char *expected, const char *is)
@@ -85,6 +86,37 @@ static bool offer_alpn(const char *alpn, SSL_CTX *context)
     return SSL_CTX_set_alpn_protos(context, wire, (unsigned)(n + 1)) == 0;
 }
 
+/* A copy: OpenSSL spoils its own when the connection breaks, which is when it is wanted. What a
+ * certificate was before it was renewed, or who was judged by less than a trust, is not kept. */
+static int keep_session(SSL *ssl, SSL_SESSION *session)
+{
+    const struct rl_tls_session *own = rl_tls_session_of(ssl);
+    if (!own || !own->judge || !own->trust)
+        return 0;
+    struct rl_tls_client *client = own->client;
+    SSL_SESSION *kept = SSL_SESSION_dup(session);
+    pthread_mutex_lock(&client->current.lock);
+    if (client->current.context == SSL_get_SSL_CTX(ssl)) {
+        SSL_SESSION *before = client->last;
+        client->last = kept;
+        kept = before;
+    }
+    pthread_mutex_unlock(&client->current.lock);
+    SSL_SESSION_free(kept);
+    return 0; /* OpenSSL's reference stays its own */
+}
+
+/* A ticket is shown once: who watches the wire does not see the same one twice (RFC 8446, C.4). */
+static SSL_SESSION *take_session(struct rl_tls_client *client, const SSL_CTX *context)
+{
+    pthread_mutex_lock(&client->current.lock);
+    SSL_SESSION *last = client->current.context == context ? client->last : NULL;
+    if (last)
+        client->last = NULL;
+    pthread_mutex_unlock(&client->current.lock);
+    return last;
+}
+
 static rl_code create_context(const void *owner, const struct rl_tls_identity *identity,
                               SSL_CTX **out, struct rl_error *err)
 {
@@ -95,6 +127,8 @@ static rl_code create_context(const void *owner, const struct rl_tls_identity *i
     if (code != RL_OK)
         return code;
     SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
+    SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    SSL_CTX_sess_set_new_cb(context, keep_session);
     bool is_set = offer_alpn(client->alpn, context);
     if (is_set && client->web_host && !client->is_insecure)
         is_set = verify_by_system(client, context);
@@ -158,6 +192,7 @@ void rl_tls_client_unref(struct rl_tls_client **client)
     if (__atomic_sub_fetch(&gone->refs, 1, __ATOMIC_ACQ_REL) > 0)
         return;
     rl_tls_current_fini(&gone->current);
+    SSL_SESSION_free(gone->last);
     free(gone->alpn);
     free(gone->sni);
     free(gone->peer_cluster);
@@ -171,7 +206,25 @@ void rl_tls_client_unref(struct rl_tls_client **client)
 rl_code rl_tls_client_reload(struct rl_tls_client *client, struct rl_tls_identity *identity,
                              struct rl_trust *trust, struct rl_error *err)
 {
-    return rl_tls_current_swap(&client->current, client, create_context, identity, trust, err);
+    rl_code code =
+        rl_tls_current_swap(&client->current, client, create_context, identity, trust, err);
+    if (code != RL_OK)
+        return code;
+    pthread_mutex_lock(&client->current.lock);
+    SSL_SESSION *last = client->last;
+    client->last = NULL;
+    pthread_mutex_unlock(&client->current.lock);
+    SSL_SESSION_free(last);
+    return RL_OK;
+}
+
+/* Offers what is left of the last connection. Not taken, it costs nothing but its bytes. */
+static void resume(struct rl_tls_client *client, SSL *ssl)
+{
+    SSL_SESSION *last = take_session(client, SSL_get_SSL_CTX(ssl));
+    if (last && SSL_set_session(ssl, last) != 1)
+        ERR_clear_error();
+    SSL_SESSION_free(last);
 }
 
 static SSL *begin(struct rl_tls_client *client, struct rl_trust **trust)
@@ -196,6 +249,7 @@ rl_code rl_tls_connect(struct rl_tls_client *client, int fd, SSL **out, struct r
     }
     SSL_set_bio(ssl, bio, bio);
     SSL_set_connect_state(ssl);
+    resume(client, ssl);
     bool by_system = client->web_host && !client->is_insecure;
     struct rl_tls_session *session = rl_alloc(sizeof *session);
     session->client = rl_tls_client_ref(client);

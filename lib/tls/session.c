@@ -123,7 +123,7 @@ rl_code rl_tls_peer(SSL *ssl, struct rl_identity **out, struct rl_error *err)
 {
     struct rl_tls_session *session = rl_tls_session_of(ssl);
     RL_ASSERT(session);
-    if (SSL_session_reused(ssl)) {
+    if (SSL_session_reused(ssl) && !session->peer) {
         rl_code code = judge_resumed(ssl, session, err);
         if (code != RL_OK)
             return code;

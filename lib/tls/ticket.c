@@ -1,6 +1,6 @@
 /* ticket: AES-256-CBC and HMAC-SHA-256 as RFC 5077, 4 recommends; a key is name 16, HMAC 32,
- * AES 32. A ticket by an older key is good and is replaced by one of the newest. Each route derives
- * its own keys from its service's. */
+ * AES 32. Whoever shows a ticket is given another: it is for one use (RFC 8446, C.4). Each route
+ * derives its own keys from its service's. */
 #include "tls/ticket.h"
 
 #include "bytes/secret.h"
@@ -76,6 +76,6 @@ int rl_tls_ticket_use(const struct rl_tls_ticket_keys *keys, uint8_t name[16], u
     }
     for (size_t i = 0; i < keys->count; i++)
         if (memcmp(name, keys->keys[i], NAME_BYTES) == 0)
-            return start(keys->keys[i], iv, cipher, mac, false) ? (i == 0 ? 1 : 2) : -1;
+            return start(keys->keys[i], iv, cipher, mac, false) ? 2 : -1;
     return 0;
 }

@@ -9,7 +9,7 @@ static struct rl_trust *trust;
 static EVP_PKEY *key;
 static int64_t now_s;
 static struct rl_tls_identity *auth;
-static SSL_CTX *stock; /* a client that keeps sessions: ours do not */
+static SSL_CTX *stock; /* a client that offers what it is told to */
 static SSL_SESSION *kept;
 static uint8_t ticket_keys[2][80];
 
@@ -245,6 +245,116 @@ START_TEST(refuses_keys_of_the_wrong_length_or_number)
 }
 END_TEST
 
+/* ---- our own client ---- */
+
+static struct rl_tls_identity *identity_of_alice(void)
+{
+    struct rl_tls_identity *out = NULL;
+    struct rl_buf der;
+    X509 *alice = authority_issue(&users, "alice", NULL, key);
+    rl_buf_init(&der, 65536);
+    ck_assert_int_eq(rl_x509_to_der(alice, &der, NULL), RL_OK);
+    struct rl_span chain = rl_buf_span(&der);
+    ck_assert_int_eq(rl_tls_identity_create(&chain, 1, key, &out, NULL), RL_OK);
+    rl_buf_fini(&der);
+    X509_free(alice);
+    return out;
+}
+
+static struct rl_tls_client *client_of(struct rl_trust *believed)
+{
+    struct rl_tls_identity *alice = identity_of_alice();
+    struct rl_tls_client_config config = {
+        .identity = alice, .trust = believed, .peer_kind = RL_IDENTITY_SERVICE, .now_s = now};
+    struct rl_tls_client *client = NULL;
+    ck_assert_int_eq(rl_tls_client_create(&config, &client, NULL), RL_OK);
+    rl_tls_identity_unref(&alice);
+    return client;
+}
+
+static struct rl_trust *trust_in_services(void)
+{
+    struct rl_trust *out = rl_trust_create("main");
+    ck_assert_int_eq(authority_trust(out, RL_IDENTITY_SERVICE, "main", services.ca, NULL), RL_OK);
+    return out;
+}
+
+/* A connection that breaks off without a goodbye. Was it resumed? */
+static bool connect_once(struct rl_tls_server *server, struct rl_tls_client *client)
+{
+    struct pair p;
+    char bytes[2];
+    struct rl_identity *peer = NULL;
+    pair_open(&p, server, client, NULL);
+    pair_pump(&p);
+    ck_assert_msg(p.client_end == RL_TLS_DONE, "%s", p.client_err.message);
+    ck_assert_msg(p.server_end == RL_TLS_DONE, "%s", p.server_err.message);
+    ck_assert_int_eq(SSL_write(p.server, "x", 1), 1);
+    ck_assert_int_eq(SSL_read(p.client, bytes, sizeof bytes), 1);
+    ck_assert_int_eq(rl_tls_peer(p.server, &peer, NULL), RL_OK);
+    ck_assert_str_eq(peer->name, "alice");
+    rl_identity_unref(&peer);
+    ck_assert_int_eq(rl_tls_peer(p.client, &peer, NULL), RL_OK);
+    ck_assert_str_eq(peer->name, UUID_A);
+    rl_identity_unref(&peer);
+    bool is_resumed = SSL_session_reused(p.server) == 1;
+    ck_assert_int_eq(SSL_session_reused(p.client), is_resumed);
+    pair_close(&p);
+    return is_resumed;
+}
+
+START_TEST(our_client_resumes_what_broke_off_and_each_time_anew)
+{
+    struct rl_tls_server *server = server_of("connect", true, false);
+    struct rl_trust *believed = trust_in_services();
+    struct rl_tls_client *client = client_of(believed);
+    ck_assert(!connect_once(server, client));
+    ck_assert(connect_once(server, client));
+    ck_assert(connect_once(server, client));
+    rl_tls_client_unref(&client);
+    rl_trust_unref(&believed);
+    rl_tls_server_unref(&server);
+}
+END_TEST
+
+START_TEST(our_client_forgets_with_its_certificate_and_its_trust)
+{
+    struct rl_tls_server *server = server_of("connect", true, false);
+    struct rl_trust *believed = trust_in_services();
+    struct rl_tls_client *client = client_of(believed);
+    struct rl_tls_identity *renewed = identity_of_alice();
+    connect_once(server, client);
+    ck_assert_int_eq(rl_tls_client_reload(client, renewed, NULL, NULL), RL_OK);
+    ck_assert(!connect_once(server, client));
+    ck_assert_int_eq(rl_tls_client_reload(client, NULL, believed, NULL), RL_OK);
+    ck_assert(!connect_once(server, client));
+    ck_assert(connect_once(server, client));
+    rl_tls_identity_unref(&renewed);
+    rl_tls_client_unref(&client);
+    rl_trust_unref(&believed);
+    rl_tls_server_unref(&server);
+}
+END_TEST
+
+START_TEST(our_client_judges_a_resumed_server_by_the_time_of_now)
+{
+    struct pair p;
+    struct rl_tls_server *server = server_of("connect", true, false);
+    struct rl_trust *believed = trust_in_services();
+    struct rl_tls_client *client = client_of(believed);
+    connect_once(server, client);
+    now_s = NOW_S + 3601;
+    pair_open(&p, server, client, NULL);
+    pair_pump(&p);
+    ck_assert_int_eq(p.client_end, RL_TLS_FAILED);
+    ck_assert_ptr_nonnull(strstr(p.client_err.message, "expired"));
+    pair_close(&p);
+    rl_tls_client_unref(&client);
+    rl_trust_unref(&believed);
+    rl_tls_server_unref(&server);
+}
+END_TEST
+
 int main(void)
 {
     TCase *t = tcase_create("resumption");
@@ -256,6 +366,9 @@ int main(void)
     tcase_add_test(t, without_keys_there_are_no_tickets);
     tcase_add_test(t, an_older_key_still_opens_and_a_dropped_one_does_not);
     tcase_add_test(t, refuses_keys_of_the_wrong_length_or_number);
+    tcase_add_test(t, our_client_resumes_what_broke_off_and_each_time_anew);
+    tcase_add_test(t, our_client_forgets_with_its_certificate_and_its_trust);
+    tcase_add_test(t, our_client_judges_a_resumed_server_by_the_time_of_now);
     Suite *s = suite_create("resumption");
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
