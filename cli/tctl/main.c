@@ -17,7 +17,9 @@ static const struct command commands[] = {
     {"users", NULL, &tctl_users, "add, ls, update, reset, rm"},
     {"tokens", NULL, &tctl_tokens, "add, ls, rm"},
     {"nodes", NULL, &tctl_nodes, "ls"},
-    {"get", &tctl_get, NULL, "documents: role, user, token, node, lock, ca, cluster_config"},
+    {"get", &tctl_get, NULL,
+     "documents: role, user, token, node, lock, ca, cluster_config, trusted_cluster, "
+     "remote_cluster"},
     {"create", &tctl_create, NULL, "make or replace what a file says"},
     {"edit", &tctl_edit, NULL, "change one in your editor"},
     {"rm", &tctl_rm, NULL, "remove one"},
@@ -25,6 +27,7 @@ static const struct command commands[] = {
     {"locks", NULL, &tctl_locks, "ls, rm"},
     {"auth", NULL, &tctl_auth, "export"},
     {"audit", NULL, &tctl_audit, "search, ls, verify, export"},
+    {"clusters", NULL, &tctl_clusters, "ls: leaves of this cluster, and its roots"},
     {"inventory", NULL, &tctl_inventory, "ls: every agent and service"},
 };
 

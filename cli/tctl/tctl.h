@@ -71,7 +71,7 @@ struct tctl_group {
     size_t count;
 };
 extern const struct tctl_group tctl_users, tctl_tokens, tctl_nodes, tctl_inventory, tctl_auth,
-    tctl_audit, tctl_locks;
+    tctl_audit, tctl_locks, tctl_clusters;
 /** argv[0] is the group's own name. */
 int tctl_run_group(const struct tctl_group *group, int argc, char **argv);
 
@@ -97,7 +97,10 @@ json_t *tctl_user_json(const Pb__User *user);
 json_t *tctl_token_json(const Pb__Token *token);
 json_t *tctl_rotations_json(Pb__Rotation *const *rotations, size_t count);
 json_t *tctl_event_json(const Pb__Event *event);
-/** What to run on the machine that joins, quoted for a shell; heap text, to be wiped. */
-char *tctl_join_command(const Pb__AddTokenResponse *added);
+/** What to run on the machine that joins, or as an administrator of the leaf that comes to
+ * `cluster`, quoted for a shell; heap text, to be wiped. */
+char *tctl_join_command(const Pb__AddTokenResponse *added, const char *cluster);
+json_t *tctl_leaf_json(const Pb__RemoteCluster *leaf);
+json_t *tctl_root_json(const Pb__TrustedCluster *root);
 
 #endif

@@ -27,7 +27,7 @@ static const struct rl_setting add_rows[] = {
     {.name = "type",
      .type = RL_SETTING_LIST,
      .offset = AT(types),
-     .help = "what may join with it: node, app, kube, proxy, broker, audit"},
+     .help = "what may join with it: node, app, kube, proxy, broker, audit, or trusted_cluster"},
     {.name = "ttl",
      .type = RL_SETTING_DURATION,
      .offset = AT(ttl_s),
@@ -53,6 +53,22 @@ static const struct rl_setting add_rows[] = {
     ROW_FORMAT,
 };
 static const struct rl_setting show_rows[] = {ROW_FORMAT};
+
+/* A whole cluster comes with it, and nothing else. */
+static bool is_for_cluster(const Pb__TokenSpec *spec)
+{
+    for (size_t i = 0; i < spec->n_types; i++)
+        if (strcmp(spec->types[i], "trusted_cluster") == 0)
+            return true;
+    return false;
+}
+
+/* A leaf holds the pin against this cluster's certificate before it sends the secret. */
+static char *token_text(const Pb__AddTokenResponse *added)
+{
+    return is_for_cluster(added->token->spec) ? rl_sprintf("%s@%s", added->secret, added->ca_pin)
+                                              : rl_strdup(added->secret);
+}
 
 static bool is_for_agents(const Pb__TokenSpec *spec)
 {
@@ -80,13 +96,38 @@ static void put_word(struct rl_buf *out, const char *text)
     rl_wipe_text(&word);
 }
 
+/* As a YAML scalar within a quoted here-document: nothing that auth says ends either. */
+static void put_scalar(struct rl_buf *out, const char *key, const char *text)
+{
+    json_t *value = rl_json_text(text);
+    char *quoted = json_dumps(value, JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
+    rl_buf_printf(out, "  %s: %s\n", key, quoted ? quoted : "null");
+    rl_wipe_text(&quoted);
+    json_decref(value);
+}
+
+static void put_cluster_document(struct rl_buf *out, const Pb__AddTokenResponse *added,
+                                 const char *cluster)
+{
+    char *token = token_text(added);
+    rl_buf_put_text(out, "tctl create - <<'END'\nkind: trusted_cluster\nversion: v1\nmetadata:\n");
+    put_scalar(out, "name", cluster);
+    rl_buf_put_text(out, "spec:\n  enabled: true\n");
+    put_scalar(out, "token", token);
+    put_scalar(out, "proxy", added->public_address[0] ? added->public_address : "HOST:PORT");
+    rl_buf_put_text(out, "  role_map:\n    - {remote: access, local: [access]}\nEND");
+    rl_wipe_text(&token);
+}
+
 /* The secret goes in by stdin: on a command line it would show in ps. */
-char *tctl_join_command(const Pb__AddTokenResponse *added)
+char *tctl_join_command(const Pb__AddTokenResponse *added, const char *cluster)
 {
     const Pb__TokenSpec *spec = added->token->spec;
     struct rl_buf line;
     rl_buf_init(&line, COMMAND_BYTES_MAX);
-    if (is_for_agents(spec)) {
+    if (is_for_cluster(spec)) {
+        put_cluster_document(&line, added, cluster);
+    } else if (is_for_agents(spec)) {
         rl_buf_put_text(&line, "printf %s ");
         put_word(&line, added->secret);
         rl_buf_put_text(&line, " | remoteler start --proxy=");
@@ -122,15 +163,21 @@ static rl_code print_new(const Pb__AddTokenResponse *added, const char *command)
 {
     char until[RL_CLOCK_TEXT_BYTES];
     rl_clock_format(added->token->metadata->expires_ns, until);
-    char *secret = rl_name_printable(added->secret);
-    printf("Token: %s\nGood until %s, %u time(s). On the machine that joins:\n\n    %s\n", secret,
-           until, added->token->spec->uses_left, command);
+    char *token = token_text(added);
+    char *secret = rl_name_printable(token);
+    bool is_cluster = is_for_cluster(added->token->spec);
+    printf("Token: %s\nGood until %s, %u time(s). %s:\n\n%s%s\n", secret, until,
+           added->token->spec->uses_left,
+           is_cluster ? "As an administrator of the leaf, with a role_map of your own"
+                      : "On the machine that joins",
+           is_cluster ? "" : "    ", command);
     rl_wipe_text(&secret);
+    rl_wipe_text(&token);
     return RL_OK;
 }
 
-static rl_code show_new(const Pb__AddTokenResponse *added, const char *format_name,
-                        struct rl_error *err)
+static rl_code show_new(const Pb__AddTokenResponse *added, const char *cluster,
+                        const char *format_name, struct rl_error *err)
 {
     enum rl_format format;
     rl_code rc = tctl_format(format_name, &format, err);
@@ -139,17 +186,19 @@ static rl_code show_new(const Pb__AddTokenResponse *added, const char *format_na
     json_t *object = tctl_token_json(added->token);
     if (!object)
         return rl_fail(err, RL_E_INTERNAL, "auth's answer is not complete");
-    char *command = tctl_join_command(added);
+    char *command = tctl_join_command(added, cluster);
+    char *token = token_text(added);
     if (format == RL_FORMAT_TEXT) {
         rc = print_new(added, command);
     } else {
-        rl_json_put(object, "token", rl_json_text(added->secret));
+        rl_json_put(object, "token", rl_json_text(token));
         rl_json_put(object, "ca_pin", rl_json_text(added->ca_pin));
         rl_json_put(object, "command", rl_json_text(command));
         rc = rl_output_value(stdout, format, object, err);
     }
     json_decref(object);
     rl_wipe_text(&command);
+    rl_wipe_text(&token);
     return rc;
 }
 
@@ -189,7 +238,7 @@ static rl_code add_token(struct tctl_client *client, const void *settings,
         rc = tctl_call(client, "AddToken", &request.base, &reply, err);
     }
     if (rc == RL_OK) {
-        rc = show_new((const Pb__AddTokenResponse *)reply, s->format, err);
+        rc = show_new((const Pb__AddTokenResponse *)reply, client->cluster, s->format, err);
         protobuf_c_message_free_unpacked(reply, NULL);
     }
     rl_labels_free(&labels, count);

@@ -55,6 +55,9 @@ rl_code rl_authz_ssh(const struct rl_authz_subject *subject, const struct rl_aut
 /** May the subject know that this node is there? True when some role's node_labels match and no
  * denial does. */
 bool rl_authz_sees_node(const struct rl_authz_subject *subject, const struct rl_authz_target *node);
+/** May the subject know that this cluster, a leaf of its own, is there? By cluster_labels alike. */
+bool rl_authz_sees_cluster(const struct rl_authz_subject *subject,
+                           const struct rl_authz_target *cluster);
 /** The logins with which rl_authz_ssh() says yes, sorted, without repeats. Owns: free each and the
  * array. */
 void rl_authz_node_logins(const struct rl_authz_subject *subject,

@@ -181,6 +181,13 @@ size_t rl_policy_entry_count(const struct rl_policy *policy)
     return policy->count;
 }
 
+struct rl_span rl_policy_entry(const struct rl_policy *policy, size_t i, const char **key)
+{
+    RL_ASSERT(i < policy->count);
+    *key = policy->entries[i].key;
+    return RL_SPAN(policy->entries[i].value, policy->entries[i].value_bytes);
+}
+
 static void hash_string(EVP_MD_CTX *md, const void *bytes, size_t n)
 {
     const uint8_t length[4] = {(uint8_t)(n >> 24), (uint8_t)(n >> 16), (uint8_t)(n >> 8),

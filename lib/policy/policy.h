@@ -26,6 +26,8 @@ rl_code rl_policy_set(struct rl_policy *policy, const char *key, struct rl_span 
                       struct rl_error *err);
 void rl_policy_remove(struct rl_policy *policy, const char *key);
 size_t rl_policy_entry_count(const struct rl_policy *policy);
+/** The i-th by key, value and *key borrowed: for what is not indexed below. */
+struct rl_span rl_policy_entry(const struct rl_policy *policy, size_t i, const char **key);
 void rl_policy_hash(const struct rl_policy *policy, uint8_t sha256[32]);
 uint64_t rl_policy_version(const struct rl_policy *policy); /* 0: not sealed */
 int64_t rl_policy_time_ns(const struct rl_policy *policy);

@@ -179,6 +179,7 @@ static name_check name_rule(const Pb__Resource *resource)
     case PB__RESOURCE__KIND_NODE:
         return check_uuid;
     case PB__RESOURCE__KIND_TRUSTED_CLUSTER:
+    case PB__RESOURCE__KIND_REMOTE_CLUSTER:
         return rl_name_check_cluster;
     case PB__RESOURCE__KIND_CLUSTER_CONFIG:
         return check_config_name;

@@ -1,5 +1,5 @@
 /* admin_resources: documents read, written and removed. One row for each kind says how. */
-#include "admin.h"
+#include "admin_kind.h"
 
 #include "clock/clock.h"
 #include "db/cluster.h"
@@ -13,18 +13,12 @@
 
 /* ---- reading ---- */
 
-struct getting {
-    const struct rl_snapshot *snapshot;
-    const char *name; /* "": all */
-    Pb__GetResourcesResponse *reply;
-};
-
-static bool is_wanted(const struct getting *g, const char *name)
+bool rl_getting_wants(const struct rl_getting *g, const char *name)
 {
     return !*g->name || strcmp(g->name, name) == 0;
 }
 
-static void append(struct getting *g, Pb__Resource__KindCase kind, void *document)
+void rl_getting_append(struct rl_getting *g, Pb__Resource__KindCase kind, void *document)
 {
     Pb__Resource *resource = rl_message_create(&pb__resource__descriptor);
     resource->kind_case = kind;
@@ -32,24 +26,25 @@ static void append(struct getting *g, Pb__Resource__KindCase kind, void *documen
     rl_message_append(&g->reply->resources, &g->reply->n_resources, resource);
 }
 
-static rl_code get_roles(struct rl_db *db, struct getting *g, struct rl_error *err)
+static rl_code get_roles(struct rl_db *db, struct rl_getting *g, struct rl_error *err)
 {
     (void)db;
     (void)err;
     for (size_t i = 0; i < g->snapshot->role_count; i++)
-        if (is_wanted(g, g->snapshot->roles[i]->metadata->name))
-            append(g, PB__RESOURCE__KIND_ROLE, rl_message_copy(&g->snapshot->roles[i]->base));
+        if (rl_getting_wants(g, g->snapshot->roles[i]->metadata->name))
+            rl_getting_append(g, PB__RESOURCE__KIND_ROLE,
+                              rl_message_copy(&g->snapshot->roles[i]->base));
     return RL_OK;
 }
 
-static rl_code get_locks(struct rl_db *db, struct getting *g, struct rl_error *err)
+static rl_code get_locks(struct rl_db *db, struct rl_getting *g, struct rl_error *err)
 {
     Pb__Lock **locks = NULL;
     size_t count = 0;
     rl_code rc = rl_locks_list(db, &locks, &count, err);
     for (size_t i = 0; i < count; i++) {
-        if (is_wanted(g, locks[i]->metadata->name))
-            append(g, PB__RESOURCE__KIND_LOCK, locks[i]);
+        if (rl_getting_wants(g, locks[i]->metadata->name))
+            rl_getting_append(g, PB__RESOURCE__KIND_LOCK, locks[i]);
         else
             pb__lock__free_unpacked(locks[i], NULL);
     }
@@ -57,14 +52,14 @@ static rl_code get_locks(struct rl_db *db, struct getting *g, struct rl_error *e
     return rc;
 }
 
-static rl_code get_users(struct rl_db *db, struct getting *g, struct rl_error *err)
+static rl_code get_users(struct rl_db *db, struct rl_getting *g, struct rl_error *err)
 {
     Pb__User **users = NULL;
     size_t count = 0;
     rl_code rc = rl_users_list(db, &users, &count, err);
     for (size_t i = 0; i < count; i++) {
-        if (is_wanted(g, users[i]->metadata->name))
-            append(g, PB__RESOURCE__KIND_USER, users[i]);
+        if (rl_getting_wants(g, users[i]->metadata->name))
+            rl_getting_append(g, PB__RESOURCE__KIND_USER, users[i]);
         else
             pb__user__free_unpacked(users[i], NULL);
     }
@@ -72,15 +67,15 @@ static rl_code get_users(struct rl_db *db, struct getting *g, struct rl_error *e
     return rc;
 }
 
-static rl_code get_tokens(struct rl_db *db, struct getting *g, struct rl_error *err)
+static rl_code get_tokens(struct rl_db *db, struct rl_getting *g, struct rl_error *err)
 {
     Pb__Token **tokens = NULL;
     size_t count = 0;
     rl_code rc = rl_tokens_list(db, &tokens, &count, err);
     for (size_t i = 0; i < count; i++) {
         rl_message_text(&tokens[i]->spec->secret, RL_RESOURCE_REDACTED);
-        if (is_wanted(g, tokens[i]->metadata->name))
-            append(g, PB__RESOURCE__KIND_TOKEN, tokens[i]);
+        if (rl_getting_wants(g, tokens[i]->metadata->name))
+            rl_getting_append(g, PB__RESOURCE__KIND_TOKEN, tokens[i]);
         else
             pb__token__free_unpacked(tokens[i], NULL);
     }
@@ -88,51 +83,43 @@ static rl_code get_tokens(struct rl_db *db, struct getting *g, struct rl_error *
     return rc;
 }
 
-static rl_code get_nodes(struct rl_db *db, struct getting *g, struct rl_error *err)
+static rl_code get_nodes(struct rl_db *db, struct rl_getting *g, struct rl_error *err)
 {
     Pb__Node **nodes = NULL;
     size_t count = 0;
     rl_code rc = rl_nodes_list(db, *g->name ? g->name : NULL, &nodes, &count, err);
     for (size_t i = 0; i < count; i++)
-        append(g, PB__RESOURCE__KIND_NODE, nodes[i]);
+        rl_getting_append(g, PB__RESOURCE__KIND_NODE, nodes[i]);
     free(nodes);
     return rc;
 }
 
-static rl_code get_authorities(struct rl_db *db, struct getting *g, struct rl_error *err)
+static rl_code get_authorities(struct rl_db *db, struct rl_getting *g, struct rl_error *err)
 {
     (void)db;
     (void)err;
     const struct rl_authorities *a = g->snapshot->authorities;
     for (size_t i = 0; i < a->count; i++)
-        if (is_wanted(g, a->list[i]->metadata->name)) {
+        if (rl_getting_wants(g, a->list[i]->metadata->name)) {
             Pb__CertificateAuthority *ca = rl_message_copy(&a->list[i]->base);
             rl_message_text(&ca->spec->cluster, a->bundle->cluster);
-            append(g, PB__RESOURCE__KIND_CA, ca);
+            rl_getting_append(g, PB__RESOURCE__KIND_CA, ca);
         }
     return RL_OK;
 }
 
-static rl_code get_config(struct rl_db *db, struct getting *g, struct rl_error *err)
+static rl_code get_config(struct rl_db *db, struct rl_getting *g, struct rl_error *err)
 {
     Pb__ClusterConfig *config = NULL;
     rl_code rc = rl_cluster_config(db, &config, err);
     if (rc == RL_OK)
-        append(g, PB__RESOURCE__KIND_CLUSTER_CONFIG, config);
+        rl_getting_append(g, PB__RESOURCE__KIND_CLUSTER_CONFIG, config);
     return rc;
 }
 
 /* ---- writing ---- */
 
-struct putting {
-    struct rl_auth *auth;
-    const struct rl_caller *caller;
-    Pb__Resource *resource; /* a copy */
-    bool replace, created;
-    uint64_t revision;
-};
-
-static rl_code put_role(struct rl_db *db, struct putting *p, struct rl_error *err)
+static rl_code put_role(struct rl_db *db, struct rl_putting *p, struct rl_error *err)
 {
     rl_code rc = rl_revision_bump(db, &p->revision, err);
     return rc == RL_OK
@@ -140,7 +127,7 @@ static rl_code put_role(struct rl_db *db, struct putting *p, struct rl_error *er
                : rc;
 }
 
-static rl_code put_lock(struct rl_db *db, struct putting *p, struct rl_error *err)
+static rl_code put_lock(struct rl_db *db, struct rl_putting *p, struct rl_error *err)
 {
     Pb__Lock *lock = p->resource->lock;
     rl_message_text(&lock->spec->created_by, p->caller->user);
@@ -148,7 +135,7 @@ static rl_code put_lock(struct rl_db *db, struct putting *p, struct rl_error *er
     return rc == RL_OK ? rl_locks_put(db, lock, p->revision, p->replace, &p->created, err) : rc;
 }
 
-static rl_code put_user(struct rl_db *db, struct putting *p, struct rl_error *err)
+static rl_code put_user(struct rl_db *db, struct rl_putting *p, struct rl_error *err)
 {
     struct rl_user_record *there = NULL;
     rl_code rc = rl_users_find(db, p->resource->user->metadata->name, false, &there, err);
@@ -164,7 +151,7 @@ static rl_code put_user(struct rl_db *db, struct putting *p, struct rl_error *er
     return rc == RL_OK ? rl_user_replace(p->auth, db, p->resource->user, err) : rc;
 }
 
-static rl_code put_config(struct rl_db *db, struct putting *p, struct rl_error *err)
+static rl_code put_config(struct rl_db *db, struct rl_putting *p, struct rl_error *err)
 {
     rl_code rc = rl_revision_bump(db, &p->revision, err); /* agents are told of it */
     p->created = false;
@@ -183,7 +170,8 @@ static void append_warnings(struct rl_buf *lines, Pb__PutResourceResponse *reply
     free(text);
 }
 
-static rl_code check_role(struct putting *p, Pb__PutResourceResponse *reply, struct rl_error *err)
+static rl_code check_role(struct rl_putting *p, Pb__PutResourceResponse *reply,
+                          struct rl_error *err)
 {
     struct rl_buf warnings;
     rl_buf_init(&warnings, 1u << 16);
@@ -195,7 +183,7 @@ static rl_code check_role(struct putting *p, Pb__PutResourceResponse *reply, str
 }
 
 /* Who could not take it back has to mean it: it ends by itself, or another one makes it. */
-static rl_code check_lock_on_oneself(const struct putting *p, Pb__PutResourceResponse *reply,
+static rl_code check_lock_on_oneself(const struct rl_putting *p, Pb__PutResourceResponse *reply,
                                      struct rl_error *err)
 {
     Pb__Lock *lock = p->resource->lock;
@@ -216,7 +204,8 @@ static rl_code check_lock_on_oneself(const struct putting *p, Pb__PutResourceRes
     return RL_OK;
 }
 
-static rl_code check_lock(struct putting *p, Pb__PutResourceResponse *reply, struct rl_error *err)
+static rl_code check_lock(struct rl_putting *p, Pb__PutResourceResponse *reply,
+                          struct rl_error *err)
 {
     static const char *const kinds[] = {"user", "role", "node", "login", "mfa_device"};
     Pb__Lock *lock = p->resource->lock;
@@ -232,7 +221,8 @@ static rl_code check_lock(struct putting *p, Pb__PutResourceResponse *reply, str
     return check_lock_on_oneself(p, reply, err);
 }
 
-static rl_code check_user(struct putting *p, Pb__PutResourceResponse *reply, struct rl_error *err)
+static rl_code check_user(struct rl_putting *p, Pb__PutResourceResponse *reply,
+                          struct rl_error *err)
 {
     (void)reply;
     if (!p->resource->user->spec)
@@ -240,7 +230,8 @@ static rl_code check_user(struct putting *p, Pb__PutResourceResponse *reply, str
     return rl_user_check(p->caller->snapshot, p->resource->user, err);
 }
 
-static rl_code check_config(struct putting *p, Pb__PutResourceResponse *reply, struct rl_error *err)
+static rl_code check_config(struct rl_putting *p, Pb__PutResourceResponse *reply,
+                            struct rl_error *err)
 {
     (void)reply;
     const Pb__ClusterConfigSpec *spec = p->resource->cluster_config->spec;
@@ -312,9 +303,9 @@ static rl_code delete_node(struct rl_db *db, struct rl_auth *auth, const char *n
 
 struct kind {
     const char *name;
-    rl_code (*get)(struct rl_db *, struct getting *, struct rl_error *);
-    rl_code (*check)(struct putting *, Pb__PutResourceResponse *, struct rl_error *);
-    rl_code (*put)(struct rl_db *, struct putting *, struct rl_error *);
+    rl_code (*get)(struct rl_db *, struct rl_getting *, struct rl_error *);
+    rl_code (*check)(struct rl_putting *, Pb__PutResourceResponse *, struct rl_error *);
+    rl_code (*put)(struct rl_db *, struct rl_putting *, struct rl_error *);
     rl_code (*remove)(struct rl_db *, struct rl_auth *, const char *, struct rl_error *);
     const char *created, *updated, *deleted; /* event types */
 };
@@ -329,6 +320,11 @@ static const struct kind kinds[] = {
     {"cluster_config", get_config, check_config, put_config, NULL, "config.update", "config.update",
      NULL},
     {"token", get_tokens, NULL, NULL, delete_token, NULL, NULL, "token.delete"},
+    {"trusted_cluster", rl_kind_get_roots, rl_kind_check_root, rl_kind_put_root,
+     rl_kind_delete_root, "trusted_cluster.create", "trusted_cluster.update",
+     "trusted_cluster.delete"},
+    {"remote_cluster", rl_kind_get_leaves, rl_kind_check_leaf, rl_kind_put_leaf,
+     rl_kind_delete_leaf, NULL, "trusted_cluster.update", "trusted_cluster.delete"},
     {"node", get_nodes, NULL, NULL, delete_node, NULL, NULL, NULL},
     {"ca", get_authorities, NULL, NULL, NULL, NULL, NULL, NULL},
 };
@@ -344,7 +340,7 @@ static const struct kind *find_kind(const char *name, struct rl_error *err)
 
 struct reading {
     const struct kind *kind;
-    struct getting getting;
+    struct rl_getting getting;
 };
 
 static rl_code read_kind(struct rl_db *db, void *context, struct rl_error *err)
@@ -381,7 +377,7 @@ rl_code rl_admin_get(struct rl_auth *auth, const struct rl_rpc_peer *peer,
 
 struct writing {
     const struct kind *kind;
-    struct putting putting;
+    struct rl_putting putting;
 };
 
 static rl_code write_kind(struct rl_db *db, void *context, struct rl_error *err)
@@ -418,7 +414,7 @@ static rl_code put_document(struct rl_auth *auth, const struct rl_caller *caller
                             const struct kind *kind, Pb__Resource *resource, bool replace,
                             Pb__PutResourceResponse *reply, struct rl_error *err)
 {
-    struct writing w = {kind, {auth, caller, resource, replace, false, 0}};
+    struct writing w = {kind, {auth, caller, resource, replace, false, 0, NULL}};
     name_lock(resource);
     rl_code rc = rl_resource_check(resource, err);
     if (rc == RL_OK)
@@ -426,6 +422,7 @@ static rl_code put_document(struct rl_auth *auth, const struct rl_caller *caller
     if (rc == RL_OK)
         rc = rl_store_transaction(auth->store, write_kind, &w, err);
     reply->created = w.putting.created;
+    rl_root_row_free(&w.putting.established);
     return rc;
 }
 

@@ -2,6 +2,7 @@
 #include "admin.h"
 
 #include "db/instances.h"
+#include "db/peers.h"
 #include "invite.h"
 
 #include <stdlib.h>
@@ -82,7 +83,8 @@ static rl_code list(struct rl_db *db, void *context, struct rl_error *err)
     drop_items(reply); /* of an attempt that lost its race */
     free(reply->items);
     reply->items = NULL;
-    return rl_inventory_list(db, &reply->items, &reply->n_items, err);
+    rl_code rc = rl_inventory_list(db, &reply->items, &reply->n_items, err);
+    return rc == RL_OK ? rl_leaves_inventory(db, &reply->items, &reply->n_items, err) : rc;
 }
 
 rl_code rl_admin_inventory(struct rl_auth *auth, const struct rl_rpc_peer *peer,

@@ -4,6 +4,7 @@
 
 #include "attach.h"
 #include "clock/clock.h"
+#include "leaf.h"
 #include "names/names.h"
 
 #include <string.h>
@@ -61,18 +62,23 @@ rl_code rl_control_next_epoch(struct rl_auth *auth, const struct rl_rpc_peer *pe
                               struct rl_error *err)
 {
     rl_code rc = check_self(peer, "broker", request->broker_id, err);
-    return rc == RL_OK
-               ? rl_attach_offer(auth, request->agent_id, request->broker_id, &reply->epoch, err)
-               : rc;
+    if (rc != RL_OK)
+        return rc;
+    return rl_leaf_is_named(request->agent_id)
+               ? rl_leaf_attach_offer(auth, request->agent_id, request->broker_id, &reply->epoch,
+                                      err)
+               : rl_attach_offer(auth, request->agent_id, request->broker_id, &reply->epoch, err);
 }
 
 static rl_code report_one(struct rl_auth *auth, const char *broker_id,
                           const Pb__AttachmentReport *report, struct rl_error *err)
 {
-    if (!rl_name_is_uuid(report->agent_id))
+    bool is_leaf = rl_leaf_is_named(report->agent_id);
+    if (!is_leaf && !rl_name_is_uuid(report->agent_id))
         return rl_fail(err, RL_E_INVAL, "an agent's id is a UUID");
     if (!report->attached)
-        return rl_attach_end(auth, report->agent_id, broker_id, report->epoch, report->reason, err);
+        return (is_leaf ? rl_leaf_attach_end : rl_attach_end)(auth, report->agent_id, broker_id,
+                                                              report->epoch, report->reason, err);
     struct rl_attachment attachment = {
         .agent_id = report->agent_id,
         .holder_id = broker_id,
@@ -80,7 +86,8 @@ static rl_code report_one(struct rl_auth *auth, const char *broker_id,
         .epoch = report->epoch,
         .hello = report->hello,
     };
-    return rl_attach_record(auth, &attachment, err);
+    return is_leaf ? rl_leaf_attach_record(auth, &attachment, err)
+                   : rl_attach_record(auth, &attachment, err);
 }
 
 struct keeping {
@@ -92,7 +99,9 @@ struct keeping {
 static rl_code keep(struct rl_db *db, void *context, struct rl_error *err)
 {
     struct keeping *k = context;
-    return rl_attachments_keep(db, k->broker_id, (const char *const *)k->agents, k->count, err);
+    const char *const *agents = (const char *const *)k->agents;
+    rl_code rc = rl_attachments_keep(db, k->broker_id, agents, k->count, err);
+    return rc == RL_OK ? rl_leaf_attachments_keep(db, k->broker_id, agents, k->count, err) : rc;
 }
 
 static void add_verdict(Pb__ReportAttachmentsResponse *reply, const Pb__AttachmentReport *report,

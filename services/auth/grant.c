@@ -15,7 +15,8 @@
 
 /* ---- tokens ---- */
 
-static const char *const token_types[] = {"node", "app", "kube", "proxy", "broker", "audit", NULL};
+static const char *const token_types[] = {
+    "node", "app", "kube", "proxy", "broker", "audit", "trusted_cluster", NULL};
 
 static bool is_token_type(const char *type)
 {
@@ -29,12 +30,13 @@ static rl_code check_token(const Pb__AddTokenRequest *r, struct rl_error *err)
 {
     if (r->n_types == 0 || r->n_types >= RL_COUNT(token_types))
         return rl_fail(err, RL_E_INVAL,
-                       "a token has a type: node, app, kube, proxy, broker or audit");
+                       "a token has a type: node, app, kube, proxy, broker, audit or "
+                       "trusted_cluster");
     for (size_t i = 0; i < r->n_types; i++)
         if (!is_token_type(r->types[i]))
             return rl_fail(err, RL_E_INVAL,
                            "no token has the type \"%.32s\"; there are node, app, kube, proxy, "
-                           "broker and audit",
+                           "broker, audit and trusted_cluster",
                            r->types[i]);
     if (r->uses > RL_TOKEN_USES_MAX)
         return rl_fail(err, RL_E_INVAL, "a token is good for at most %d uses", RL_TOKEN_USES_MAX);

@@ -4,6 +4,7 @@
 #include "checkpoints.h"
 #include "clock/clock.h"
 #include "db/cluster.h"
+#include "db/peers.h"
 #include "db/rotations.h"
 #include "db/tokens.h"
 #include "db/users.h"
@@ -209,7 +210,9 @@ static rl_code prune(struct rl_db *db, void *context, struct rl_error *err)
 {
     (void)context;
     size_t removed = 0;
-    rl_code rc = rl_leases_prune(db, err);
+    rl_code rc = rl_leaf_attachments_prune(db, err);
+    if (rc == RL_OK)
+        rc = rl_leases_prune(db, err);
     if (rc == RL_OK)
         rc = rl_tokens_prune(db, err);
     if (rc == RL_OK)

@@ -1,8 +1,6 @@
 /* join: what a token allows, and what is recorded. */
 #include "join.h"
 
-#include "authz/authz.h"
-#include "clock/clock.h"
 #include "credential/token.h"
 #include "db/cluster.h"
 #include "db/instances.h"
@@ -11,6 +9,7 @@
 #include "events.h"
 #include "issue.h"
 #include "names/names.h"
+#include "redeem.h"
 #include "sshcert/sshkey.h"
 
 #include <stdlib.h>
@@ -129,58 +128,12 @@ struct joining {
     bool is_again; /* the answer of its first time was lost */
 };
 
-static bool has_type(const Pb__Token *token, const char *type)
-{
-    for (size_t i = 0; i < token->spec->n_types; i++)
-        if (strcmp(token->spec->types[i], type) == 0)
-            return true;
-    return false;
-}
-
-static rl_code refuse_type(const Pb__Token *token, const char *type, struct rl_error *err)
-{
-    struct rl_buf types;
-    rl_buf_init(&types, RL_ERROR_MESSAGE_BYTES);
-    for (size_t i = 0; i < token->spec->n_types; i++)
-        rl_buf_printf(&types, "%s%s", i ? ", " : "", token->spec->types[i]);
-    rl_fail(err, RL_E_DENIED, "this join token is for %s, not for %s", rl_buf_text(&types), type);
-    rl_buf_fini(&types);
-    return RL_E_DENIED;
-}
-
 static rl_code check_types(const Pb__Token *token, const Pb__JoinRequest *r, struct rl_error *err)
 {
-    if (!is_agent(r))
-        return has_type(token, r->kind) ? RL_OK : refuse_type(token, r->kind, err);
-    for (size_t i = 0; i < r->n_agent_kinds; i++)
-        if (!has_type(token, r->agent_kinds[i]))
-            return refuse_type(token, r->agent_kinds[i], err);
-    return RL_OK;
-}
-
-static rl_code check_name(const Pb__Token *token, const char *name, struct rl_error *err)
-{
-    if (!*name || token->spec->n_names == 0)
-        return RL_OK;
-    for (size_t i = 0; i < token->spec->n_names; i++)
-        if (rl_pattern_match(token->spec->names[i], name, NULL) == RL_OK)
-            return RL_OK;
-    return rl_fail(err, RL_E_DENIED, "this join token does not allow the name %s", name);
-}
-
-static rl_code check_term(const Pb__Token *token, bool is_again, int64_t now_ns,
-                          struct rl_error *err)
-{
-    if (token->metadata->expires_ns <= now_ns) {
-        char ago[RL_CLOCK_TEXT_BYTES];
-        rl_duration_words((uint64_t)(now_ns - token->metadata->expires_ns) / 1000000000, ago);
-        return rl_fail(err, RL_E_DENIED,
-                       "join token expired %s ago; ask for a new one with `tctl tokens add`", ago);
-    }
-    if (token->spec->uses_left == 0 && !is_again)
-        return rl_fail(err, RL_E_DENIED,
-                       "join token used up; ask for a new one with `tctl tokens add`");
-    return RL_OK;
+    rl_code rc = is_agent(r) ? RL_OK : rl_redeem_check_type(token, r->kind, err);
+    for (size_t i = 0; rc == RL_OK && is_agent(r) && i < r->n_agent_kinds; i++)
+        rc = rl_redeem_check_type(token, r->agent_kinds[i], err);
+    return rc;
 }
 
 /* An answer can be lost on its way, and the token be spent: whoever asks again with the same token
@@ -200,24 +153,18 @@ static rl_code find_again(struct rl_db *db, struct joining *j, struct rl_error *
 
 static rl_code take_token(struct rl_db *db, struct joining *j, struct rl_error *err)
 {
-    uint8_t hash[RL_TOKEN_HASH_BYTES];
     if (j->token)
         pb__token__free_unpacked(j->token, NULL);
     j->token = NULL;
-    rl_code rc = rl_token_hash(j->request->token, hash, err);
-    if (rc == RL_OK)
-        rc = rl_tokens_find(db, RL_SPAN(hash, sizeof hash), &j->token, err);
-    if (rc == RL_E_NOT_FOUND || rc == RL_E_INVAL)
-        return rl_fail(err, RL_E_DENIED,
-                       "join token unknown; ask for a new one with `tctl tokens add`");
+    rl_code rc = rl_redeem_find(db, j->request->token, &j->token, err);
     if (rc == RL_OK)
         rc = find_again(db, j, err);
     if (rc == RL_OK)
-        rc = check_term(j->token, j->is_again, j->now_ns, err);
+        rc = rl_redeem_check_term(j->token, j->is_again, j->now_ns, err);
     if (rc == RL_OK)
         rc = check_types(j->token, j->request, err);
     if (rc == RL_OK)
-        rc = check_name(j->token, j->request->node_name, err);
+        rc = rl_redeem_check_name(j->token, j->request->node_name, err);
     if (rc == RL_OK && !j->is_again)
         rc = rl_tokens_use(db, j->token->metadata->name, err);
     return rc;

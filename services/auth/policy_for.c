@@ -5,6 +5,8 @@
 #include "clock/clock.h"
 #include "db/instances.h"
 #include "db/labels.h"
+#include "invite.h"
+#include "leaf.h"
 #include "names/names.h"
 #include "rotate.h"
 
@@ -40,6 +42,8 @@ static rl_code set_common(struct rl_policy *policy, const struct rl_snapshot *s,
         rc = set_entry(policy, "cut/", name, &s->cuts[i]->base, err);
         free(name);
     }
+    for (size_t i = 0; rc == RL_OK && i < s->root_count; i++)
+        rc = set_entry(policy, "root/", s->roots[i]->cluster, &s->roots[i]->base, err);
     const struct rl_authorities *a = s->authorities;
     for (size_t i = 0; rc == RL_OK && i < a->count; i++) {
         const Pb__CertificateAuthoritySpec *spec = a->list[i]->spec;
@@ -90,13 +94,22 @@ static rl_code set_own(struct rl_policy *policy, const struct rl_snapshot *s,
     return rc;
 }
 
-static rl_code build(const struct rl_snapshot *s, const struct rl_instance *instance,
+/* Whom a policy is for: an agent, or a leaf. */
+struct holder {
+    const char *id; /* that the seal names */
+    struct rl_instance *instance;
+    const char *public_address; /* a leaf is told of it */
+};
+
+static rl_code build(const struct rl_snapshot *s, const struct holder *holder,
                      struct rl_policy **out, struct rl_error *err)
 {
+    if (!holder->instance)
+        return rl_leaf_policy_build(s, holder->public_address, out, err);
     struct rl_policy *policy = rl_policy_create();
     rl_code rc = set_common(policy, s, err);
     if (rc == RL_OK)
-        rc = set_own(policy, s, instance, err);
+        rc = set_own(policy, s, holder->instance, err);
     if (rc == RL_OK)
         *out = policy;
     else
@@ -104,8 +117,8 @@ static rl_code build(const struct rl_snapshot *s, const struct rl_instance *inst
     return rc;
 }
 
-/* What the agent says that it holds, made again; NULL when it can not be: it gets the whole. */
-static struct rl_policy *held_by(struct rl_auth *auth, const struct rl_instance *instance,
+/* What it says that it holds, made again; NULL when it can not be: it gets the whole. */
+static struct rl_policy *held_by(struct rl_auth *auth, const struct holder *holder,
                                  const Pb__PolicyForRequest *request)
 {
     uint8_t hash[32];
@@ -115,13 +128,33 @@ static struct rl_policy *held_by(struct rl_auth *auth, const struct rl_instance 
                                   : NULL;
     if (!old)
         return NULL;
-    if (build(old, instance, &held, NULL) == RL_OK) {
+    if (build(old, holder, &held, NULL) == RL_OK) {
         rl_policy_hash(held, hash);
         if (!rl_span_equal(RL_SPAN(hash, sizeof hash), RL_BINARY(request->held_sha256)))
             rl_policy_unref(&held);
     }
     rl_snapshot_unref(&old);
     return held;
+}
+
+static rl_code seal(struct rl_auth *auth, const struct rl_snapshot *snapshot,
+                    const struct holder *holder, const Pb__PolicyForRequest *request,
+                    Pb__PolicyUpdate **out, struct rl_error *err)
+{
+    struct rl_policy *policy = NULL, *held = NULL;
+    const struct rl_authority *signer = &snapshot->authorities->policy;
+    rl_code rc = build(snapshot, holder, &policy, err);
+    if (rc != RL_OK)
+        return rc;
+    held = held_by(auth, holder, request);
+    rc = rl_policy_seal(policy, held, auth->cluster, holder->id, snapshot->revision,
+                        rl_voted_clock_now_ns(&auth->clock), RL_BINARY(request->nonce), signer->key,
+                        signer->key_id, out, err);
+    if (rc == RL_OK && held)
+        (*out)->base_version = request->held_version; /* made again here, so it has no seal */
+    rl_policy_unref(&held);
+    rl_policy_unref(&policy);
+    return rc;
 }
 
 struct finding {
@@ -141,26 +174,36 @@ rl_code rl_policy_for_agent(struct rl_auth *auth, const Pb__PolicyForRequest *re
 {
     struct finding f = {request->agent_id, NULL};
     struct rl_snapshot *snapshot = NULL;
-    struct rl_policy *policy = NULL;
-    struct rl_policy *held = NULL;
     rl_code rc = rl_store_transaction(auth->store, find, &f, err);
     if (rc == RL_OK)
         rc = rl_snapshots_current(auth->snapshots, &snapshot, err);
-    if (rc == RL_OK)
-        rc = build(snapshot, f.instance, &policy, err);
     if (rc == RL_OK) {
-        held = held_by(auth, f.instance, request);
-        const struct rl_authority *signer = &snapshot->authorities->policy;
-        rc = rl_policy_seal(policy, held, auth->cluster, f.instance->id, snapshot->revision,
-                            rl_voted_clock_now_ns(&auth->clock), RL_BINARY(request->nonce),
-                            signer->key, signer->key_id, out, err);
-        if (rc == RL_OK && held)
-            (*out)->base_version = request->held_version; /* made again here, so it has no seal */
+        const struct holder holder = {f.instance->id, f.instance, NULL};
+        rc = seal(auth, snapshot, &holder, request, out, err);
     }
-    rl_policy_unref(&held);
-    rl_policy_unref(&policy);
     rl_snapshot_unref(&snapshot);
     rl_instance_free(&f.instance);
+    return rc;
+}
+
+/* One for all brokers of a leaf: its auth is who checks it. */
+static rl_code policy_for_leaf(struct rl_auth *auth, const Pb__PolicyForRequest *request,
+                               Pb__PolicyUpdate **out, struct rl_error *err)
+{
+    struct rl_leaf_name name;
+    struct rl_snapshot *snapshot = NULL;
+    rl_code rc = rl_leaf_name_parse(request->agent_id, &name, err);
+    if (rc == RL_OK)
+        rc = rl_snapshots_current(auth->snapshots, &snapshot, err);
+    if (rc == RL_OK && !rl_snapshot_leaf(snapshot, name.cluster))
+        rc = rl_fail(err, RL_E_DENIED, "%s is no leaf of this cluster", name.cluster);
+    if (rc == RL_OK) {
+        char *id = rl_sprintf(RL_LEAF_PREFIX "%s", name.cluster);
+        const struct holder holder = {id, NULL, rl_public_address(auth, snapshot)};
+        rc = seal(auth, snapshot, &holder, request, out, err);
+        free(id);
+    }
+    rl_snapshot_unref(&snapshot);
     return rc;
 }
 
@@ -170,7 +213,9 @@ rl_code rl_control_policy_for(struct rl_auth *auth, const struct rl_rpc_peer *pe
 {
     (void)peer;
     Pb__PolicyUpdate *update = NULL;
-    rl_code rc = rl_policy_for_agent(auth, request, &update, err);
+    rl_code rc = rl_leaf_is_named(request->agent_id)
+                     ? policy_for_leaf(auth, request, &update, err)
+                     : rl_policy_for_agent(auth, request, &update, err);
     if (rc != RL_OK)
         return rc;
     Pb__PolicyUpdate empty = *reply;

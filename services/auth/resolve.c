@@ -1,6 +1,7 @@
 /* resolve: a target that a user named, and where it is; may a user read what a service keeps. */
 #include "control.h"
 
+#include "clusters.h"
 #include "db/instances.h"
 #include "names/names.h"
 #include "visible.h"
@@ -101,11 +102,28 @@ static void describe(const Pb__Node *node, Pb__ResolveTargetResponse *reply)
     reply->last_seen_ns = node->spec->last_seen_ns;
 }
 
+/* Of our own users only, by our own proxies: a root reaches no leaf of ours through us. */
+static rl_code resolve_leaf(struct rl_auth *auth, const struct rl_rpc_peer *peer,
+                            const Pb__ResolveTargetRequest *request,
+                            Pb__ResolveTargetResponse *reply, struct rl_error *err)
+{
+    struct rl_caller *caller = NULL;
+    rl_code rc = open_caller(auth, request->caller, &caller, err);
+    if (rc == RL_OK && (!rl_identity_is_service(peer->identity, "proxy") ||
+                        strcmp(caller->subject.cluster, auth->cluster) != 0))
+        rc = rl_fail(err, RL_E_DENIED, "%s leads to no other cluster", auth->cluster);
+    if (rc == RL_OK)
+        rc = rl_clusters_resolve(auth, caller, request->cluster, reply, err);
+    rl_caller_close(&caller);
+    return rc;
+}
+
 rl_code rl_control_resolve(struct rl_auth *auth, const struct rl_rpc_peer *peer,
                            const Pb__ResolveTargetRequest *request,
                            Pb__ResolveTargetResponse *reply, struct rl_error *err)
 {
-    (void)peer;
+    if (*request->cluster && strcmp(request->cluster, auth->cluster) != 0)
+        return resolve_leaf(auth, peer, request, reply, err);
     if (strcmp(request->kind, "ssh") != 0)
         return rl_fail(err, RL_E_UNIMPLEMENTED, "no targets of the kind \"%.32s\" are known",
                        request->kind);

@@ -27,13 +27,25 @@ static void allow_rule(Pb__Role *role, const char *const *resources, size_t reso
     rl_message_append(&allow->rules, &allow->n_rules, rule);
 }
 
-static void allow_every_node(Pb__Role *role)
+static Pb__LabelMatch *match_all(void)
 {
     Pb__LabelMatch *match = rl_message_create(&pb__label_match__descriptor);
     rl_message_text(&match->key, "*");
     rl_message_append(&match->values, &match->n_values, rl_strdup("*"));
+    return match;
+}
+
+/* What is done in a leaf that one decides. */
+static void allow_every_cluster(Pb__Role *role)
+{
     Pb__RoleConditions *allow = role->spec->allow;
-    rl_message_append(&allow->node_labels, &allow->n_node_labels, match);
+    rl_message_append(&allow->cluster_labels, &allow->n_cluster_labels, match_all());
+}
+
+static void allow_every_node(Pb__Role *role)
+{
+    Pb__RoleConditions *allow = role->spec->allow;
+    rl_message_append(&allow->node_labels, &allow->n_node_labels, match_all());
     rl_message_append(&allow->logins, &allow->n_logins, rl_strdup("{{internal.logins}}"));
 }
 
@@ -52,6 +64,7 @@ static Pb__Role *make_access(void)
 {
     Pb__Role *role = begin(RL_ROLE_ACCESS);
     allow_every_node(role);
+    allow_every_cluster(role);
     allow_rule(role, recorded, RL_COUNT(recorded), reading, RL_COUNT(reading), "own");
     role->spec->options = rl_message_create(&pb__role_options__descriptor);
     role->spec->options->has_port_forwarding = true;
@@ -62,6 +75,7 @@ static Pb__Role *make_access(void)
 static Pb__Role *make_auditor(void)
 {
     Pb__Role *role = begin(RL_ROLE_AUDITOR);
+    allow_every_cluster(role);
     allow_rule(role, recorded, RL_COUNT(recorded), reading, RL_COUNT(reading), "");
     return role;
 }

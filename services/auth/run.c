@@ -6,6 +6,7 @@
 #include "checkpoints.h"
 #include "db/instances.h"
 #include "dial/dial.h"
+#include "errands.h"
 #include "events.h"
 #include "health/health.h"
 #include "hub.h"
@@ -131,9 +132,11 @@ static rl_code start_serving(struct running *r, struct rl_error *err)
         .context = r,
     };
     rc = rl_hub_create(&hub, &r->auth->hub, err);
-    if (rc == RL_OK)
-        r->auth->checkpoints = rl_checkpoints_start(r->auth, r->loop);
-    return rc;
+    if (rc != RL_OK)
+        return rc;
+    r->auth->checkpoints = rl_checkpoints_start(r->auth, r->loop);
+    r->auth->errands = rl_errands_start(r->auth, r->loop);
+    return RL_OK;
 }
 
 static rl_code start_workers(struct running *r, struct rl_error *err)
@@ -212,8 +215,10 @@ static void stop(struct running *r)
     struct rl_auth *auth = r->auth;
     if (auth && auth->hub)
         rl_hub_stop(auth->hub);
-    if (auth)
+    if (auth) {
         rl_checkpoints_stop(auth->checkpoints);
+        rl_errands_stop(auth->errands);
+    }
     rl_auth_server_free(&r->server);
     if (auth)
         stop_workers(r);
@@ -222,6 +227,7 @@ static void stop(struct running *r)
     rl_follow_free(&r->follow);
     if (auth) {
         rl_checkpoints_free(&auth->checkpoints);
+        rl_errands_free(&auth->errands);
         rl_hub_free(&auth->hub);
         rl_auth_events_free(&auth->events, EVENTS_GRACE_MS);
     }

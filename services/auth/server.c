@@ -10,8 +10,10 @@
 #include "invite.h"
 #include "issue.h"
 #include "join.h"
+#include "leaf.h"
 #include "log/log.h"
 #include "login.h"
+#include "peer_trust.h"
 #include "public.h"
 #include "session.h"
 #include "view.h"
@@ -20,18 +22,21 @@
 
 #define RENEW_MS (6ull * 3600 * 1000) /* far below a third of its life */
 #define RENEW_RETRY_MS 60000
+#define RENEW_RETRY_SOON_MS 100
 #define TICKETS_LOOK_MS 30000 /* whether another hour has begun */
 
 struct rl_auth_server {
     struct rl_auth_server_config config;
     struct rl_tls_identity *identity;
-    struct rl_trust *trust;
+    struct rl_trust *trust;  /* this cluster's own */
+    struct rl_trust *public; /* with the users of its roots and the services of its leaves */
     struct rl_tls_server *tls;
     struct rl_rpc_server *h2, *grpc;
     struct rl_timer *renewal, *tickets;
     int64_t tickets_hour; /* whose keys are used */
     uint16_t port, proxied_port, control_port;
     unsigned draining;
+    bool is_renewing; /* a worker has it */
     void (*drained)(void *context);
     void *drained_context;
 };
@@ -55,6 +60,22 @@ static const struct rl_rpc_handler auth_handlers[] = {
     {.method = "Login", .unary = login},
     {.method = "Invitation", .unary = invitation},
     {.method = "Signup", .unary = signup},
+};
+
+RL_ANSWER(establish, rl_leaf_establish, Pb__EstablishRequest, Pb__EstablishResponse,
+          pb__establish_response__descriptor)
+RL_ANSWER(trust_state, rl_leaf_state, Pb__TrustStateRequest, Pb__TrustStateResponse,
+          pb__trust_state_response__descriptor)
+RL_ANSWER(trust_update, rl_leaf_update, Pb__TrustUpdateRequest, Pb__TrustUpdateResponse,
+          pb__trust_update_response__descriptor)
+RL_ANSWER(trust_leave, rl_leaf_leave, Pb__TrustLeaveRequest, Pb__TrustLeaveResponse,
+          pb__trust_leave_response__descriptor)
+
+static const struct rl_rpc_handler trust_handlers[] = {
+    {.method = "Establish", .unary = establish},
+    {.method = "State", .unary = trust_state},
+    {.method = "Update", .unary = trust_update},
+    {.method = "Leave", .unary = trust_leave},
 };
 
 RL_ANSWER(logout, rl_session_logout, Pb__LogoutRequest, Pb__LogoutResponse,
@@ -204,7 +225,8 @@ static rl_code authorize(void *context, const char *service, const char *method,
 }
 
 static rl_code issue_identity(struct rl_auth_server *server, struct rl_tls_identity **identity,
-                              struct rl_trust **trust, struct rl_error *err)
+                              struct rl_trust **trust, struct rl_trust **public,
+                              struct rl_error *err)
 {
     struct rl_auth *auth = server->config.auth;
     const struct rl_text_list *addresses = &auth->settings->addresses;
@@ -215,6 +237,8 @@ static rl_code issue_identity(struct rl_auth_server *server, struct rl_tls_ident
                           rl_clock_wall_ns(), identity, err);
     if (rc == RL_OK)
         rc = rl_authorities_trust(snapshot->authorities, trust, err);
+    if (rc == RL_OK)
+        rc = rl_peer_listeners_trust(snapshot, public, err);
     rl_snapshot_unref(&snapshot);
     return rc;
 }
@@ -226,7 +250,7 @@ static rl_code listen_h2(struct rl_auth_server *server, struct rl_error *err)
     const struct rl_tls_server_config tls = {
         .route = "auth",
         .identity = server->identity,
-        .trust = server->trust,
+        .trust = server->public,
         .client = RL_TLS_CLIENT_OPTIONAL,
         .alpn = alpn,
         .allow_resumption = true,
@@ -245,6 +269,8 @@ static rl_code listen_h2(struct rl_auth_server *server, struct rl_error *err)
     if (rc != RL_OK)
         return rc;
     rl_rpc_server_add(server->h2, &pb__auth__descriptor, auth_handlers, RL_COUNT(auth_handlers),
+                      c->auth);
+    rl_rpc_server_add(server->h2, &pb__trust__descriptor, trust_handlers, RL_COUNT(trust_handlers),
                       c->auth);
     rl_rpc_server_add(server->h2, &pb__session__descriptor, session_handlers,
                       RL_COUNT(session_handlers), c->auth);
@@ -319,7 +345,7 @@ static void on_tickets(void *context)
 struct renewal {
     struct rl_auth_server *server;
     struct rl_tls_identity *identity;
-    struct rl_trust *trust;
+    struct rl_trust *trust, *public;
     rl_code rc;
     struct rl_error err;
 };
@@ -327,7 +353,7 @@ struct renewal {
 static rl_code take_renewal(struct rl_auth_server *server, const struct renewal *r,
                             struct rl_error *err)
 {
-    rl_code rc = rl_tls_server_reload(server->tls, r->identity, r->trust, err);
+    rl_code rc = rl_tls_server_reload(server->tls, r->identity, r->public, err);
     return rc == RL_OK ? rl_rpc_server_reload_grpc(server->grpc, r->identity, r->trust, err) : rc;
 }
 
@@ -335,6 +361,7 @@ static void finish_renewal(void *context)
 {
     struct renewal *r = context;
     struct rl_auth_server *server = r->server;
+    server->is_renewing = false;
     if (r->rc == RL_OK)
         r->rc = take_renewal(server, r, &r->err);
     if (r->rc == RL_OK) {
@@ -344,31 +371,42 @@ static void finish_renewal(void *context)
         struct rl_trust *old_trust = server->trust;
         server->trust = r->trust;
         r->trust = old_trust;
+        struct rl_trust *old_public = server->public;
+        server->public = r->public;
+        r->public = old_public;
         if (server->config.renewed)
             server->config.renewed(server->config.context);
     } else {
         rl_log_error("auth's own certificate was not renewed", RL_TEXT("error", r->err.message));
     }
-    rl_timer_arm(server->renewal, r->rc == RL_OK ? RENEW_MS : RENEW_RETRY_MS);
+    if (!rl_timer_is_armed(server->renewal) || r->rc != RL_OK)
+        rl_timer_arm(server->renewal, r->rc == RL_OK ? RENEW_MS : RENEW_RETRY_MS);
     rl_tls_identity_unref(&r->identity);
     rl_trust_unref(&r->trust);
+    rl_trust_unref(&r->public);
     free(r);
 }
 
 static void run_renewal(void *context)
 {
     struct renewal *r = context;
-    r->rc = issue_identity(r->server, &r->identity, &r->trust, &r->err);
+    r->rc = issue_identity(r->server, &r->identity, &r->trust, &r->public, &r->err);
     rl_loop_post(r->server->config.loop, finish_renewal, r);
 }
 
 static void on_renewal(void *context)
 {
     struct rl_auth_server *server = context;
+    if (server->is_renewing) {
+        rl_timer_arm(server->renewal, RENEW_RETRY_SOON_MS); /* something changed since it began */
+        return;
+    }
     struct renewal *r = rl_alloc(sizeof *r);
     r->server = server;
+    server->is_renewing = true;
     if (rl_workers_submit(server->config.auth->workers, run_renewal, r, NULL) == RL_OK)
         return;
+    server->is_renewing = false;
     free(r);
     rl_timer_arm(server->renewal, RENEW_RETRY_MS);
 }
@@ -382,7 +420,7 @@ rl_code rl_auth_server_create(const struct rl_auth_server_config *config,
     server->config = *config;
     server->renewal = rl_timer_create(config->loop, on_renewal, server);
     server->tickets = rl_timer_create(config->loop, on_tickets, server);
-    rl_code rc = issue_identity(server, &server->identity, &server->trust, err);
+    rl_code rc = issue_identity(server, &server->identity, &server->trust, &server->public, err);
     if (rc == RL_OK)
         rc = listen_h2(server, err);
     if (rc == RL_OK)
@@ -426,6 +464,8 @@ void rl_auth_server_free(struct rl_auth_server **server)
     struct rl_auth_server *s = *server;
     if (!s)
         return;
+    while (s->is_renewing)
+        rl_loop_turn(s->config.loop, 10);
     if (s->h2)
         rl_rpc_server_free(&s->h2);
     if (s->grpc)
@@ -433,6 +473,7 @@ void rl_auth_server_free(struct rl_auth_server **server)
     rl_tls_server_unref(&s->tls);
     rl_tls_identity_unref(&s->identity);
     rl_trust_unref(&s->trust);
+    rl_trust_unref(&s->public);
     rl_timer_free(&s->renewal);
     rl_timer_free(&s->tickets);
     free(s);

@@ -2,6 +2,7 @@
 #include "session.h"
 
 #include "clock/clock.h"
+#include "clusters.h"
 #include "credential/password.h"
 #include "events.h"
 #include "login.h"
@@ -140,8 +141,9 @@ rl_code rl_session_list_clusters(struct rl_auth *auth, const struct rl_rpc_peer 
     rl_message_text(&own->status, "online");
     own->last_seen_ns = rl_clock_wall_ns();
     rl_message_append(&reply->clusters, &reply->n_clusters, own);
+    rc = rl_clusters_list(auth, caller, reply, err);
     rl_caller_close(&caller);
-    return RL_OK;
+    return rc;
 }
 
 rl_code rl_session_authorities(struct rl_auth *auth, const struct rl_rpc_peer *peer,

@@ -145,6 +145,8 @@ static rl_code read_all(struct rl_db *db, void *context, struct rl_error *err)
     if (rc == RL_OK)
         rc = rl_cuts_list(db, &s->cuts, &s->cut_count, err);
     if (rc == RL_OK)
+        rc = rl_snapshot_read_peers(db, loading->snapshots->cluster, s, err);
+    if (rc == RL_OK)
         rc = rl_rotations_list(db, &s->rotations, &s->rotation_count, err);
     if (rc == RL_OK)
         rc = rl_authorities_load(db, loading->snapshots->cluster, loading->snapshots->wrap,

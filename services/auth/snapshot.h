@@ -19,7 +19,7 @@ struct rl_snapshot {
     struct rl_authorities *authorities;
     Pb__ClusterConfig *config;
     Pb__Role **roles;
-    Pb__Lock **locks;
+    Pb__Lock **locks; /* those of roots on their users too, with names ROOT/NAME; and their cuts */
     Pb__Cut **cuts;
     Pb__Rotation **rotations;
     Pb__PeerCluster **clusters; /* as services are told: leaves, and roots that are enabled */
@@ -29,8 +29,13 @@ struct rl_snapshot {
 };
 void rl_snapshot_unref(struct rl_snapshot **snapshot);
 const Pb__Role *rl_snapshot_role(const struct rl_snapshot *snapshot, const char *name);
-/** NULL: no such root, or it is not enabled: nobody of it has anything here. */
+/** NULL: no such root, or it is not enabled, or its auth has not said yet who is stopped: nobody of
+ * it has anything here. */
 const Pb__RootTrust *rl_snapshot_root(const struct rl_snapshot *snapshot, const char *cluster);
+
+/** peers.c: the clusters, the roots, and what stops their users. */
+rl_code rl_snapshot_read_peers(struct rl_db *db, const char *own_cluster, struct rl_snapshot *s,
+                               struct rl_error *err);
 
 struct rl_snapshots;
 /** All borrowed, and live longer. */

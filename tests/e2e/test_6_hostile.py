@@ -10,7 +10,10 @@ from cluster import Failed, run, until
 
 PROXY = "proxy.dev.remoteler.internal"
 OK, DENIED, NOT_HERE, UNAUTHENTICATED = 0, 7, 12, 16
-ANYONE = {f"Auth/{m}" for m in ("Ping", "Time", "Join", "Login", "Invitation", "Signup")}
+ANYONE = {f"Auth/{m}" for m in ("Ping", "Time", "Join", "Login", "Invitation", "Signup")} | {
+    "Trust/Establish",
+    "Trust/State",
+}
 FLEET = {"Fleet/Renew", "Fleet/Follow"}
 SESSION = {f"Session/{m}" for m in ("Logout", "ChangePassword", "ListNodes", "ListClusters", "Authorities")}
 CARRYING = {"TunnelBroker/Attach", "TunnelBroker/Carry"}

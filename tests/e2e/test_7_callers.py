@@ -12,13 +12,14 @@ EVERYBODY = {"stranger", "user", "agent", "proxy", "broker", "audit"}
 SERVICES = {"proxy", "broker", "audit"}
 MAY_CALL = {
     "Auth": {m: EVERYBODY for m in ("Ping", "Time", "Join", "Login", "Invitation", "Signup")},
+    "Trust": {"Establish": EVERYBODY, "State": EVERYBODY, "*": set()},  # the rest is for a leaf's auth
     "Fleet": {"Renew": {"agent"} | SERVICES, "Follow": {"agent"}},
     "Session": {m: {"user"} for m in ("Logout", "ChangePassword", "ListNodes", "ListClusters", "Authorities")},
     "Admin": {"*": {"user"}},
     "Control": {
         "Watch": SERVICES,
         "Heartbeat": SERVICES,
-        "ResolveTarget": {"proxy"},
+        "ResolveTarget": {"proxy", "broker"},
         "Decide": {"proxy", "audit"},
         "SignTombstones": {"audit"},
         "*": {"broker"},
@@ -35,8 +36,8 @@ MAY_CALL = {
 }
 # What each listener serves; asked with no certificate, the first two answer and the others refuse to shake hands.
 LISTENERS = {
-    "auth, public": ("auth", None, {"Auth", "Fleet", "Session", "Admin"}),
-    "auth, direct": ("auth", "PORT_auth", {"Auth", "Fleet", "Session", "Admin"}),
+    "auth, public": ("auth", None, {"Auth", "Fleet", "Trust", "Session", "Admin"}),
+    "auth, direct": ("auth", "PORT_auth", {"Auth", "Fleet", "Trust", "Session", "Admin"}),
     "auth, control": ("auth", "PORT_auth_control", {"Control"}),
     "broker, attach": ("broker", None, {"TunnelBroker"}),
     "broker, dial": ("broker", "PORT_broker", {"Dialer", "Passage"}),

@@ -75,7 +75,7 @@ static void make(struct added *a, char *type)
 
 static void check_command(const struct added *a, const char *expected)
 {
-    char *command = tctl_join_command(&a->response);
+    char *command = tctl_join_command(&a->response, "root.example");
     ck_assert_str_eq(command, expected);
     free(command);
 }
@@ -116,7 +116,7 @@ START_TEST(what_auth_says_is_one_word_for_a_shell)
     char line[512];
     make(&a, node);
     a.response.secret = hostile;
-    char *command = tctl_join_command(&a.response);
+    char *command = tctl_join_command(&a.response, "root.example");
     ck_assert_ptr_null(strchr(command, '\n'));
     *strchr(command, '|') = '\0';
     snprintf(line, sizeof line, "test \"$(%s)\" = \"x'; touch /tmp/owned; '?\"", command);

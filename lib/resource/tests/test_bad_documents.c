@@ -121,8 +121,7 @@ START_TEST(says_which_kinds_are_not_in_this_version)
 {
     expect("kind: app\nversion: v1\nmetadata: {name: a}\nspec: {uri: x}\n", RL_E_UNIMPLEMENTED,
            "line 1: kind: app is not in this version");
-    static const char *const kinds[] = {"kube_cluster", "remote_cluster", "connector",
-                                        "access_request", "session"};
+    static const char *const kinds[] = {"kube_cluster", "connector", "access_request", "session"};
     for (size_t i = 0; i < RL_COUNT(kinds); i++) {
         char *text = rl_sprintf("kind: %s\nversion: v1\n", kinds[i]);
         char *message = rl_sprintf("line 1: kind: %s is not in this version", kinds[i]);

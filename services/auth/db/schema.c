@@ -157,11 +157,75 @@ static const char rotations_sql[] =
     "  next timestamptz);" /* NULL: when an administrator says */
     ;
 
+static const char clusters_sql[] =
+    /* Roots, whose users may come here. */
+    "CREATE TABLE trusted_clusters ("
+    "  name text PRIMARY KEY,"
+    "  label_keys text[] NOT NULL,"
+    "  label_values text[] NOT NULL,"
+    "  enabled boolean NOT NULL,"
+    "  proxy text NOT NULL,"
+    "  role_map bytea NOT NULL,"   /* TrustedClusterSpec, its role_map only */
+    "  token_hash bytea NOT NULL," /* of the token by which trust was established */
+    "  trust bytea NOT NULL,"      /* TrustBundle */
+    "  trust_id bytea NOT NULL,"
+    "  told_sha256 bytea NOT NULL," /* of our authorities, as the root heard them last */
+    "  policy bytea NOT NULL,"      /* what the root sealed for this cluster, with the seal */
+    "  policy_version bigint NOT NULL,"
+    "  policy_sha256 bytea NOT NULL,"
+    "  policy_nonce bytea NOT NULL," /* that the first one has to answer */
+    "  revision bigint NOT NULL,"
+    "  created timestamptz NOT NULL DEFAULT now());"
+    "CREATE TABLE root_attachments ("
+    "  root text NOT NULL REFERENCES trusted_clusters ON DELETE CASCADE,"
+    "  broker_id uuid NOT NULL," /* of ours */
+    "  is_attached boolean NOT NULL,"
+    "  code integer NOT NULL,"
+    "  message text NOT NULL,"
+    "  seen timestamptz," /* when it was attached last */
+    "  PRIMARY KEY (root, broker_id));"
+    /* Leaves, which our users may reach. */
+    "CREATE TABLE remote_clusters ("
+    "  name text PRIMARY KEY,"
+    "  label_keys text[] NOT NULL,"
+    "  label_values text[] NOT NULL,"
+    "  trust bytea NOT NULL," /* TrustBundle */
+    "  trust_id bytea NOT NULL UNIQUE,"
+    "  version text NOT NULL,"
+    "  token_id text NOT NULL,"
+    "  revision bigint NOT NULL,"
+    "  created timestamptz NOT NULL DEFAULT now(),"
+    "  established timestamptz NOT NULL DEFAULT now(),"
+    "  last_seen timestamptz NOT NULL DEFAULT now());"
+    "CREATE TABLE leaf_attachments ("
+    "  leaf text NOT NULL REFERENCES remote_clusters ON DELETE CASCADE,"
+    "  replica uuid NOT NULL,"   /* a broker of the leaf */
+    "  holder_id uuid NOT NULL," /* one of ours */
+    "  offered_epoch bigint NOT NULL,"
+    "  epoch bigint NOT NULL DEFAULT 0,"
+    "  is_attached boolean NOT NULL DEFAULT false,"
+    "  peer_address text NOT NULL DEFAULT '',"
+    "  changed timestamptz NOT NULL DEFAULT now(),"
+    "  PRIMARY KEY (leaf, replica, holder_id));"
+    "CREATE INDEX leaf_attachments_holder ON leaf_attachments (holder_id) WHERE is_attached;"
+    /* What a leaf has to tell or ask its root, until that has heard it. */
+    "CREATE TABLE errands ("
+    "  kind text NOT NULL CHECK (kind IN ('update', 'leave', 'state')),"
+    "  trust_id bytea NOT NULL,"
+    "  root text NOT NULL,"
+    "  proxy text NOT NULL,"
+    "  trust bytea NOT NULL," /* TrustBundle: by which the root is known */
+    "  tries integer NOT NULL DEFAULT 0,"
+    "  created timestamptz NOT NULL DEFAULT now(),"
+    "  next timestamptz NOT NULL DEFAULT now(),"
+    "  PRIMARY KEY (kind, trust_id));";
+
 const struct rl_migration rl_auth_migrations[] = {
     {1, "the cluster and its authorities", cluster_sql},
     {2, "users, roles, locks and cuts", users_sql},
     {3, "tokens, instances and where they are", instances_sql},
     {4, "checkpoints of the audit log", checkpoints_sql},
     {5, "authorities that rotate", rotations_sql},
+    {6, "other clusters", clusters_sql},
 };
 const size_t rl_auth_migration_count = RL_COUNT(rl_auth_migrations);

@@ -101,8 +101,8 @@ int process_end(struct process *process)
     int status = 0;
     char rest[LINE_BYTES];
     kill(process->pid, SIGTERM);
-    while (read(process->log_fd, rest, sizeof rest) > 0)
-        ; /* so that it never waits for us */
+    for (ssize_t n; (n = read(process->log_fd, rest, sizeof rest)) > 0;)
+        fwrite(rest, 1, (size_t)n, stderr); /* so that it never waits for us */
     ck_assert_int_eq(waitpid(process->pid, &status, 0), process->pid);
     close(process->log_fd);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);

@@ -1,0 +1,38 @@
+/* pair: two clusters, a root and a leaf. Both can be called directly; the root's auth runs as a
+ * program too, so that the leaf's reaches it as it would from another network. */
+#ifndef RL_AUTH_TESTS_PAIR_H
+#define RL_AUTH_TESTS_PAIR_H
+
+#include "fixture.h"
+
+#define ROOT CLUSTER
+#define LEAF "leaf.example"
+
+struct side {
+    struct rl_auth *auth;
+    struct rl_auth_settings settings;
+    struct party admin;
+    char *database, *key_file;
+};
+extern struct side root, leaf;
+extern char root_address[64]; /* of the root's auth, where its proxy would be */
+
+void pair_set_up(void);
+void pair_tear_down(void);
+/** The fixture's own functions are about this side from now on. */
+void pair_use(struct side *side);
+/** Statements past auth. */
+void pair_sql(struct side *side, const char *sql);
+long pair_count(struct side *side, const char *sql);
+struct rl_snapshot *pair_snapshot(struct side *side);
+
+/** A token of the root, as SECRET@PIN. */
+char *pair_token(const char *type);
+/** Writes the trusted_cluster in the leaf. `token` NULL: none is said. */
+rl_code pair_trust(const char *name, const char *token, bool is_enabled, bool replace,
+                   const char *remote, const char *local);
+/** With a token of its own and access to access; asserts that it works. */
+void pair_establish(void);
+rl_code pair_remove(struct side *side, const char *kind, const char *name);
+
+#endif
