@@ -81,9 +81,10 @@ static void describe_node(const struct user_connection *u, Pb__Event *event)
 /* What is done in another cluster is recorded there: here only that it was dialled. */
 static void describe_leaf(const struct user_connection *u, Pb__Event *event)
 {
+    const char *name = u->request ? u->request->cluster : "";
     rl_event_set(&event->resource_kind, "cluster");
-    rl_event_set(&event->resource_id, u->request->cluster);
-    rl_event_set(&event->resource_name, u->request->cluster);
+    rl_event_set(&event->resource_id, name);
+    rl_event_set(&event->resource_name, name);
 }
 
 void connect_tell(struct user_connection *u, rl_code code, const char *reason)
@@ -94,10 +95,11 @@ void connect_tell(struct user_connection *u, rl_code code, const char *reason)
         : code == RL_E_DENIED || code == RL_E_UNAUTHENTICATED || code == RL_E_NOT_FOUND ? "denied"
                                                                                         : "failure";
     rl_metric_add(code == RL_OK ? proxy->dials_ok : proxy->dials_failed, 1);
+    bool is_for_leaf = u->request && u->is_for_leaf;
     rl_log_info("dial", RL_TEXT("user", u->identity ? u->identity->name : ""),
                 RL_TEXT("client", u->arrival.address),
-                RL_TEXT("cluster", u->is_for_leaf ? u->request->cluster : proxy->config.cluster),
-                RL_TEXT("target", u->request && !u->is_for_leaf ? u->request->target : ""),
+                RL_TEXT("cluster", is_for_leaf ? u->request->cluster : proxy->config.cluster),
+                RL_TEXT("target", u->request && !is_for_leaf ? u->request->target : ""),
                 RL_TEXT("node", u->where ? u->where->agent_id : ""),
                 RL_TEXT("session", u->session_id), RL_TEXT("code", rl_code_name(code)),
                 RL_TEXT("reason", reason),

@@ -45,6 +45,7 @@ struct root {
     struct service *services;
     size_t service_count;
     bool is_listed; /* while the list is read */
+    bool is_gone;   /* being freed: nothing is opened again */
     /* policy.c */
     uint64_t held_version;
     uint8_t held_sha256[32];

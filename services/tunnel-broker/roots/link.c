@@ -249,7 +249,7 @@ static void arrange(struct link *link, bool is_first)
 void links_arrange(void *context)
 {
     struct root *root = context;
-    if (!root->trust || !root->proxy[0] || root->roots->is_leaving)
+    if (!root->trust || !root->proxy[0] || root->is_gone || root->roots->is_leaving)
         return;
     arrange(&root->links[0], true);
     arrange(&root->links[1], false);

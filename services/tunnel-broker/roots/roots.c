@@ -20,6 +20,7 @@ static void free_root(struct root **at)
 {
     struct root *root = *at;
     *at = root->next;
+    root->is_gone = true;
     for (size_t i = 0; i < ROOT_LINKS; i++)
         link_close(&root->links[i]);
     services_drop(root);

@@ -28,6 +28,7 @@ struct test_agent {
     char message[256];
     uint8_t stream_id[16]; /* of the last open */
     char statement[32];
+    Pb__SignedTicket *ticket;  /* of the last open */
     struct rl_tunnel_end *end; /* of the last carry */
     int fd;                    /* the program's end of it */
     int carry_closed;
@@ -108,6 +109,13 @@ static inline void agent_carry(struct test_agent *a, const uint8_t stream_id[16]
     rl_tunnel_end_attach(a->end, &socket, RL_SPAN(NULL, 0));
 }
 
+static inline void agent_forget_ticket(struct test_agent *a)
+{
+    if (a->ticket)
+        pb__signed_ticket__free_unpacked(a->ticket, NULL);
+    a->ticket = NULL;
+}
+
 static inline void agent_on_open(struct test_agent *a, const Pb__Open *open)
 {
     a->opens++;
@@ -115,6 +123,11 @@ static inline void agent_on_open(struct test_agent *a, const Pb__Open *open)
     ck_assert_uint_eq(open->stream_id.len, 16);
     ck_assert_ptr_nonnull(open->ticket);
     memcpy(a->stream_id, open->stream_id.data, 16);
+    agent_forget_ticket(a);
+    uint8_t *packed = rl_alloc(pb__signed_ticket__get_packed_size(open->ticket));
+    a->ticket =
+        pb__signed_ticket__unpack(NULL, pb__signed_ticket__pack(open->ticket, packed), packed);
+    free(packed);
     snprintf(a->statement, sizeof a->statement, "%s",
              open->statement ? open->statement->key_id : "none");
     if (a->refuses) {
@@ -208,6 +221,7 @@ static inline void agent_fini(struct test_agent *a)
         rl_loop_turn(a->cluster->loop, 10);
     rl_tls_client_unref(&a->tls);
     rl_tls_identity_unref(&a->identity);
+    agent_forget_ticket(a);
     if (a->fd >= 0)
         close(a->fd);
 }
