@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #define CONNECT_MS 10000
+#define ANSWER_MS 20000 /* what is wrong at a far end the proxy says within it */
 #define MESSAGE_BYTES_MAX 8192
 #define RELAY_BYTES (RL_TLS_GATHER_RECORDS * TSH_RECORD_BYTES) /* by one system call */
 #define PIPE_BYTES 262144
@@ -39,8 +40,8 @@ static rl_code wait_for(struct tsh_connection *c, int result, struct rl_error *e
     struct pollfd p = {c->fd, why == SSL_ERROR_WANT_WRITE ? POLLOUT : POLLIN, 0};
     if (why != SSL_ERROR_WANT_READ && why != SSL_ERROR_WANT_WRITE)
         return explain(c, result, err);
-    if (poll(&p, 1, CONNECT_MS) <= 0)
-        return rl_fail(err, RL_E_DEADLINE, "the proxy did not answer in %d s", CONNECT_MS / 1000);
+    if (poll(&p, 1, ANSWER_MS) <= 0)
+        return rl_fail(err, RL_E_DEADLINE, "the proxy did not answer in %d s", ANSWER_MS / 1000);
     return RL_OK;
 }
 

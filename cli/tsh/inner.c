@@ -72,7 +72,7 @@ void tsh_inner_close(struct tsh_inner **holder)
     struct tsh_inner *inner = *holder;
     if (!inner)
         return;
-    shutdown(inner->connection.fd, SHUT_RDWR);
+    shutdown(inner->connection.fd, SHUT_RD); /* the end of ours, which is closed, is still told */
     pthread_join(inner->carrier, NULL);
     close(inner->socket);
     tsh_connection_close(&inner->connection);

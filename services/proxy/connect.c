@@ -4,6 +4,7 @@
  */
 #include "connect.h"
 
+#include "enrol/enrol.h"
 #include "request.h"
 
 #include <stdlib.h>
@@ -126,6 +127,20 @@ void connect_tell(struct user_connection *u, rl_code code, const char *reason)
 
 /* ---- the answer ---- */
 
+/* Whose authorities the user holds for the leaf's nodes is for him to see. False: not one. */
+static bool hash_leaf_trust(const struct user_connection *u, uint8_t out[32])
+{
+    const Pb__ControlUpdate *state = rl_control_state(u->proxy->control);
+    for (size_t i = 0; i < state->n_clusters; i++) {
+        const Pb__PeerCluster *c = state->clusters[i];
+        if (!c->is_root && c->trust && strcmp(c->name, u->request->cluster) == 0) {
+            rl_trust_bundle_hash(c->trust, out);
+            return true;
+        }
+    }
+    return false;
+}
+
 void connect_pack_response(const struct user_connection *u, struct rl_buf *out, rl_code code,
                            const char *message)
 {
@@ -135,6 +150,9 @@ void connect_pack_response(const struct user_connection *u, struct rl_buf *out, 
     response.message = (char *)(uintptr_t)message;
     response.session_id = (char *)(uintptr_t)u->session_id;
     response.trust_sha256 = (ProtobufCBinaryData){sizeof proxy->trust_sha256, proxy->trust_sha256};
+    uint8_t leaf_trust[32];
+    if (code == RL_OK && u->is_for_leaf && hash_leaf_trust(u, leaf_trust))
+        response.leaf_trust_sha256 = (ProtobufCBinaryData){sizeof leaf_trust, leaf_trust};
     size_t n = pb__connect_response__get_packed_size(&response);
     uint8_t *to = rl_buf_reserve(out, REQUEST_LENGTH_BYTES + n);
     if (!to)
