@@ -27,6 +27,7 @@ static rl_code check(const struct agent *agent, const Pb__Guest *who, struct rl_
 {
     const struct rl_policy_ssh ask = {
         .claims = who->claims,
+        .authority = RL_SPAN(who->authority.data, who->authority.len),
         .node_id = rl_enrol_id(agent->enrol),
         .login = who->login,
         .client_address = who->client_address,

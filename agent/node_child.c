@@ -23,7 +23,7 @@
 
 #define ROOM_UID_BASE 1073741824u /* a range that no distribution hands out */
 #define ROOM_UID_COUNT 65536u
-#define AUTHORITIES_MAX 16
+#define AUTHORITIES_MAX 64 /* of this cluster's users, and of all root clusters' */
 #define FIRST_FD (STDERR_FILENO + 1)
 #define EXIT_NO_DESCRIPTOR 71
 #define EMPTY_DIR_NAME "empty"
@@ -37,7 +37,8 @@ struct visit {
     char client_ip[64];
     struct node_child_fds fds;
     const char *recording;      /* its mode, once let in */
-    Pb__IdentityClaims *claims; /* once let in, or refused by the policy */
+    Pb__IdentityClaims *claims; /* as their authority may say them; NULL: nobody known */
+    struct rl_span authority;   /* that signed the certificate; borrowed from it */
     bool has_session_limit;
     int64_t vouched_age_s; /* of the policy that let in, then */
 };
@@ -70,9 +71,19 @@ static void address_without_port(const char *address, char ip[64])
     free(host);
 }
 
+/* As our own proxy saw it; of who comes by way of a root, as that claims it. */
+static const char *client_address(const Pb__Ticket *ticket)
+{
+    bool is_claimed = *ticket->root_cluster && *ticket->root_address;
+    return is_claimed ? ticket->root_address : ticket->client_address;
+}
+
 static rl_code read_claims(struct visit *visit, const struct rl_sshcert *cert, struct rl_error *err)
 {
-    const char *cluster = rl_enrol_cluster(visit->agent->enrol);
+    const struct rl_policy *policy = policy_keeper_policy(visit->agent->policy);
+    if (visit->claims)
+        pb__identity_claims__free_unpacked(visit->claims, NULL);
+    visit->claims = NULL;
     if (cert->identity.n == 0 || cert->identity.n > RL_IDENTITY_CLAIMS_BYTES_MAX)
         return rl_fail(err, RL_E_DENIED,
                        "the certificate does not say who it is for; log in with tsh");
@@ -80,13 +91,26 @@ static rl_code read_claims(struct visit *visit, const struct rl_sshcert *cert, s
         pb__identity_claims__unpack(NULL, cert->identity.n, cert->identity.p);
     if (!claims)
         return rl_fail(err, RL_E_DENIED, "the certificate's identity can not be read");
-    if (visit->claims)
-        pb__identity_claims__free_unpacked(visit->claims, NULL);
-    visit->claims = claims;
-    if (strcmp(claims->cluster, cluster) != 0 || !claims->user[0])
-        return rl_fail(err, RL_E_DENIED, "the certificate is not for a user of cluster %s",
-                       cluster);
-    return RL_OK;
+    const char *speaks_for = rl_policy_authority_cluster(policy, cert->ca_key);
+    if (speaks_for && strcmp(speaks_for, claims->cluster) == 0) {
+        visit->claims = claims;
+        visit->authority = cert->ca_key;
+        return RL_OK;
+    }
+    /* Whoever it is: an event that names a user of ours, or of another root, would be a lie. */
+    pb__identity_claims__free_unpacked(claims, NULL);
+    return rl_fail(err, RL_E_DENIED,
+                   "the certificate is not from an authority of its user's cluster%s%s",
+                   speaks_for ? ", but of " : "", speaks_for ? speaks_for : "");
+}
+
+/* Who comes by way of a root is one of its users: for others there is a shorter way. */
+static rl_code check_way(const struct visit *visit, struct rl_error *err)
+{
+    const char *by_way_of = visit->ticket->root_cluster;
+    if (!*by_way_of || strcmp(by_way_of, visit->claims->cluster) == 0)
+        return RL_OK;
+    return rl_fail(err, RL_E_DENIED, "only users of cluster %s come by way of it", by_way_of);
 }
 
 static const char *const record_modes[] = {[RL_RECORD_OFF] = "off",
@@ -131,6 +155,8 @@ static rl_code enter(const struct visit *visit, const struct rl_policy_ssh *who,
 {
     Pb__Guest guest = PB__GUEST__INIT;
     guest.claims = visit->claims;
+    guest.authority.data = (uint8_t *)(uintptr_t)visit->authority.p;
+    guest.authority.len = visit->authority.n;
     guest.login = (char *)(uintptr_t)who->login;
     guest.client_address = (char *)(uintptr_t)visit->client_ip;
     guest.max_sessions = max_sessions;
@@ -159,10 +185,13 @@ static rl_code authorize(void *context, const struct rl_sshd_request *request,
     struct agent *agent = visit->agent;
     snprintf(grant->session_id, sizeof grant->session_id, "%s", visit->ticket->session_id);
     rl_code rc = read_claims(visit, request->cert, err);
+    if (rc == RL_OK)
+        rc = check_way(visit, err);
     if (rc != RL_OK)
         return rc;
     struct rl_policy_ssh who = {
         .claims = visit->claims,
+        .authority = visit->authority,
         .node_id = rl_enrol_id(agent->enrol),
         .login = request->login,
         .client_address = visit->client_ip,
@@ -245,7 +274,9 @@ static void say_who_and_where(const struct visit *visit, const struct rl_sshd_ev
     rl_event_set(&event->resource_id, rl_enrol_id(agent->enrol));
     rl_event_set(&event->resource_name, rl_enrol_name(agent->enrol));
     rl_event_set(&event->login, seen->login);
-    rl_event_set(&event->client_address, visit->ticket->client_address);
+    rl_event_set(&event->client_address, client_address(visit->ticket));
+    if (*visit->ticket->root_cluster)
+        rl_event_detail(event, "client_address_by", visit->ticket->root_cluster);
 }
 
 static void say_what(const struct visit *visit, const struct rl_sshd_event *seen, Pb__Event *event)
@@ -326,23 +357,38 @@ static int64_t now_s(void *context)
     return agent_now_ns(visit->agent) / 1000000000;
 }
 
-static size_t authorities(const struct agent *agent, struct rl_span spans[AUTHORITIES_MAX])
+struct authorities {
+    struct rl_span keys[AUTHORITIES_MAX];
+    size_t count;
+};
+
+static void add_authorities(struct authorities *to, Pb__CaKey *const *keys, size_t count)
 {
+    for (size_t i = 0; i < count && to->count < AUTHORITIES_MAX; i++)
+        to->keys[to->count++] = RL_SPAN(keys[i]->public_key.data, keys[i]->public_key.len);
+}
+
+static void find_authorities(const struct agent *agent, struct authorities *own,
+                             struct authorities *foreign)
+{
+    const struct rl_policy *policy = policy_keeper_policy(agent->policy);
     Pb__CaKey *const *keys = NULL;
+    Pb__RootTrust *const *roots = NULL;
     size_t count = 0;
-    rl_policy_user_ssh_cas(policy_keeper_policy(agent->policy), &keys, &count);
-    if (count > AUTHORITIES_MAX)
-        count = AUTHORITIES_MAX;
+    own->count = foreign->count = 0;
+    rl_policy_user_ssh_cas(policy, &keys, &count);
+    add_authorities(own, keys, count);
+    rl_policy_roots(policy, &roots, &count);
     for (size_t i = 0; i < count; i++)
-        spans[i] = RL_SPAN(keys[i]->public_key.data, keys[i]->public_key.len);
-    return count;
+        add_authorities(foreign, roots[i]->user_ssh_keys, roots[i]->n_user_ssh_keys);
 }
 
 static rl_code serve(struct visit *visit, struct rl_error *err)
 {
     struct agent *agent = visit->agent;
-    struct rl_span trusted[AUTHORITIES_MAX];
+    struct authorities own, foreign;
     struct rl_buf host_public;
+    find_authorities(agent, &own, &foreign);
     rl_buf_init(&host_public, 1024);
     rl_code rc = rl_sshkey_public_blob(rl_enrol_ssh_host_key(agent->enrol), &host_public, err);
     if (rc == RL_OK) {
@@ -351,8 +397,10 @@ static rl_code serve(struct visit *visit, struct rl_error *err)
             .host_key = rl_enrol_ssh_host_key(agent->enrol),
             .host_public = rl_buf_span(&host_public),
             .host_certificate = rl_enrol_ssh_host_certificate(agent->enrol),
-            .user_authorities = trusted,
-            .user_authorities_n = authorities(agent, trusted),
+            .user_authorities = own.keys,
+            .user_authorities_n = own.count,
+            .foreign_authorities = foreign.keys,
+            .foreign_authorities_n = foreign.count,
             .node_name = rl_enrol_name(agent->enrol),
             .empty_dir = empty,
             .no_seccomp = !agent->settings.seccomp,
@@ -381,7 +429,7 @@ _Noreturn void node_child_main(struct agent *agent, const Pb__Ticket *ticket,
     struct visit visit = {.agent = agent, .ticket = ticket, .fds = *fds};
     keep_fds(&visit.fds);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    address_without_port(ticket->client_address, visit.client_ip);
+    address_without_port(client_address(ticket), visit.client_ip);
     struct rl_error err;
     rl_code rc = serve(&visit, &err);
     if (rc != RL_OK)

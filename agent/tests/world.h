@@ -19,6 +19,7 @@
 #define CLUSTER "main" /* the double's */
 #define SESSION "0190c0de-0000-4000-8000-00000000005e"
 #define JOIN_PATIENCE_MS 20000
+#define WORLD_ROOT_KEY "the key of the root"
 
 struct world {
     struct auth_double auth;
@@ -29,6 +30,7 @@ struct world {
     struct rl_buf policy_spki;
     Pb__CaKey ca_key;
     const char *lock_kind, *lock_name; /* that the next policy has; NULL: none */
+    const char *root, *root_maps_to;   /* a root cluster, and the role that "access" stands for */
 };
 static struct world w;
 
@@ -125,14 +127,63 @@ static inline void world_destroy(void)
     ck_assert_int_eq(system(command), 0);
 }
 
+static inline void world_set(struct rl_policy *policy, const char *entry,
+                             const ProtobufCMessage *message)
+{
+    uint8_t packed[512];
+    struct rl_error err;
+    ck_assert_uint_le(protobuf_c_message_get_packed_size(message), sizeof packed);
+    size_t n = protobuf_c_message_pack(message, packed);
+    ck_assert_int_eq(rl_policy_set(policy, entry, RL_SPAN(packed, n), &err), RL_OK);
+}
+
+/* The root cluster; and a role "guest", by which it is root everywhere. */
+static inline void world_add_root(struct rl_policy *policy)
+{
+    static char remote[] = "access", name[] = "guest", any[] = "*", login[] = "root";
+    static uint8_t key[] = WORLD_ROOT_KEY;
+    char *locals[] = {(char *)(uintptr_t)w.root_maps_to}, *logins[] = {login}, *values[] = {any};
+    Pb__RoleMapping mapping = PB__ROLE_MAPPING__INIT, *mappings[] = {&mapping};
+    Pb__CaKey ca = PB__CA_KEY__INIT, *keys[] = {&ca};
+    Pb__RootTrust root = PB__ROOT_TRUST__INIT;
+    Pb__LabelMatch match = PB__LABEL_MATCH__INIT, *matches[] = {&match};
+    Pb__RoleConditions allow = PB__ROLE_CONDITIONS__INIT;
+    Pb__RoleSpec spec = PB__ROLE_SPEC__INIT;
+    Pb__Metadata metadata = PB__METADATA__INIT;
+    Pb__Role role = PB__ROLE__INIT;
+    mapping.remote = remote;
+    mapping.local = locals;
+    mapping.n_local = 1;
+    ca.public_key = (ProtobufCBinaryData){sizeof key - 1, key};
+    root.cluster = (char *)(uintptr_t)w.root;
+    root.user_ssh_keys = keys;
+    root.role_map = mappings;
+    root.n_user_ssh_keys = root.n_role_map = 1;
+    match.key = any;
+    match.values = values;
+    match.n_values = 1;
+    allow.logins = logins;
+    allow.node_labels = matches;
+    allow.n_logins = allow.n_node_labels = 1;
+    metadata.name = name;
+    spec.allow = &allow;
+    role.metadata = &metadata;
+    role.spec = &spec;
+    char *entry = rl_sprintf("root/%s", w.root);
+    world_set(policy, entry, &root.base);
+    world_set(policy, "role/guest", &role.base);
+    free(entry);
+}
+
 /* A snapshot of that version by auth. `nonce`: what the agent asked for, or none. */
 static inline Pb__PolicyUpdate *world_policy(uint64_t version, struct rl_span nonce)
 {
     Pb__PolicyUpdate *update = NULL;
     struct rl_error err;
     struct rl_policy *policy = rl_policy_create();
+    if (w.root)
+        world_add_root(policy);
     if (w.lock_kind) {
-        uint8_t packed[256];
         char id[] = "l", message[] = "lost laptop";
         Pb__LockSpec spec = PB__LOCK_SPEC__INIT;
         Pb__Metadata metadata = PB__METADATA__INIT;
@@ -143,8 +194,7 @@ static inline Pb__PolicyUpdate *world_policy(uint64_t version, struct rl_span no
         spec.message = message;
         lock.metadata = &metadata;
         lock.spec = &spec;
-        size_t n = pb__lock__pack(&lock, packed);
-        ck_assert_int_eq(rl_policy_set(policy, "lock/l", RL_SPAN(packed, n), &err), RL_OK);
+        world_set(policy, "lock/l", &lock.base);
     }
     ck_assert_msg(rl_policy_seal(policy, NULL, CLUSTER, rl_enrol_id(w.agent.enrol), version, NOW_NS,
                                  nonce, w.policy_key, w.ca_key.id, &update, &err) == RL_OK,

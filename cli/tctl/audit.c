@@ -99,12 +99,12 @@ json_t *tctl_event_json(const Pb__Event *e)
                   rl_json_text(e->outcome), "reason", rl_json_text_or_null(e->reason), "user",
                   rl_json_text_or_null(e->user), "cluster", rl_json_text(e->cluster));
     json_t *rest = json_pack(
-        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "session_id",
-        rl_json_text_or_null(e->session_id), "root_session_id",
-        rl_json_text_or_null(e->root_session_id), "resource", resource_json(e), "login",
-        rl_json_text_or_null(e->login), "client_addr", rl_json_text_or_null(e->client_address),
-        "peer_addr", rl_json_text_or_null(e->peer_address), "command",
-        rl_json_text_or_null(e->command), "exit_code",
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "user_cluster",
+        rl_json_text_or_null(e->user_cluster), "session_id", rl_json_text_or_null(e->session_id),
+        "root_session_id", rl_json_text_or_null(e->root_session_id), "resource", resource_json(e),
+        "login", rl_json_text_or_null(e->login), "client_addr",
+        rl_json_text_or_null(e->client_address), "peer_addr", rl_json_text_or_null(e->peer_address),
+        "command", rl_json_text_or_null(e->command), "exit_code",
         e->has_exit_code ? json_integer(e->exit_code) : json_null(), "signal",
         rl_json_text_or_null(e->signal), "bytes_in",
         e->has_bytes ? json_integer((json_int_t)e->bytes_in) : json_null(), "bytes_out",
@@ -229,6 +229,8 @@ static rl_code work(struct tctl_client *client, const void *settings,
     rl_code rc = tctl_format(s->format, &format, err);
     if (rc == RL_OK)
         rc = search_events(client, s, &search, err);
+    if (rc == RL_OK && format == RL_FORMAT_TEXT)
+        rl_json_show_users(search.events);
     if (rc == RL_OK && !s->follow)
         rc = rl_output_table(stdout, format, search.events, columns, RL_COUNT(columns),
                              "No events.", err);

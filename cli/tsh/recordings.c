@@ -1,6 +1,7 @@
 /* recordings: what was recorded, and what is live. */
 #include "clock/clock.h"
 #include "leaves.h"
+#include "output/value.h"
 #include "playstream.h"
 #include "show.h"
 #include "tsh.h"
@@ -115,6 +116,8 @@ static rl_code print(const struct list_settings *s, enum rl_format format,
         pb__recording__free_unpacked(found[i], NULL);
     }
     free(found);
+    if (format == RL_FORMAT_TEXT)
+        rl_json_show_users(array);
     if (request->live_only)
         rc = rl_output_table(stdout, format, array, sessions_columns, RL_COUNT(sessions_columns),
                              "No live sessions.", err);

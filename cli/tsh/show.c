@@ -58,9 +58,10 @@ static json_t *who_and_where(const Pb__Recording *x)
     const Pb__RecordingStart *s = x->start;
     char *name = tsh_session_name(x->session_id, x->channel);
     json_t *object = json_pack(
-        "{s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "session_id", rl_json_text(name), "kind", "ssh",
-        "user", rl_json_text(s->user), "login", rl_json_text_or_null(s->login), "cluster",
-        rl_json_text_or_null(s->cluster), "node_id", rl_json_text_or_null(s->node_id), "node_name",
+        "{s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "session_id", rl_json_text(name), "kind",
+        "ssh", "user", rl_json_text(s->user), "user_cluster", rl_json_text_or_null(s->user_cluster),
+        "login", rl_json_text_or_null(s->login), "cluster", rl_json_text_or_null(s->cluster),
+        "node_id", rl_json_text_or_null(s->node_id), "node_name",
         rl_json_text_or_null(s->node_name), "started", rl_json_time_or_null(s->started_ns));
     free(name);
     return object;

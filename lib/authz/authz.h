@@ -44,6 +44,10 @@ struct rl_authz_grant {
     enum { RL_RECORD_OFF, RL_RECORD_BEST_EFFORT, RL_RECORD_STRICT } record_ssh;
 };
 
+/** "alice", and of another cluster "alice@root.example": for messages to people. Nothing reads it
+ * back: a name may have an @ of its own. Owns: heap text. */
+char *rl_authz_subject_text(const struct rl_authz_subject *subject);
+
 /** May the subject log in to this node as `login`? A role allows its own logins on nodes of its own
  * labels; a denial of any role wins. The grant is what the roles that allow it say together; one
  * that says nothing of recording says best_effort. Locks and cuts are rl_authz_locks()'s. Errors:

@@ -1,6 +1,7 @@
 /* rules: may the subject do this to resources of this kind? */
 #include "authz/internal.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 const char *const authz_kinds[] = {"user",
@@ -91,9 +92,13 @@ rl_code rl_authz_rule(const struct rl_authz_subject *subject, const char *resour
         enum reach this_reach = allowed_reach(subject->roles[i], resource_kind, verb);
         reach = this_reach > reach ? this_reach : reach;
     }
-    if (reach == REACH_NOTHING)
-        return rl_fail(err, RL_E_DENIED, "no role of %s allows to %s %s resources", subject->user,
-                       verb, resource_kind);
+    if (reach == REACH_NOTHING) {
+        char *who = rl_authz_subject_text(subject);
+        rl_fail(err, RL_E_DENIED, "no role of %s allows to %s %s resources", who, verb,
+                resource_kind);
+        free(who);
+        return RL_E_DENIED;
+    }
     out->own_only = reach == REACH_OWN;
     return RL_OK;
 }

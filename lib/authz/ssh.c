@@ -60,8 +60,12 @@ static rl_code refuse_unmatched(const struct rl_authz_subject *subject,
                        "role %s has a setting that this version does not know and so allows "
                        "nothing here; no other role allows login \"%s\" on %s",
                        role_name(view->not_understood), login, node_name);
-    if (subject->role_count == 0)
-        return rl_fail(err, RL_E_DENIED, "%s has no role here", subject->user);
+    if (subject->role_count == 0) {
+        char *who = rl_authz_subject_text(subject);
+        rl_fail(err, RL_E_DENIED, "%s has no role here", who);
+        free(who);
+        return RL_E_DENIED;
+    }
     struct rl_buf names;
     rl_buf_init(&names, ROLE_NAMES_BYTES_MAX);
     for (size_t i = 0; i < subject->role_count && !names.failed; i++)
@@ -136,6 +140,13 @@ static rl_code decide(const struct rl_authz_subject *subject, const struct node_
 static bool has_too_many_roles(const struct rl_authz_subject *subject)
 {
     return subject->role_count > RL_AUTHZ_ROLES_MAX;
+}
+
+char *rl_authz_subject_text(const struct rl_authz_subject *subject)
+{
+    if (strcmp(subject->cluster, subject->home_cluster) == 0)
+        return rl_strdup(subject->user);
+    return rl_sprintf("%s@%s", subject->user, subject->cluster);
 }
 
 rl_code rl_authz_ssh(const struct rl_authz_subject *subject, const struct rl_authz_target *node,

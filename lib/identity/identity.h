@@ -58,6 +58,11 @@ rl_code rl_trust_add(struct rl_trust *trust, enum rl_identity_kind kind, const c
  * as is_retired, so that he can renew. */
 rl_code rl_trust_add_retired(struct rl_trust *trust, enum rl_identity_kind kind,
                              const char *cluster, struct rl_span ca_der, struct rl_error *err);
+/** Is the authority that signed this one's certificate still among them, for its kind and cluster?
+ * A connection may be older than what is believed now. */
+bool rl_trust_vouches(const struct rl_trust *trust, const struct rl_identity *identity);
+/** The same authorities in the same order. */
+bool rl_trust_is_same(const struct rl_trust *a, const struct rl_trust *b);
 /** The authorities for `kind` of the trust's own cluster, as PEM: for TLS stacks that verify the
  * chain themselves before rl_identity_check() does. Errors: RL_E_NOT_FOUND there is none. */
 rl_code rl_trust_pem(const struct rl_trust *trust, enum rl_identity_kind kind, struct rl_buf *out,

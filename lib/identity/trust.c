@@ -143,6 +143,31 @@ rl_code rl_trust_add_retired(struct rl_trust *trust, enum rl_identity_kind kind,
     return add(trust, kind, cluster, ca_der, true, err);
 }
 
+bool rl_trust_vouches(const struct rl_trust *trust, const struct rl_identity *identity)
+{
+    uint8_t sha256[32];
+    for (size_t i = 0; i < trust->count; i++) {
+        const struct rl_authority *a = &trust->authorities[i];
+        if (a->kind == identity->kind && strcmp(a->cluster, identity->cluster) == 0 &&
+            X509_digest(a->certificate, EVP_sha256(), sha256, NULL) == 1 &&
+            memcmp(sha256, identity->authority_sha256, sizeof sha256) == 0)
+            return true;
+    }
+    return false;
+}
+
+bool rl_trust_is_same(const struct rl_trust *a, const struct rl_trust *b)
+{
+    bool is_same = a->count == b->count && strcmp(a->cluster, b->cluster) == 0;
+    for (size_t i = 0; is_same && i < a->count; i++) {
+        const struct rl_authority *x = &a->authorities[i], *y = &b->authorities[i];
+        is_same = x->kind == y->kind && x->is_retired == y->is_retired &&
+                  strcmp(x->cluster, y->cluster) == 0 &&
+                  X509_cmp(x->certificate, y->certificate) == 0;
+    }
+    return is_same;
+}
+
 rl_code rl_trust_pem(const struct rl_trust *trust, enum rl_identity_kind kind, struct rl_buf *out,
                      struct rl_error *err)
 {

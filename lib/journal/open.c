@@ -14,6 +14,15 @@ static char *channel_of(const Pb__Event *event)
     return copy;
 }
 
+static void copy_detail(Pb__Event *to, const Pb__Event *from, const char *key)
+{
+    json_t *details = json_loads(from->details_json, 0, NULL);
+    const char *value = json_string_value(json_object_get(details, key));
+    if (value)
+        rl_event_detail(to, key, value);
+    json_decref(details);
+}
+
 static Pb__Event *copy_of(const Pb__Event *event)
 {
     size_t n = pb__event__get_packed_size(event);
@@ -93,6 +102,7 @@ Pb__Event *open_session_end(const struct open_session *session, int64_t now_ns, 
     rl_event_set(&end->client_address, start->client_address);
     rl_event_set(&end->reason, reason);
     rl_event_detail(end, "channel", session->channel);
+    copy_detail(end, start, "client_address_by");
     return end;
 }
 

@@ -8,6 +8,7 @@
 #include "file/file.h"
 #include "log/log.h"
 #include "names/names.h"
+#include "peers/peers.h"
 
 #include <malloc.h>
 #include <signal.h>
@@ -25,6 +26,7 @@ struct rl_member {
     struct rl_enrol *enrol;
     struct rl_rpc_channel *channel;
     struct rl_control *control;
+    struct rl_trust *listener_trust; /* NULL: no other cluster's are believed */
     uint64_t descriptors;
     bool is_stopping;
 };
@@ -57,6 +59,27 @@ static rl_code make_channel(struct rl_member *member, struct rl_rpc_channel **ou
     return rl_rpc_channel_create_grpc(&config, out, err);
 }
 
+/* What listeners believe, with the authorities of other clusters that auth names now. True: it is
+ * not what it was. */
+static bool make_listener_trust(struct rl_member *member)
+{
+    struct rl_error err;
+    struct rl_trust *trust = NULL;
+    const Pb__ControlUpdate *state = rl_control_state(member->control);
+    if (rl_trust_from_bundle(rl_member_bundle(member), &trust, &err) != RL_OK) {
+        rl_log_error("other clusters' authorities can not be used", RL_TEXT("error", err.message));
+        return false;
+    }
+    size_t left_out = rl_peers_add_to_trust(trust, state->clusters, state->n_clusters);
+    if (left_out)
+        rl_log_error("authorities of other clusters can not be used",
+                     RL_NUMBER("authorities", left_out));
+    bool has_changed = !rl_trust_is_same(trust, rl_member_listener_trust(member));
+    rl_trust_unref(&member->listener_trust);
+    member->listener_trust = trust;
+    return has_changed;
+}
+
 static void on_renewed(void *context)
 {
     struct rl_member *member = context;
@@ -64,6 +87,8 @@ static void on_renewed(void *context)
     rl_log_info("the certificate was renewed");
     if (!member->channel)
         return;
+    if (member->control)
+        make_listener_trust(member);
     if (rl_rpc_channel_reload_grpc(member->channel, rl_member_identity(member),
                                    rl_member_trust(member), &err) != RL_OK)
         rl_log_error("no line to auth with the new certificate", RL_TEXT("error", err.message));
@@ -283,6 +308,8 @@ static void on_changed(void *context, unsigned what)
     struct rl_member *member = context;
     if (what & RL_CONTROL_TRUST)
         take_trust(member);
+    if ((what & RL_CONTROL_CLUSTERS) && make_listener_trust(member) && member->config.renewed)
+        member->config.renewed(member->config.context);
     if (member->config.changed)
         member->config.changed(member->config.context, what);
 }
@@ -324,6 +351,7 @@ void rl_member_free(struct rl_member **holder)
     *holder = NULL;
     rl_control_free(&member->control);
     rl_rpc_channel_free(&member->channel);
+    rl_trust_unref(&member->listener_trust);
     rl_enrol_close(&member->enrol);
     rl_health_stop(&member->health);
     free(member);
@@ -347,6 +375,11 @@ struct rl_tls_identity *rl_member_identity(const struct rl_member *member)
 struct rl_trust *rl_member_trust(const struct rl_member *member)
 {
     return rl_enrol_trust(member->enrol);
+}
+
+struct rl_trust *rl_member_listener_trust(const struct rl_member *member)
+{
+    return member->listener_trust ? member->listener_trust : rl_member_trust(member);
 }
 
 const Pb__TrustBundle *rl_member_bundle(const struct rl_member *member)

@@ -102,7 +102,7 @@ struct rl_member_config {
     void (*describe)(void *context, Pb__HeartbeatRequest *beat);
     void (*changed)(void *context, unsigned what);
     void (*line)(void *context, const char *message);
-    /* A new certificate or new trust: reload contexts. */
+    /* A new certificate or new trust, also in another cluster: reload contexts. */
     void (*renewed)(void *context);
     /* SIGTERM or SIGINT, once. */
     void (*stop)(void *context);
@@ -123,7 +123,10 @@ const char *rl_member_id(const struct rl_member *member);
 const char *rl_member_cluster(const struct rl_member *member);
 struct rl_tls_identity *rl_member_identity(const struct rl_member *member); /* until `renewed` */
 struct rl_trust *rl_member_trust(const struct rl_member *member);           /* until `renewed` */
-const Pb__TrustBundle *rl_member_bundle(const struct rl_member *member);    /* until `renewed` */
+/** For the TLS of listeners that users or leaves come to: the same, and of the root clusters that
+ * are trusted now the users, of the leaves the services. Until `renewed`. */
+struct rl_trust *rl_member_listener_trust(const struct rl_member *member);
+const Pb__TrustBundle *rl_member_bundle(const struct rl_member *member); /* until `renewed` */
 /** That this process may have; 0: unknown. */
 uint64_t rl_member_descriptors(const struct rl_member *member);
 struct rl_health *rl_member_health(const struct rl_member *member);

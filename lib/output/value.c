@@ -4,6 +4,7 @@
 #include "clock/clock.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 json_t *rl_json_text(const char *text)
 {
@@ -36,6 +37,22 @@ json_t *rl_json_texts(char *const *items, size_t count)
     for (size_t i = 0; i < count; i++)
         json_array_append_new(array, rl_json_text(items[i]));
     return array;
+}
+
+static const char *text_of(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text ? text : "";
+}
+
+void rl_json_show_users(json_t *list)
+{
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        json_t *object = json_array_get(list, i);
+        const char *user = text_of(object, "user"), *of = text_of(object, "user_cluster");
+        if (*user && *of && strcmp(of, text_of(object, "cluster")) != 0)
+            json_object_set_new(object, "user", json_sprintf("%s@%s", user, of));
+    }
 }
 
 void rl_json_put(json_t *object, const char *key, json_t *value)

@@ -40,37 +40,6 @@ static rl_code check_age(const struct rl_policy *policy, const struct rl_policy_
     return rl_fail(err, RL_E_DENIED, "this node has not heard from auth for %s", words);
 }
 
-/* A certificate may say less than that it is the user's. */
-static rl_code check_claims(const struct rl_policy *policy, const struct rl_policy_ssh *request,
-                            struct rl_error *err)
-{
-    const Pb__IdentityClaims *claims = request->claims;
-    if (strcmp(claims->cluster, policy->seal->cluster) != 0)
-        return rl_fail(err, RL_E_DENIED, "a user of another cluster has no role here");
-    if (!claims->user[0])
-        return rl_fail(err, RL_E_DENIED, "the certificate is not a user's");
-    if (claims->usage[0])
-        return rl_fail(err, RL_E_DENIED, "the certificate is for another use than SSH");
-    char *here = rl_sprintf("node/%s", request->node_id);
-    bool is_for_here = !claims->target[0] || strcmp(claims->target, here) == 0;
-    free(here);
-    return is_for_here ? RL_OK : rl_fail(err, RL_E_DENIED, "the certificate is for another target");
-}
-
-/* Those of the claimed roles that there are; the array is the caller's. */
-static const Pb__Role **find_roles(const struct rl_policy *policy, const Pb__IdentityClaims *claims,
-                                   size_t *count)
-{
-    const Pb__Role **roles = rl_alloc_array(claims->n_roles, sizeof *roles);
-    *count = 0;
-    for (size_t i = 0; i < claims->n_roles; i++) {
-        const Pb__Role *role = rl_policy_role(policy, claims->roles[i]);
-        if (role)
-            roles[(*count)++] = role;
-    }
-    return roles;
-}
-
 static void describe_node(const struct rl_policy *policy, const struct rl_policy_ssh *request,
                           struct rl_authz_target *node)
 {
@@ -112,14 +81,7 @@ static rl_code decide(const struct rl_policy *policy, const struct rl_policy_ssh
     struct rl_authz_target node;
     describe_node(policy, request, &node);
     rl_code code = check_locks(policy, request, subject, &node, err);
-    struct rl_authz_grant grant;
-    if (code == RL_OK)
-        code = rl_authz_ssh(subject, &node, request->login, &grant, err);
-    if (code == RL_OK && grant.is_lock_strict)
-        code = check_strict(policy, request, err);
-    if (code == RL_OK)
-        *out = grant;
-    return code;
+    return code == RL_OK ? rl_authz_ssh(subject, &node, request->login, out, err) : code;
 }
 
 static rl_code check_usable(const struct rl_policy *policy, struct rl_error *err)
@@ -132,26 +94,6 @@ static rl_code check_usable(const struct rl_policy *policy, struct rl_error *err
     return code == RL_OK ? RL_OK : RL_E_DENIED;
 }
 
-/* Who the claims say it is, with those of the claimed roles that there are; `*roles` is the
- * caller's. */
-static struct rl_authz_subject subject_of(const struct rl_policy *policy,
-                                          const struct rl_policy_ssh *request,
-                                          const Pb__Role ***roles)
-{
-    const Pb__IdentityClaims *claims = request->claims;
-    struct rl_authz_subject subject = {.user = claims->user,
-                                       .cluster = claims->cluster,
-                                       .home_cluster = policy->seal->cluster,
-                                       .trait_count = claims->n_traits,
-                                       .traits = claims->traits,
-                                       .issued_at_ns = claims->issued_at_ns,
-                                       .mfa = claims->mfa,
-                                       .client_address = request->client_address};
-    *roles = find_roles(policy, claims, &subject.role_count);
-    subject.roles = *roles;
-    return subject;
-}
-
 rl_code rl_policy_decide_ssh(const struct rl_policy *policy, const struct rl_policy_ssh *request,
                              struct rl_authz_grant *out, struct rl_error *err)
 {
@@ -159,12 +101,35 @@ rl_code rl_policy_decide_ssh(const struct rl_policy *policy, const struct rl_pol
     if (code == RL_OK)
         code = check_age(policy, request, err);
     if (code == RL_OK)
-        code = check_claims(policy, request, err);
-    if (code != RL_OK)
-        return code;
-    const Pb__Role **roles;
-    struct rl_authz_subject subject = subject_of(policy, request, &roles);
-    code = decide(policy, request, &subject, out, err);
+        code = policy_check_holder(policy, request, err);
+    const Pb__Role **roles = NULL;
+    struct rl_authz_subject subject;
+    struct rl_authz_grant grant;
+    if (code == RL_OK)
+        code = policy_subject(policy, request, &subject, &roles, err);
+    if (code == RL_OK)
+        code = decide(policy, request, &subject, &grant, err);
+    if (code == RL_OK && grant.is_lock_strict)
+        code = check_strict(policy, request, err);
+    if (code == RL_OK)
+        *out = grant;
+    free(roles);
+    return code;
+}
+
+/* Nothing cuts the certificates of another cluster's user when role_map changes here: what let in
+ * is asked again. */
+static rl_code check_remote(const struct rl_policy *policy, const struct rl_policy_ssh *request,
+                            struct rl_error *err)
+{
+    const Pb__Role **roles = NULL;
+    struct rl_authz_subject subject;
+    struct rl_authz_grant grant;
+    rl_code code = policy_check_holder(policy, request, err);
+    if (code == RL_OK)
+        code = policy_subject(policy, request, &subject, &roles, err);
+    if (code == RL_OK)
+        code = decide(policy, request, &subject, &grant, err);
     free(roles);
     return code;
 }
@@ -175,11 +140,15 @@ rl_code rl_policy_check_stops(const struct rl_policy *policy, const struct rl_po
     rl_code code = check_usable(policy, err);
     if (code != RL_OK)
         return code;
-    const Pb__Role **roles;
-    struct rl_authz_subject subject = subject_of(policy, request, &roles);
+    if (policy_is_remote(policy, request))
+        return check_remote(policy, request, err);
+    const Pb__Role **roles = NULL;
+    struct rl_authz_subject subject;
     struct rl_authz_target node;
     describe_node(policy, request, &node);
-    code = check_locks(policy, request, &subject, &node, err);
+    code = policy_subject(policy, request, &subject, &roles, err);
+    if (code == RL_OK)
+        code = check_locks(policy, request, &subject, &node, err);
     free(roles);
     return code;
 }

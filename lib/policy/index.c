@@ -15,6 +15,7 @@ static const struct {
     [VIEW_USER_SSH_CAS] = {"ca/user-ssh/", &pb__ca_key__descriptor},
     [VIEW_LABELS] = {"label/", &pb__label__descriptor},
     [VIEW_SETTINGS] = {"setting/agent", &pb__agent_settings__descriptor},
+    [VIEW_ROOTS] = {"root/", &pb__root_trust__descriptor},
 };
 
 void policy_drop_index(struct rl_policy *policy)
@@ -32,9 +33,12 @@ void policy_drop_index(struct rl_policy *policy)
     policy->is_indexed = false;
 }
 
-/* A role is looked up by the key's end, and speaks of itself by its own name. */
+/* A role is looked up by the key's end, and speaks of itself by its own name; a root cluster too.
+ */
 static bool has_its_own_name(const ProtobufCMessage *message, const char *name)
 {
+    if (message->descriptor == &pb__root_trust__descriptor)
+        return strcmp(((const Pb__RootTrust *)message)->cluster, name) == 0;
     if (message->descriptor != &pb__role__descriptor)
         return true;
     const Pb__Role *role = (const Pb__Role *)message;
@@ -141,6 +145,13 @@ void rl_policy_user_ssh_cas(const struct rl_policy *policy, Pb__CaKey *const **k
 {
     const struct view *view = policy_view(policy, VIEW_USER_SSH_CAS);
     *keys = (Pb__CaKey *const *)view->messages;
+    *count = view->count;
+}
+
+void rl_policy_roots(const struct rl_policy *policy, Pb__RootTrust *const **roots, size_t *count)
+{
+    const struct view *view = policy_view(policy, VIEW_ROOTS);
+    *roots = (Pb__RootTrust *const *)view->messages;
     *count = view->count;
 }
 

@@ -25,8 +25,16 @@ struct view {
     size_t count;
 };
 
-enum view_kind { VIEW_ROLES, VIEW_LOCKS, VIEW_CUTS, VIEW_USER_SSH_CAS, VIEW_LABELS, VIEW_SETTINGS };
-#define VIEW_COUNT 6
+enum view_kind {
+    VIEW_ROLES,
+    VIEW_LOCKS,
+    VIEW_CUTS,
+    VIEW_USER_SSH_CAS,
+    VIEW_LABELS,
+    VIEW_SETTINGS,
+    VIEW_ROOTS,
+};
+#define VIEW_COUNT 7
 
 struct rl_policy {
     atomic_uint refs;
@@ -56,6 +64,20 @@ void policy_drop_index(struct rl_policy *policy);
 rl_code policy_verify(struct rl_policy_keys keys, const char *key_id, const char *context,
                       const ProtobufCBinaryData *body, const ProtobufCBinaryData *signature,
                       struct rl_error *err);
+
+/* ---- subject.c ---- */
+
+/** Does the authority speak for the claimed cluster, and are the claims for SSH on this node?
+ * Errors: RL_E_DENIED. */
+rl_code policy_check_holder(const struct rl_policy *policy, const struct rl_policy_ssh *request,
+                            struct rl_error *err);
+/** Is it a user of another cluster than the policy's? */
+bool policy_is_remote(const struct rl_policy *policy, const struct rl_policy_ssh *request);
+/** Who the claims say it is, with the roles that this person has here. Errors: RL_E_DENIED a remote
+ * user with none. Owns: free(*roles), which is untouched on errors. */
+rl_code policy_subject(const struct rl_policy *policy, const struct rl_policy_ssh *request,
+                       struct rl_authz_subject *out, const Pb__Role ***roles, struct rl_error *err);
+
 struct rl_span policy_span(const ProtobufCBinaryData *bytes);
 ProtobufCBinaryData policy_copy_bytes(struct rl_span bytes);
 Pb__SignedPolicySeal *policy_copy_seal(const Pb__SignedPolicySeal *from);

@@ -80,16 +80,23 @@ const Pb__Role *rl_policy_role(const struct rl_policy *policy, const char *name)
 void rl_policy_locks(const struct rl_policy *policy, Pb__Lock *const **locks, size_t *count);
 void rl_policy_cuts(const struct rl_policy *policy, Pb__Cut *const **cuts, size_t *count);
 void rl_policy_user_ssh_cas(const struct rl_policy *policy, Pb__CaKey *const **keys, size_t *count);
+/** Root clusters whose users may come here. */
+void rl_policy_roots(const struct rl_policy *policy, Pb__RootTrust *const **roots, size_t *count);
+/** The one cluster for whose users this authority, a public key blob, may speak: the policy's own,
+ * or a root's. NULL: nobody's, or two roots have the same. Borrowed. */
+const char *rl_policy_authority_cluster(const struct rl_policy *policy, struct rl_span key);
 void rl_policy_labels(const struct rl_policy *policy, Pb__Label *const **labels, size_t *count);
 const Pb__AgentSettings *rl_policy_settings(const struct rl_policy *policy); /* or NULL */
 
-/** The whole decision of a node for an SSH login: roles by the claims, locks, cuts, age. `now_ns`
+/** The whole decision of a node for an SSH login: who vouches for whom, roles by the claims, or by
+ * the role_map of the user's cluster, locks, cuts, age. `now_ns`
  * is the agent's trusted time. How old the policy is counts from its seal or from the latest
  * statement, whichever is younger: strict roles refuse over RL_STATEMENT_STRICT_AGE_S, all refuse
  * over the setting policy_max_age. `policy` may be NULL. Errors: RL_E_DENIED with the reason;
  * RL_E_UNAVAILABLE no policy yet, or behind the statement: catch up and ask again. */
 struct rl_policy_ssh {
     const Pb__IdentityClaims *claims;
+    struct rl_span authority; /* that signed the certificate: its public key blob */
     const char *node_id, *login, *client_address;
     int64_t now_ns;
     int64_t statement_age_s;           /* -1: never heard one */
@@ -97,8 +104,9 @@ struct rl_policy_ssh {
 };
 rl_code rl_policy_decide_ssh(const struct rl_policy *policy, const struct rl_policy_ssh *request,
                              struct rl_authz_grant *out, struct rl_error *err);
-/** May a session that was let in go on: does no lock and no cut stop it? Ages are not looked at: a
- * session does not end because auth is away. Errors: RL_E_DENIED with the reason. */
+/** May a session that was let in go on: does no lock and no cut stop it? Of another cluster's user
+ * also: is that cluster still trusted, and does its role_map still allow this login? Ages are not
+ * looked at: a session does not end because auth is away. Errors: RL_E_DENIED with the reason. */
 rl_code rl_policy_check_stops(const struct rl_policy *policy, const struct rl_policy_ssh *request,
                               struct rl_error *err);
 /** Seconds since auth last vouched for this policy: when it sealed it, or when a statement said

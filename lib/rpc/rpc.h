@@ -164,6 +164,10 @@ void rl_rpc_server_trust_proxies(struct rl_rpc_server *server, struct rl_trust *
  * on them is checked again by `trust`. (h2: rl_tls_server_reload.) After listening. */
 rl_code rl_rpc_server_reload_grpc(struct rl_rpc_server *server, struct rl_tls_identity *identity,
                                   struct rl_trust *trust, struct rl_error *err);
+/** h2: callers of other clusters for whom `trust` does not vouch (any more) are cut off: that
+ * cluster was trusted when they came. How many. On the loop's thread. */
+size_t rl_rpc_server_end_strangers(struct rl_rpc_server *server, const struct rl_trust *trust,
+                                   const char *reason);
 /** Ends the connections of a caller (an agent by its UUID) with GOAWAY; how many. */
 size_t rl_rpc_server_disconnect(struct rl_rpc_server *server, uint64_t connection,
                                 const char *reason);

@@ -142,8 +142,8 @@ rl_code rl_sshcert_check_user(const struct rl_sshcert *cert, const char *login, 
     rl_code rc = check_time(cert, now_s, err);
     if (rc != RL_OK)
         return rc;
-    if (!has_principal(cert, login))
-        return refuse_login(cert, login, err);
+    if (login ? !has_principal(cert, login) : cert->principals.n == 0)
+        return refuse_login(cert, login ? login : "", err);
     if (cert->has_source_address && !source_is_allowed(cert->source_address, peer_address))
         return rl_fail(err, RL_E_DENIED, "the certificate is not valid from address %s",
                        peer_address && *peer_address ? peer_address : "(unknown)");

@@ -77,6 +77,8 @@ rl_code rl_sshcert_verify(const struct rl_sshcert *cert, const struct rl_span *a
 
 /** Checks that it is a user's, for this login, now, from this address.
  *
+ * `login`         NULL: of another cluster, whose principals are logins there and mean nothing
+ *                 here; who asks decides by what it knows of the user
  * `now_s`         seconds since 1970
  * `peer_address`  IP address as text, without a port; NULL or "" when it is not known: then
  *                 a certificate bound to addresses is refused

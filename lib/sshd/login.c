@@ -55,6 +55,19 @@ static rl_code find_account(const struct monitor *m, struct login *l, struct rl_
     return rl_account_check(&from, &l->account, rl_monitor_wall_s(m), err);
 }
 
+/* By an authority of this cluster, or else by one of another. */
+static rl_code check_authority(const struct monitor *m, const struct rl_sshcert *certificate,
+                               bool *is_foreign, struct rl_error *err)
+{
+    const struct rl_sshd_config *c = m->config;
+    *is_foreign = false;
+    rl_code rc = rl_sshcert_verify(certificate, c->user_authorities, c->user_authorities_n, err);
+    if (rc == RL_OK || c->foreign_authorities_n == 0)
+        return rc;
+    *is_foreign = true;
+    return rl_sshcert_verify(certificate, c->foreign_authorities, c->foreign_authorities_n, err);
+}
+
 /* All that can be said without the key's signature. */
 static rl_code check(const struct monitor *m, struct login *l, enum refusal *refusal,
                      struct rl_error *err)
@@ -63,13 +76,14 @@ static rl_code check(const struct monitor *m, struct login *l, enum refusal *ref
     rl_code rc = rl_name_check_login(l->name, err);
     if (rc == RL_OK)
         rc = rl_sshcert_parse(l->certificate_blob, &l->certificate, err);
+    bool is_foreign = false;
     if (rc == RL_OK)
-        rc = rl_sshcert_verify(&l->certificate, m->config->user_authorities,
-                               m->config->user_authorities_n, err);
+        rc = check_authority(m, &l->certificate, &is_foreign, err);
     if (rc != RL_OK)
         return rc;
     *refusal = KNOWN;
-    rc = rl_sshcert_check_user(&l->certificate, l->name, rl_monitor_wall_s(m), m->peer, err);
+    rc = rl_sshcert_check_user(&l->certificate, is_foreign ? NULL : l->name, rl_monitor_wall_s(m),
+                               m->peer, err);
     if (rc != RL_OK)
         return rc;
     return find_account(m, l, err);

@@ -85,6 +85,10 @@ struct rl_sshd_config {
     struct rl_span host_certificate;        /* blob; n is 0 when there is none */
     const struct rl_span *user_authorities; /* public key blobs */
     size_t user_authorities_n;
+    /* Of other clusters: principals that they certify are no logins here, so `authorize` alone
+     * says which the user has. */
+    const struct rl_span *foreign_authorities;
+    size_t foreign_authorities_n;
     const char *node_name;
     const char *empty_dir; /* the transport's root: empty, root's own, not writable by others */
     uid_t room_uid_base;   /* a range of user ids that nobody else has; as root only */

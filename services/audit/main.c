@@ -67,7 +67,9 @@ static void on_changed(void *context, unsigned what)
     if (what & RL_CONTROL_TICKET_KEYS)
         use_tickets(p);
     const Pb__ClusterConfig *config = state->config;
-    if ((what & (RL_CONTROL_LOCKS | RL_CONTROL_CUTS)) && p->audit)
+    /* A new revision may be another role_map: whoever reads is held against it. */
+    if ((what & (RL_CONTROL_LOCKS | RL_CONTROL_CUTS | RL_CONTROL_CLUSTERS | RL_CONTROL_REVISION)) &&
+        p->audit)
         rl_audit_stops_changed(p->audit);
     if ((what & RL_CONTROL_CONFIG) && p->keeper && config && config->spec &&
         config->spec->audit_retention_s)
@@ -78,11 +80,13 @@ static void on_renewed(void *context)
 {
     struct program *p = context;
     struct rl_tls_identity *identity = rl_member_identity(p->member);
-    struct rl_trust *trust = rl_member_trust(p->member);
+    struct rl_trust *users = rl_member_listener_trust(p->member);
     struct rl_error err;
-    if ((p->tls && rl_tls_server_reload(p->tls, identity, trust, &err) != RL_OK) ||
-        (p->control_address && rl_rpc_server_reload_grpc(p->grpc, identity, trust, &err) != RL_OK))
+    if ((p->tls && rl_tls_server_reload(p->tls, identity, users, &err) != RL_OK) ||
+        (p->control_address &&
+         rl_rpc_server_reload_grpc(p->grpc, identity, rl_member_trust(p->member), &err) != RL_OK))
         rl_log_error("the new certificate could not be used", RL_TEXT("error", err.message));
+    rl_rpc_server_end_strangers(p->h2, users, "your cluster is not trusted here any more");
 }
 
 /* ---- the end ---- */
@@ -113,7 +117,7 @@ static rl_code make_tls(struct program *p, struct rl_error *err)
     struct rl_tls_server_config config = {
         .route = "audit",
         .identity = rl_member_identity(p->member),
-        .trust = rl_member_trust(p->member),
+        .trust = rl_member_listener_trust(p->member),
         .client = RL_TLS_CLIENT_REQUIRED,
         .alpn = alpn,
         .allow_resumption = true,

@@ -167,13 +167,14 @@ static bool must_decide(const struct reading *r)
 
 /* ---- sending ---- */
 
-static void add_participant(Pb__Recording *x, const char *name)
+/* Takes the text. */
+static void add_participant(Pb__Recording *x, char *who)
 {
     char **all = rl_alloc_array(x->n_participants + 1, sizeof *all);
     if (x->n_participants)
         memcpy(all, x->participants, x->n_participants * sizeof *all);
     free(x->participants);
-    all[x->n_participants++] = rl_strdup(name);
+    all[x->n_participants++] = who;
     x->participants = all;
 }
 
@@ -181,10 +182,10 @@ static void add_participants(const struct reading *r, Pb__Recording *x)
 {
     if (strcmp(x->status, "live") != 0)
         return;
-    add_participant(x, x->start->user);
+    add_participant(x, playback_who(r->audit, x->start->user, x->start->user_cluster));
     for (const struct reading *w = r->audit->joined; w; w = w->next_joined)
         if (w->filter.channel == x->channel && strcmp(w->session_id, x->session_id) == 0)
-            add_participant(x, w->caller->name);
+            add_participant(x, playback_who(r->audit, w->caller->name, w->caller->cluster));
 }
 
 static void send_list(struct reading *r)

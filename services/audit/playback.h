@@ -40,6 +40,8 @@ struct reading {
 
 /** On a thread: one step, into rc, err and what was found. */
 void playback_work(struct reading *reading);
+/** "alice", and of another cluster "alice@root.example": to be shown. Owns: heap text. */
+char *playback_who(const struct rl_audit *audit, const char *user, const char *cluster);
 /** Tells of a watcher that left; on the loop. */
 void playback_tell_left(struct reading *reading);
 

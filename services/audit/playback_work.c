@@ -15,6 +15,12 @@
 
 /* ---- events ---- */
 
+char *playback_who(const struct rl_audit *audit, const char *user, const char *cluster)
+{
+    bool is_own = !*cluster || strcmp(cluster, audit->config.cluster) == 0;
+    return is_own ? rl_strdup(user) : rl_sprintf("%s@%s", user, cluster);
+}
+
 static Pb__Event *make_event(const struct reading *r, const char *type, const char *outcome)
 {
     char channel[16];
@@ -32,7 +38,9 @@ static Pb__Event *make_event(const struct reading *r, const char *type, const ch
     if (x) {
         rl_event_set(&event->resource_name, x->start->node_name);
         rl_event_set(&event->login, x->start->login);
-        rl_event_detail(event, "owner", x->start->user);
+        char *owner = playback_who(r->audit, x->start->user, x->start->user_cluster);
+        rl_event_detail(event, "owner", owner);
+        free(owner);
     }
     return event;
 }

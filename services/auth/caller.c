@@ -1,6 +1,9 @@
-/* caller: rights as of now. */
+/* caller: rights as of now. A user of this cluster has those roles that the certificate names and
+ * the database still gives. A user of a root has no record here: what role_map makes of the
+ * certificate's roles, as nodes do by the same function. */
 #include "caller.h"
 
+#include "authz/role_map.h"
 #include "clock/clock.h"
 #include "db/users.h"
 
@@ -49,11 +52,45 @@ static rl_code find_user(struct rl_db *db, void *context, struct rl_error *err)
     return rl_users_find(db, f->name, false, &f->record, err);
 }
 
-static rl_code check_usage(const struct rl_auth *auth, const char *cluster,
-                           const Pb__IdentityClaims *claims, struct rl_error *err)
+static rl_code take_own_roles(struct rl_auth *auth, struct rl_caller *c, struct rl_error *err)
 {
-    if (strcmp(cluster, auth->cluster) != 0 || strcmp(claims->cluster, auth->cluster) != 0)
-        return rl_fail(err, RL_E_DENIED, "this is the cluster %s, not %s", auth->cluster, cluster);
+    struct finding finding = {c->user, NULL};
+    rl_code rc = rl_store_transaction(auth->store, find_user, &finding, err);
+    if (rc == RL_E_NOT_FOUND)
+        rc = rl_fail(err, RL_E_DENIED, "user %s is no longer there", c->user);
+    if (rc == RL_OK)
+        take_roles(c, finding.record->user);
+    rl_user_record_free(&finding.record);
+    return rc;
+}
+
+static rl_code take_mapped_roles(struct rl_caller *c, struct rl_error *err)
+{
+    const Pb__RootTrust *root = rl_snapshot_root(c->snapshot, c->subject.cluster);
+    if (!root)
+        return rl_fail(err, RL_E_DENIED, "cluster %s is not, or no longer, trusted by cluster %s",
+                       c->subject.cluster, c->subject.home_cluster);
+    const struct rl_role_map map = {
+        .root = root->cluster,
+        .entries = root->role_map,
+        .entry_count = root->n_role_map,
+        .roles = (const Pb__Role *const *)c->snapshot->roles,
+        .role_count = c->snapshot->role_count,
+    };
+    rl_code rc = rl_role_map_apply(&map, c->claims->roles, c->claims->n_roles, &c->roles,
+                                   &c->subject.role_count, err);
+    if (rc == RL_OK)
+        c->subject.roles = c->roles;
+    return rc;
+}
+
+static rl_code check_usage(const char *cluster, const char *user, const Pb__IdentityClaims *claims,
+                           struct rl_error *err)
+{
+    if (strcmp(claims->cluster, cluster) != 0 || strcmp(claims->user, user) != 0)
+        return rl_fail(err, RL_E_DENIED, "the certificate's claims are of another user");
+    if (rl_name_check_user(user, NULL) != RL_OK || rl_name_check_cluster(cluster, NULL) != RL_OK)
+        return rl_fail(err, RL_E_DENIED, "the certificate is of nobody who can have a name here");
     if (*claims->target || *claims->usage || *claims->via)
         return rl_fail(err, RL_E_DENIED,
                        "this certificate is for %s only; use the one of tsh login",
@@ -71,16 +108,17 @@ rl_code rl_caller_open(struct rl_auth *auth, const char *user, const char *clust
                        const Pb__IdentityClaims *claims, const char *client_address,
                        struct rl_caller **out, struct rl_error *err)
 {
-    rl_code rc = check_usage(auth, cluster, claims, err);
+    rl_code rc = check_usage(cluster, user, claims, err);
     if (rc != RL_OK)
         return rc;
     struct rl_caller *c = rl_alloc(sizeof *c);
     c->claims = rl_message_copy(&claims->base);
     c->user = rl_strdup(user);
     c->client_address = host_of(client_address);
+    c->is_remote = strcmp(cluster, auth->cluster) != 0;
     c->subject = (struct rl_authz_subject){
         .user = c->user,
-        .cluster = auth->cluster,
+        .cluster = c->claims->cluster,
         .home_cluster = auth->cluster,
         .trait_count = c->claims->n_traits,
         .traits = c->claims->traits,
@@ -88,17 +126,11 @@ rl_code rl_caller_open(struct rl_auth *auth, const char *user, const char *clust
         .mfa = c->claims->mfa,
         .client_address = c->client_address,
     };
-    struct finding finding = {user, NULL};
-    rc = rl_store_transaction(auth->store, find_user, &finding, err);
-    if (rc == RL_E_NOT_FOUND)
-        rc = rl_fail(err, RL_E_DENIED, "user %s is no longer there", user);
+    rc = rl_snapshots_current(auth->snapshots, &c->snapshot, err);
     if (rc == RL_OK)
-        rc = rl_snapshots_current(auth->snapshots, &c->snapshot, err);
-    if (rc == RL_OK) {
-        take_roles(c, finding.record->user);
+        rc = c->is_remote ? take_mapped_roles(c, err) : take_own_roles(auth, c, err);
+    if (rc == RL_OK)
         rc = check_locks(c, err);
-    }
-    rl_user_record_free(&finding.record);
     if (rc == RL_OK)
         *out = c;
     else
@@ -135,6 +167,9 @@ rl_code rl_caller_may(const struct rl_caller *caller, const char *kind, const ch
                       struct rl_error *err)
 {
     struct rl_authz_rule_grant grant;
+    if (caller->is_remote) /* whatever the roles say, which may be written for others too */
+        return rl_fail(err, RL_E_DENIED, "only users of cluster %s administrate it",
+                       caller->subject.home_cluster);
     rl_code rc = rl_authz_rule(&caller->subject, kind, verb, &grant, err);
     if (rc == RL_OK && grant.own_only)
         return rl_fail(err, RL_E_DENIED, "your roles let you %s only what is your own, of %s", verb,

@@ -40,6 +40,9 @@ rl_code rl_session_change_password(struct rl_auth *auth, const struct rl_rpc_pee
     char *hash = NULL;
     const char *reason = NULL;
     rl_code rc = rl_caller_of_peer(auth, peer, &caller, err);
+    if (rc == RL_OK && caller->is_remote) /* another cluster's alice is not ours */
+        rc = rl_fail(err, RL_E_PRECONDITION, "your password is in cluster %s",
+                     caller->subject.cluster);
     if (rc == RL_OK)
         rc = rl_password_hash(rl_span_of(request->new_password), &hash, err);
     if (rc == RL_OK) {

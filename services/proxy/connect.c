@@ -232,6 +232,7 @@ rl_code connect_check(const struct user_connection *u, struct rl_error *err)
         return rl_fail(err, RL_E_UNAVAILABLE, "the proxy has not heard from auth yet; try again");
     struct user_now now = {
         .cluster = proxy->config.cluster,
+        .trust = proxy->users_trust,
         .state = rl_control_state(proxy->control),
         .now_ns = proxy_now_ns(proxy),
         .node_id = u->where && !u->is_for_leaf ? u->where->agent_id : NULL,

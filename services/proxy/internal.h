@@ -22,7 +22,7 @@ struct proxy {
     struct proxy_config config;
     int64_t start_ns;
     struct rl_tls_identity *own;
-    struct rl_trust *trust;
+    struct rl_trust *trust, *users_trust;
     uint8_t trust_sha256[32]; /* of the bundle, for users who hold another */
     struct rl_tls_server *connect_tls, *web_tls;
     struct rl_control *control;
@@ -101,6 +101,7 @@ void upstream_close_all(struct proxy *proxy);
 
 struct user_now {
     const char *cluster;
+    const struct rl_trust *trust; /* in users */
     const Pb__ControlUpdate *state;
     int64_t now_ns;
     const char *node_id, *node_name; /* NULL: not known yet */

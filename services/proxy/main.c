@@ -31,6 +31,7 @@ static struct proxy_identity identity_of(const struct program *p)
     return (struct proxy_identity){.own = rl_member_identity(p->member),
                                    .web = certificate_identity(p->web),
                                    .trust = rl_member_trust(p->member),
+                                   .users = rl_member_listener_trust(p->member),
                                    .bundle = rl_member_bundle(p->member)};
 }
 

@@ -51,7 +51,7 @@ static rl_code make_contexts(struct proxy *proxy, const struct proxy_identity *i
     struct rl_tls_server_config connect = {
         .route = "connect",
         .identity = identity->own,
-        .trust = identity->trust,
+        .trust = identity->users,
         .client = RL_TLS_CLIENT_REQUIRED,
         .alpn = connect_alpn,
         .allow_resumption = true,
@@ -75,8 +75,10 @@ static void hold(struct proxy *proxy, const struct proxy_identity *identity)
 {
     rl_tls_identity_unref(&proxy->own);
     rl_trust_unref(&proxy->trust);
+    rl_trust_unref(&proxy->users_trust);
     proxy->own = rl_tls_identity_ref(identity->own);
     proxy->trust = rl_trust_ref(identity->trust);
+    proxy->users_trust = rl_trust_ref(identity->users);
     if (identity->bundle)
         rl_trust_bundle_hash(identity->bundle, proxy->trust_sha256);
 }
@@ -112,7 +114,7 @@ rl_code proxy_listen(struct proxy *proxy, const char *address, uint16_t *port, s
 rl_code proxy_renewed(struct proxy *proxy, const struct proxy_identity *identity,
                       struct rl_error *err)
 {
-    rl_code rc = rl_tls_server_reload(proxy->connect_tls, identity->own, identity->trust, err);
+    rl_code rc = rl_tls_server_reload(proxy->connect_tls, identity->own, identity->users, err);
     if (rc == RL_OK)
         rc = rl_tls_server_reload(proxy->web_tls, identity->web ? identity->web : identity->own,
                                   NULL, err);
@@ -122,6 +124,7 @@ rl_code proxy_renewed(struct proxy *proxy, const struct proxy_identity *identity
         return rc;
     hold(proxy, identity);
     upstream_renewed(proxy);
+    connect_check_all(proxy); /* those whose cluster is trusted no more go */
     return RL_OK;
 }
 
@@ -151,7 +154,7 @@ void proxy_control_changed(struct proxy *proxy, unsigned what)
         use_tickets(proxy);
     if (what & RL_CONTROL_BROKERS)
         upstream_update(proxy);
-    if (what & (RL_CONTROL_LOCKS | RL_CONTROL_CUTS))
+    if (what & (RL_CONTROL_LOCKS | RL_CONTROL_CUTS | RL_CONTROL_CLUSTERS))
         connect_check_all(proxy);
 }
 
@@ -215,6 +218,7 @@ void proxy_free(struct proxy **holder)
     rl_tls_server_unref(&proxy->web_tls);
     rl_tls_identity_unref(&proxy->own);
     rl_trust_unref(&proxy->trust);
+    rl_trust_unref(&proxy->users_trust);
     free(proxy);
 }
 

@@ -38,8 +38,9 @@ struct proxy_config {
 /** What a member of the cluster holds; each may change by a renewal. */
 struct proxy_identity {
     struct rl_tls_identity *own;
-    struct rl_tls_identity *web; /* NULL: its own */
-    struct rl_trust *trust;
+    struct rl_tls_identity *web;   /* NULL: its own */
+    struct rl_trust *trust;        /* of this cluster */
+    struct rl_trust *users;        /* whose users connect: of this cluster and of its roots */
     const Pb__TrustBundle *bundle; /* borrowed for the call */
 };
 

@@ -1,19 +1,37 @@
-/* user: a checked certificate, held against what auth said last: its time, locks and cuts. The
- * roles are auth's and the far end's to judge; here only their names count, for locks on a role.
+/* user: a checked certificate, held against what auth said last: its cluster, time, locks and cuts.
+ * The roles are auth's and the far end's to judge; here only their names count, for locks on a
+ * role, and those of a root cluster's user not even so: they are names of roles there.
  */
 #include "internal.h"
 
 #include "authz/authz.h"
+#include "peers/peers.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-static rl_code check_form(const struct rl_identity *identity, const char *cluster,
+static bool is_remote(const struct rl_identity *identity, const struct user_now *now)
+{
+    return strcmp(identity->cluster, now->cluster) != 0;
+}
+
+/* Is it a root that is trusted now, by the authority that it has now? */
+static bool is_of_a_root(const struct rl_identity *identity, const struct user_now *now)
+{
+    return rl_peers_root(now->state->clusters, now->state->n_clusters, identity->cluster) &&
+           rl_trust_vouches(now->trust, identity);
+}
+
+static rl_code check_form(const struct rl_identity *identity, const struct user_now *now,
                           struct rl_error *err)
 {
     const Pb__IdentityClaims *claims = identity->claims;
-    if (identity->kind != RL_IDENTITY_USER || strcmp(identity->cluster, cluster) != 0)
-        return rl_fail(err, RL_E_DENIED, "only users of cluster %s connect here", cluster);
+    if (identity->kind != RL_IDENTITY_USER)
+        return rl_fail(err, RL_E_DENIED, "only users connect here");
+    if (is_remote(identity, now) && !is_of_a_root(identity, now))
+        return rl_fail(err, RL_E_DENIED,
+                       "cluster %s does not, or does not any more, trust cluster %s", now->cluster,
+                       identity->cluster);
     /* One that was issued for a single target or use opens nothing else. */
     if (claims->target[0] || claims->usage[0] || claims->via[0])
         return rl_fail(err, RL_E_DENIED, "this certificate is for one target only");
@@ -38,7 +56,7 @@ static rl_code check_stops(const struct rl_identity *identity, const struct user
         .user = identity->name,
         .cluster = identity->cluster,
         .home_cluster = now->cluster,
-        .role_count = claims->n_roles,
+        .role_count = is_remote(identity, now) ? 0 : claims->n_roles,
         .roles = roles,
         .issued_at_ns = claims->issued_at_ns,
         .mfa = claims->mfa,
@@ -56,7 +74,7 @@ static rl_code check_stops(const struct rl_identity *identity, const struct user
 rl_code user_check(const struct rl_identity *identity, const struct user_now *now,
                    struct rl_error *err)
 {
-    rl_code rc = check_form(identity, now->cluster, err);
+    rl_code rc = check_form(identity, now, err);
     if (rc != RL_OK)
         return rc;
     if (identity->not_after_s < now->now_ns / 1000000000ll)

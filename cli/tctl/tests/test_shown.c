@@ -144,10 +144,10 @@ START_TEST(an_event_is_shown_whatever_bytes_are_in_it)
     ck_assert(json_is_null(json_object_get(shown, "exit_code")));
     ck_assert(json_is_null(json_object_get(shown, "resource")));
     static const char *const members[] = {
-        "uid",      "time",        "type",      "code",       "version",         "outcome",
-        "reason",   "user",        "cluster",   "session_id", "root_session_id", "resource",
-        "login",    "client_addr", "peer_addr", "command",    "exit_code",       "signal",
-        "bytes_in", "bytes_out",   "details"};
+        "uid",      "time",        "type",      "code",        "version",         "outcome",
+        "reason",   "user",        "cluster",   "session_id",  "root_session_id", "resource",
+        "login",    "client_addr", "peer_addr", "command",     "exit_code",       "signal",
+        "bytes_in", "bytes_out",   "details",   "user_cluster"};
     for (size_t i = 0; i < RL_COUNT(members); i++)
         ck_assert_msg(json_object_get(shown, members[i]) != NULL, "%s", members[i]);
     json_decref(shown);

@@ -106,9 +106,10 @@ END_TEST
 
 START_TEST(a_list_has_every_key)
 {
-    static const char *const keys[] = {
-        "session_id", "kind",  "user",       "login",      "cluster", "node_id",     "node_name",
-        "started",    "ended", "duration_s", "size_bytes", "status",  "interactive", "command"};
+    static const char *const keys[] = {"session_id", "kind",        "user",       "login",
+                                       "cluster",    "node_id",     "node_name",  "user_cluster",
+                                       "started",    "ended",       "duration_s", "size_bytes",
+                                       "status",     "interactive", "command"};
     recording.channel = 3;
     json_t *object = show_recording_json(&recording);
     for (size_t i = 0; i < RL_COUNT(keys); i++)

@@ -224,6 +224,30 @@ START_TEST(a_value_is_made_of_any_bytes)
 }
 END_TEST
 
+START_TEST(a_user_of_another_cluster_is_shown_with_it)
+{
+    static const char *const rows[][4] = {
+        {"alice", "leaf", "leaf", "alice"},
+        {"alice", "leaf", "root", "alice@root"},
+        {"alice", "leaf", "", "alice"},
+        {"", "leaf", "root", ""},
+        {"alice@root", "leaf", "leaf", "alice@root"},
+    };
+    json_t *list = json_array();
+    for (size_t i = 0; i < RL_COUNT(rows); i++)
+        json_array_append_new(list, json_pack("{s:s, s:s, s:o}", "user", rows[i][0], "cluster",
+                                              rows[i][1], "user_cluster",
+                                              rl_json_text_or_null(rows[i][2])));
+    json_array_append_new(list, json_object());
+    rl_json_show_users(list);
+    for (size_t i = 0; i < RL_COUNT(rows); i++)
+        ck_assert_str_eq(json_string_value(json_object_get(json_array_get(list, i), "user")),
+                         rows[i][3]);
+    json_decref(list);
+    fclose(to);
+}
+END_TEST
+
 /* What goes to stderr while `say` runs. */
 static char *said_by(int (*say)(void), int *status)
 {
@@ -296,6 +320,7 @@ int main(void)
     tcase_add_test(t, fails_when_the_disk_is_full);
     tcase_add_test(t, knows_formats_and_exit_statuses);
     tcase_add_test(t, a_value_is_made_of_any_bytes);
+    tcase_add_test(t, a_user_of_another_cluster_is_shown_with_it);
     tcase_add_test(t, a_servers_message_is_one_harmless_line);
     Suite *s = suite_create("output");
     suite_add_tcase(s, t);

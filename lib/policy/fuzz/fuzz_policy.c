@@ -3,6 +3,7 @@
  * over what it says, and then asked for a decision. */
 #include "policy/policy.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +11,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define CLUSTER "example.com"
 #define AGENT "0190a1b2-0000-7000-8000-000000000001"
+#define ROOT "root.example"
+#define OWN_KEY "own"
+#define ROOT_KEY "root"
 
 static EVP_PKEY *key;
 static Pb__CaKey public_key;
@@ -30,16 +34,19 @@ static void make_key(void)
     public_key.public_key.len = spki.n;
 }
 
-static void ask(const struct rl_policy *policy, uint64_t version)
+static void ask(const struct rl_policy *policy, uint64_t version, const char *of,
+                const char *authority)
 {
-    char cluster[] = CLUSTER, user[] = "alice", role[] = "access", *roles[] = {role};
+    char cluster[64], user[] = "alice", role[] = "access", *roles[] = {role};
     Pb__IdentityClaims claims;
+    snprintf(cluster, sizeof cluster, "%s", of);
     pb__identity_claims__init(&claims);
     claims.cluster = cluster;
     claims.user = user;
     claims.n_roles = 1;
     claims.roles = roles;
     struct rl_policy_ssh request = {.claims = &claims,
+                                    .authority = rl_span_of(authority),
                                     .node_id = AGENT,
                                     .login = "root",
                                     .client_address = "192.0.2.1",
@@ -48,6 +55,40 @@ static void ask(const struct rl_policy *policy, uint64_t version)
     struct rl_authz_grant grant;
     struct rl_error err;
     rl_policy_decide_ssh(policy, &request, &grant, &err);
+    rl_policy_check_stops(policy, &request, &err);
+}
+
+static void set_packed(struct rl_policy *policy, const char *entry, const ProtobufCMessage *message)
+{
+    uint8_t packed[256];
+    if (protobuf_c_message_get_packed_size(message) > sizeof packed)
+        abort();
+    size_t n = protobuf_c_message_pack(message, packed);
+    if (rl_policy_set(policy, entry, RL_SPAN(packed, n), NULL) != RL_OK)
+        abort();
+}
+
+/* Whoever asks is vouched for, unless the input says otherwise. */
+static void add_authorities(struct rl_policy *policy)
+{
+    static char root[] = ROOT, remote[] = "access", local[] = "access", *locals[] = {local};
+    static uint8_t own_key[] = OWN_KEY, root_key[] = ROOT_KEY;
+    Pb__CaKey key_of_own = PB__CA_KEY__INIT, key_of_root = PB__CA_KEY__INIT;
+    Pb__RoleMapping mapping = PB__ROLE_MAPPING__INIT, *mappings[] = {&mapping};
+    Pb__RootTrust trust = PB__ROOT_TRUST__INIT;
+    Pb__CaKey *root_keys[] = {&key_of_root};
+    key_of_own.public_key = (ProtobufCBinaryData){sizeof own_key - 1, own_key};
+    key_of_root.public_key = (ProtobufCBinaryData){sizeof root_key - 1, root_key};
+    mapping.remote = remote;
+    mapping.local = locals;
+    mapping.n_local = 1;
+    trust.cluster = root;
+    trust.user_ssh_keys = root_keys;
+    trust.n_user_ssh_keys = 1;
+    trust.role_map = mappings;
+    trust.n_role_map = 1;
+    set_packed(policy, "ca/user-ssh/own", &key_of_own.base);
+    set_packed(policy, "root/" ROOT, &trust.base);
 }
 
 /* What the entries would do had auth sealed them. */
@@ -56,6 +97,7 @@ static void seal_and_ask(const Pb__PolicyUpdate *update, const struct rl_policy_
     struct rl_policy *policy = rl_policy_create(), *held = NULL;
     Pb__PolicyUpdate *sealed = NULL;
     struct rl_error err;
+    add_authorities(policy);
     for (size_t i = 0; i < update->n_set; i++)
         rl_policy_set(policy, update->set[i]->key,
                       RL_SPAN(update->set[i]->value.data, update->set[i]->value.len), &err);
@@ -65,10 +107,12 @@ static void seal_and_ask(const Pb__PolicyUpdate *update, const struct rl_policy_
                        &sealed, &err) != RL_OK)
         abort();
     rl_code code = rl_policy_apply(NULL, sealed, expect, &held, &err);
-    if (code == RL_OK)
-        ask(held, 3);
-    else if (code != RL_E_INVAL) /* an entry that cannot be read, and nothing else */
+    if (code == RL_OK) {
+        ask(held, 3, CLUSTER, OWN_KEY);
+        ask(held, 3, ROOT, ROOT_KEY);
+    } else if (code != RL_E_INVAL) { /* an entry that cannot be read, and nothing else */
         abort();
+    }
     rl_policy_unref(&held);
     rl_policy_unref(&policy);
     pb__policy_update__free_unpacked(sealed, NULL);

@@ -252,6 +252,22 @@ void rl_rpc_server_trust_proxies(struct rl_rpc_server *base, struct rl_trust *tr
     }
 }
 
+size_t rl_rpc_server_end_strangers(struct rl_rpc_server *base, const struct rl_trust *trust,
+                                   const char *reason)
+{
+    struct rl_h2_server *server = h2_server(base);
+    size_t ended = 0;
+    for (struct rl_h2_connection *c = server->connections; c; c = c->next) {
+        const struct rl_identity *caller = c->remote->identity;
+        if (!caller || strcmp(caller->cluster, rl_trust_cluster(trust)) == 0 ||
+            rl_trust_vouches(trust, caller))
+            continue;
+        rl_h2_connection_finish(c, reason);
+        ended++;
+    }
+    return ended;
+}
+
 /* An arrival or a handshake may still need its listener. */
 static void stop_listening(struct rl_h2_server *server)
 {

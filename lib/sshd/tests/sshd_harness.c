@@ -3,10 +3,11 @@
  *
  *   sshd_harness --dir=DIR --login=NAME... [--no-pty] [--no-forwarding] [--no-file-copy]
  *                [--idle=S] [--expire=S] [--max-sessions=N] [--grace=S] [--attempts=N]
- *                [--message=TEXT] [--agent] [--motd=FILE]
+ *                [--message=TEXT] [--agent] [--motd=FILE] [--foreign]
  *
- * DIR holds host (private key), host-cert.pub, ca.pub, and empty/. "port N" is the first line.
- * SIGUSR1 ends every connection with a message. */
+ * DIR holds host (private key), host-cert.pub, ca.pub, otherca.pub (another cluster's; with
+ * --foreign its users come here too), and empty/. "port N" is the first line. SIGUSR1 ends every
+ * connection with a message. */
 #include "sshd/sshd.h"
 #include "sshd/transport/transport.h"
 
@@ -34,8 +35,8 @@ struct harness {
     struct rl_sshd_grant grant;
     uint32_t expire_s;
     struct rl_sshd_config config;
-    struct rl_buf host_public, host_certificate, authority;
-    struct rl_span authority_span;
+    struct rl_buf host_public, host_certificate, authority, foreign;
+    struct rl_span authority_span, foreign_span;
     char empty_dir[256];
     int controls[CONNECTIONS_MAX];
 };
@@ -91,7 +92,9 @@ static void load_keys(struct harness *h)
     read_line(h->dir, "host.pub", &h->host_public);
     read_line(h->dir, "host-cert.pub", &h->host_certificate);
     read_line(h->dir, "ca.pub", &h->authority);
+    read_line(h->dir, "otherca.pub", &h->foreign);
     h->authority_span = rl_buf_span(&h->authority);
+    h->foreign_span = rl_buf_span(&h->foreign);
 }
 
 static rl_code authorize(void *ctx, const struct rl_sshd_request *request,
@@ -144,7 +147,8 @@ static void parse(struct harness *h, int argc, char **argv)
         ATTEMPTS,
         MESSAGE,
         AGENT,
-        MOTD
+        MOTD,
+        FOREIGN
     };
     static const struct option options[] = {
         {"dir", 1, NULL, DIR_},
@@ -160,6 +164,7 @@ static void parse(struct harness *h, int argc, char **argv)
         {"attempts", 1, NULL, ATTEMPTS},
         {"agent", 0, NULL, AGENT},
         {"motd", 1, NULL, MOTD},
+        {"foreign", 0, NULL, FOREIGN},
         {NULL, 0, NULL, 0},
     };
     h->grant.permit_pty = h->grant.port_forwarding = h->grant.file_copy = true;
@@ -177,6 +182,8 @@ static void parse(struct harness *h, int argc, char **argv)
             h->grant.file_copy = false;
         else if (o == AGENT)
             h->grant.agent_forwarding = true;
+        else if (o == FOREIGN)
+            h->config.foreign_authorities_n = 1;
         else if (o == MOTD)
             h->config.motd_path = optarg;
         else if (o == IDLE)
@@ -277,6 +284,7 @@ static void init(struct harness *h, int argc, char **argv)
     h->config.host_certificate = rl_buf_span(&h->host_certificate);
     h->config.user_authorities = &h->authority_span;
     h->config.user_authorities_n = 1;
+    h->config.foreign_authorities = &h->foreign_span;
     h->config.node_name = "node-h";
     h->config.empty_dir = h->empty_dir;
     h->config.room_uid_base = ROOM_UID_BASE;

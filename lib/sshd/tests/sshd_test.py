@@ -354,6 +354,24 @@ def certificates_options(c, s):
     c.true("no forwarding without permit-port-forwarding", got.returncode == 255 and b"prohibited" in got.stderr, got)
 
 
+def foreigners(c, place, program):
+    place.sign("ed25519", out="foreign", ca="otherca", principals="elsewhere")
+    place.sign("ed25519", out="elsewhere", principals="elsewhere")
+    s = Server(place, program, "--login=root", "--foreign")
+    try:
+        c.equal("another cluster's user, whose principals are logins there", s.out("id -un", key="foreign"), "root\n")
+        got = s.ssh("id", key="foreign", options=("-l", USER))
+        c.true("has the logins that the node says, and no other", got[0] == 255 and "do not allow login" in got[2], got)
+        c.equal("a principal of this cluster's still counts", s.ssh("id", key="elsewhere")[:2], (255, b""))
+    finally:
+        s.close()
+    s = Server(place, program, "--login=root")
+    try:
+        c.equal("nobody is let in by an authority that is not trusted", s.ssh("id", key="foreign")[:2], (255, b""))
+    finally:
+        s.close()
+
+
 def limits(c, place, program):
     s = Server(place, program, "--login=root", "--no-pty", "--no-forwarding", "--no-file-copy", "--max-sessions=2",
                "--grace=2", "--attempts=3", "--message=this-session-is-recorded")
@@ -471,7 +489,7 @@ def main():
         finally:
             s.close()
             c.true("the server says nothing of its own", "ERROR" not in s.log and "runtime error" not in s.log, s.log)
-        for part in (limits, endings, not_root):
+        for part in (foreigners, limits, endings, not_root):
             c.run(part, place, program)
     finally:
         place.close()

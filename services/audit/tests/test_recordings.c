@@ -516,6 +516,33 @@ START_TEST(a_user_who_sees_the_own_finds_no_other)
 }
 END_TEST
 
+START_TEST(a_namesake_of_a_root_finds_his_own_and_not_ours)
+{
+    static char root[] = ROOT;
+    struct rl_rpc_channel *theirs = world_root_channel(w, "alice");
+    struct rl_buf frame;
+    begin_session(); /* of our alice */
+    w->decision.own_only = true;
+    play(theirs, SESSION);
+    ck_assert_int_eq(played.code, RL_E_NOT_FOUND);
+    Pb__RecordingStart s = a_start();
+    static char session_2[] = SESSION_2;
+    s.user_cluster = root;
+    Pb__RecordingPart p = a_part(0, NULL, &frame);
+    p.session_id = session_2;
+    p.start = &s;
+    ck_assert_int_eq(write_one(agent, p), RL_OK);
+    play(theirs, SESSION_2);
+    ck_assert_int_eq(played.code, RL_OK);
+    ck_assert_int_eq(count_of("SELECT count(*) FROM events WHERE type = 'session.playback'"
+                              " AND user_cluster = '" ROOT "'"),
+                     1);
+    play(alice, SESSION_2);
+    ck_assert_int_eq(played.code, RL_E_NOT_FOUND);
+    rl_rpc_channel_free(&theirs);
+}
+END_TEST
+
 START_TEST(a_node_reads_no_recording_not_even_its_own)
 {
     begin_session();
@@ -621,6 +648,7 @@ static TCase *reading_case(void)
     TCase *t = tcase_create("reading");
     tcase_add_test(t, nobody_plays_what_auth_does_not_allow_and_it_is_written_down);
     tcase_add_test(t, a_user_who_sees_the_own_finds_no_other);
+    tcase_add_test(t, a_namesake_of_a_root_finds_his_own_and_not_ours);
     tcase_add_test(t, a_node_reads_no_recording_not_even_its_own);
     tcase_add_test(t, whoever_joins_sees_what_comes_and_not_what_was);
     tcase_add_test(t, whoever_may_not_join_any_more_is_sent_away);

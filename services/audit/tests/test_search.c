@@ -230,6 +230,59 @@ START_TEST(who_may_see_only_the_own_sees_only_the_own)
 }
 END_TEST
 
+START_TEST(a_roots_user_sees_what_auth_says_and_of_the_own_that_of_the_own_cluster)
+{
+    struct rl_rpc_channel *theirs = world_root_channel(w, "alice");
+    put(1, "session.start", "alice", "s1"); /* ours */
+    Pb__Event *event = event_at(2, "session.start", "alice", "s2");
+    rl_event_set(&event->user_cluster, ROOT);
+    ck_assert_int_eq(append_one(agent, event).code, RL_OK);
+    Pb__SearchRequest request = PB__SEARCH_REQUEST__INIT;
+    w->decision.own_only = true;
+    search(w, theirs, &request, found);
+    ck_assert_msg(found->code == RL_OK, "%s", found->message);
+    ck_assert_str_eq(w->decision.cluster, ROOT);
+    ck_assert_uint_eq(found->count, 1);
+    ck_assert_str_eq(found->events[0]->session_id, "s2");
+    found_clear(found);
+    w->decision.own_only = false;
+    search(w, theirs, &request, found);
+    ck_assert_uint_eq(found->count, 2);
+    found_clear(found);
+    w->decision.is_allowed = false;
+    search(w, theirs, &request, found);
+    ck_assert_int_eq(found->code, RL_E_DENIED);
+    rl_rpc_channel_free(&theirs);
+}
+END_TEST
+
+START_TEST(a_search_that_follows_ends_when_the_root_is_trusted_no_more)
+{
+    struct rl_rpc_channel *theirs = world_root_channel(w, "alice");
+    struct rl_trust *without = rl_trust_create(CLUSTER);
+    Pb__SearchRequest request = PB__SEARCH_REQUEST__INIT;
+    request.follow = true;
+    put(1, "session.start", "alice", "s1");
+    search_start(theirs, &request, found);
+    TURN_UNTIL(w, found->count == 1);
+    ck_assert_uint_eq(rl_rpc_server_end_strangers(w->h2, w->trust, "gone"), 0);
+    ck_assert_uint_eq(rl_rpc_server_end_strangers(w->h2, without, "gone"), 1);
+    TURN_UNTIL(w, found->is_over);
+    ck_assert_int_ne(found->code, RL_OK);
+    rl_trust_unref(&without);
+    rl_rpc_channel_free(&theirs);
+}
+END_TEST
+
+START_TEST(a_roots_user_writes_nothing)
+{
+    struct rl_rpc_channel *theirs = world_root_channel(w, "alice");
+    struct appended appended = append_one(theirs, agent_event("session.start"));
+    ck_assert_int_eq(appended.code, RL_E_DENIED);
+    rl_rpc_channel_free(&theirs);
+}
+END_TEST
+
 START_TEST(who_may_not_see_is_told_why)
 {
     w->decision.is_allowed = false;
@@ -581,6 +634,9 @@ int main(void)
     tcase_add_test(tcase, gives_a_thousand_unless_told_and_all_in_order);
     tcase_add_test(tcase, an_event_of_a_wrong_clock_is_found_at_its_receipt_and_marked);
     tcase_add_test(tcase, who_may_see_only_the_own_sees_only_the_own);
+    tcase_add_test(tcase, a_roots_user_sees_what_auth_says_and_of_the_own_that_of_the_own_cluster);
+    tcase_add_test(tcase, a_search_that_follows_ends_when_the_root_is_trusted_no_more);
+    tcase_add_test(tcase, a_roots_user_writes_nothing);
     tcase_add_test(tcase, who_may_not_see_is_told_why);
     tcase_add_test(tcase, nobody_sees_without_a_decision);
     tcase_add_test(tcase, auth_searches_without_being_asked);

@@ -30,18 +30,27 @@ static void make_authorities(struct world *w)
         MUST(rl_trust_add(w->trust, (enum rl_identity_kind)kind, CLUSTER, rl_buf_span(&der), ERR));
         rl_buf_fini(&der);
     }
+    struct rl_buf der;
+    rl_buf_init(&der, 65536);
+    MUST(rl_identity_create_ca(RL_IDENTITY_USER, ROOT, rl_clock_wall_s(), 86400, &w->root_ca,
+                               &w->root_ca_key, ERR));
+    MUST(rl_x509_to_der(w->root_ca, &der, ERR));
+    MUST(rl_trust_add(w->trust, RL_IDENTITY_USER, ROOT, rl_buf_span(&der), ERR));
+    rl_buf_fini(&der);
 }
 
-static struct rl_tls_identity *identity_of(struct world *w, enum rl_identity_kind kind,
-                                           const char *name, const char *service)
+static struct rl_tls_identity *identity_in(struct world *w, const char *cluster,
+                                           enum rl_identity_kind kind, const char *name,
+                                           const char *service)
 {
+    bool is_own = strcmp(cluster, CLUSTER) == 0;
     EVP_PKEY *key = NULL;
     X509 *certificate = NULL;
     struct rl_tls_identity *identity = NULL;
     struct rl_buf der;
     Pb__IdentityClaims claims = PB__IDENTITY_CLAIMS__INIT;
     claims.format = 1;
-    claims.cluster = (char *)(uintptr_t)CLUSTER;
+    claims.cluster = (char *)(uintptr_t)cluster;
     if (kind == RL_IDENTITY_USER)
         claims.user = (char *)(uintptr_t)name;
     char *host = rl_sprintf("%s." CLUSTER RL_TLS_SNI_SUFFIX, service ? service : "nobody");
@@ -49,7 +58,7 @@ static struct rl_tls_identity *identity_of(struct world *w, enum rl_identity_kin
     rl_buf_init(&der, 65536);
     MUST(rl_key_generate_p256(&key, ERR));
     struct rl_identity_request request = {.kind = kind,
-                                          .cluster = CLUSTER,
+                                          .cluster = cluster,
                                           .name = name,
                                           .service = service,
                                           .subject = key,
@@ -58,7 +67,8 @@ static struct rl_tls_identity *identity_of(struct world *w, enum rl_identity_kin
                                           .ttl_s = 3600,
                                           .addresses = addresses,
                                           .address_count = service ? 1 : 0};
-    MUST(rl_identity_issue(&request, w->ca[kind], w->ca_key[kind], &certificate, ERR));
+    MUST(rl_identity_issue(&request, is_own ? w->ca[kind] : w->root_ca,
+                           is_own ? w->ca_key[kind] : w->root_ca_key, &certificate, ERR));
     MUST(rl_x509_to_der(certificate, &der, ERR));
     struct rl_span chain = rl_buf_span(&der);
     MUST(rl_tls_identity_create(&chain, 1, key, &identity, ERR));
@@ -67,6 +77,12 @@ static struct rl_tls_identity *identity_of(struct world *w, enum rl_identity_kin
     EVP_PKEY_free(key);
     free(host);
     return identity;
+}
+
+static struct rl_tls_identity *identity_of(struct world *w, enum rl_identity_kind kind,
+                                           const char *name, const char *service)
+{
+    return identity_in(w, CLUSTER, kind, name, service);
 }
 
 static struct rl_tls_server *tls_server(struct world *w, const char *service)
@@ -129,6 +145,14 @@ struct rl_rpc_channel *world_channel(struct world *w, enum over over, enum rl_id
     return channel;
 }
 
+struct rl_rpc_channel *world_root_channel(struct world *w, const char *name)
+{
+    struct rl_tls_identity *identity = identity_in(w, ROOT, RL_IDENTITY_USER, name, NULL);
+    struct rl_rpc_channel *channel = h2_channel(w, w->h2_port, identity, "audit");
+    rl_tls_identity_unref(&identity);
+    return channel;
+}
+
 /* ---- auth ---- */
 
 static rl_code allow_all(void *context, const char *service, const char *method,
@@ -152,6 +176,7 @@ static void decide(struct rl_rpc_call *call, const ProtobufCMessage *request, vo
     const Pb__DecideRequest *asked = (const Pb__DecideRequest *)request;
     w->decision.asked++;
     snprintf(w->decision.user, sizeof w->decision.user, "%s", asked->caller->user);
+    snprintf(w->decision.cluster, sizeof w->decision.cluster, "%s", asked->caller->cluster);
     snprintf(w->decision.kind, sizeof w->decision.kind, "%s", asked->resource_kind);
     snprintf(w->decision.verb, sizeof w->decision.verb, "%s", asked->verb);
     Pb__DecideResponse reply = PB__DECIDE_RESPONSE__INIT;
@@ -360,6 +385,8 @@ void world_free(struct world **holder)
         X509_free(w->ca[kind]);
         EVP_PKEY_free(w->ca_key[kind]);
     }
+    X509_free(w->root_ca);
+    EVP_PKEY_free(w->root_ca_key);
     EVP_PKEY_free(w->policy_key);
     rl_store_close(&w->writer);
     rl_store_close(&w->owner);

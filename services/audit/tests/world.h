@@ -16,6 +16,7 @@
 #include <check.h>
 
 #define CLUSTER "main.example.com"
+#define ROOT "root.example.com"
 #define AGENT_ID "0190c0de-0000-7000-8000-0000000000a1"
 #define OTHER_ID "0190c0de-0000-7000-8000-0000000000a2"
 #define REPLICA "0190c0de-0000-7000-8000-0000000000b1"
@@ -37,17 +38,17 @@ struct world {
     uint16_t h2_port, grpc_port, auth_port;
     struct rl_rpc_channel *auth_channel; /* audit's, to auth */
     bool auth_is_unknown;
-    X509 *ca[4];
-    EVP_PKEY *ca_key[4];
-    struct rl_trust *trust;
-    EVP_PKEY *policy_key; /* auth's signer */
+    X509 *ca[4], *root_ca;
+    EVP_PKEY *ca_key[4], *root_ca_key;
+    struct rl_trust *trust; /* of users also ROOT's */
+    EVP_PKEY *policy_key;   /* auth's signer */
     struct rl_tls_server *audit_tls, *auth_tls;
 
     /* what auth says, and what it was asked */
     struct {
         bool is_allowed, own_only, is_broken;
         unsigned asked;
-        char user[64], kind[64], verb[64];
+        char user[64], cluster[64], kind[64], verb[64];
     } decision;
 };
 
@@ -59,6 +60,9 @@ void world_free(struct world **w);
 /* A channel to audit as somebody: kind and name, and for services what. */
 struct rl_rpc_channel *world_channel(struct world *w, enum over over, enum rl_identity_kind kind,
                                      const char *name, const char *service);
+
+/* As a user of ROOT. */
+struct rl_rpc_channel *world_root_channel(struct world *w, const char *name);
 
 /* An event that this agent may write now. */
 Pb__Event *agent_event(const char *type);

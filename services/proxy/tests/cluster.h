@@ -20,6 +20,7 @@
 #define NODE_ID "0190c0de-0000-7000-8000-000000000001"
 #define BROKER_ID "0190c0de-0000-7000-8000-0000000000b0"
 #define OTHER_BROKER_ID "0190c0de-0000-7000-8000-0000000000b1"
+#define ROOT "root.example"
 #define PATIENCE_MS 20000
 
 #define TURN_UNTIL(c, claim)                                                                       \
@@ -52,8 +53,9 @@ struct fake_far {
 
 struct cluster {
     struct rl_loop *loop;
-    struct authority services, agents, users;
+    struct authority services, agents, users, root_users;
     struct rl_trust *trust;
+    struct rl_trust *users_trust; /* and the users of ROOT */
     struct rl_tls_identity *auth_id, *proxy_id;
     struct rl_tls_server *auth_tls;
     struct rl_tls_client *to_auth;
@@ -107,29 +109,35 @@ static inline struct rl_tls_identity *issue(const struct authority *a, const cha
     return identity_of(authority_issue(a, name, service, key), key);
 }
 
-static inline struct rl_tls_identity *user_identity(struct cluster *c, const char *name,
-                                                    const char *role, const char *target)
+static inline struct rl_tls_identity *user_identity_by(const struct authority *by, const char *name,
+                                                       const char *role, const char *target)
 {
     EVP_PKEY *key = fresh_key();
     char *roles[1] = {(char *)(uintptr_t)role};
     Pb__IdentityClaims claims = PB__IDENTITY_CLAIMS__INIT;
     claims.format = 1;
-    claims.cluster = (char *)(uintptr_t) "main";
+    claims.cluster = (char *)(uintptr_t)by->cluster;
     claims.user = (char *)(uintptr_t)name;
     claims.roles = roles;
     claims.n_roles = 1;
     claims.target = (char *)(uintptr_t)target;
     claims.issued_at_ns = NOW_S * 1000000000ll;
     struct rl_identity_request request = {.kind = RL_IDENTITY_USER,
-                                          .cluster = "main",
+                                          .cluster = by->cluster,
                                           .name = name,
                                           .subject = key,
                                           .claims = &claims,
                                           .now_s = NOW_S,
                                           .ttl_s = 600};
     X509 *leaf = NULL;
-    ck_assert_int_eq(rl_identity_issue(&request, c->users.ca, c->users.key, &leaf, NULL), RL_OK);
+    ck_assert_int_eq(rl_identity_issue(&request, by->ca, by->key, &leaf, NULL), RL_OK);
     return identity_of(leaf, key);
+}
+
+static inline struct rl_tls_identity *user_identity(struct cluster *c, const char *name,
+                                                    const char *role, const char *target)
+{
+    return user_identity_by(&c->users, name, role, target);
 }
 
 static inline struct rl_tls_server *tls_server(struct cluster *c, struct rl_tls_identity *identity)
@@ -397,15 +405,24 @@ static inline void on_control_changed(void *context, unsigned what)
     proxy_control_changed(((struct cluster *)context)->proxy, what);
 }
 
+static inline struct rl_trust *trust_of(struct cluster *c)
+{
+    struct rl_trust *trust = rl_trust_create("main");
+    authority_trust(trust, RL_IDENTITY_SERVICE, "main", c->services.ca, NULL);
+    authority_trust(trust, RL_IDENTITY_AGENT, "main", c->agents.ca, NULL);
+    authority_trust(trust, RL_IDENTITY_USER, "main", c->users.ca, NULL);
+    return trust;
+}
+
 static inline void cluster_make_tls(struct cluster *c)
 {
     c->services = authority_make(RL_IDENTITY_SERVICE, "main");
     c->agents = authority_make(RL_IDENTITY_AGENT, "main");
     c->users = authority_make(RL_IDENTITY_USER, "main");
-    c->trust = rl_trust_create("main");
-    authority_trust(c->trust, RL_IDENTITY_SERVICE, "main", c->services.ca, NULL);
-    authority_trust(c->trust, RL_IDENTITY_AGENT, "main", c->agents.ca, NULL);
-    authority_trust(c->trust, RL_IDENTITY_USER, "main", c->users.ca, NULL);
+    c->root_users = authority_make(RL_IDENTITY_USER, ROOT);
+    c->trust = trust_of(c);
+    c->users_trust = trust_of(c);
+    authority_trust(c->users_trust, RL_IDENTITY_USER, ROOT, c->root_users.ca, NULL);
     c->auth_id = issue(&c->services, UUID_A, "auth");
     c->proxy_id = issue(&c->services, UUID_B, "proxy");
     c->auth_tls = tls_server(c, c->auth_id);
@@ -422,7 +439,8 @@ static inline void cluster_make_proxy(struct cluster *c)
     bundle.ca_pin = (char *)(uintptr_t) "sha256:00ff";
     bundle.service_cas = &ca;
     bundle.n_service_cas = 1;
-    struct proxy_identity identity = {.own = c->proxy_id, .trust = c->trust, .bundle = &bundle};
+    struct proxy_identity identity = {
+        .own = c->proxy_id, .trust = c->trust, .users = c->users_trust, .bundle = &bundle};
     struct proxy_config config = {.loop = c->loop,
                                   .cluster = "main",
                                   .id = UUID_B,
@@ -484,9 +502,11 @@ static inline void cluster_free(struct cluster *c)
     rl_tls_identity_unref(&c->auth_id);
     rl_tls_identity_unref(&c->proxy_id);
     rl_trust_unref(&c->trust);
+    rl_trust_unref(&c->users_trust);
     authority_free(&c->services);
     authority_free(&c->agents);
     authority_free(&c->users);
+    authority_free(&c->root_users);
     rl_loop_free(&c->loop);
     free(c);
 }

@@ -457,6 +457,126 @@ START_TEST(a_lock_on_another_ends_nothing)
 }
 END_TEST
 
+/* ---- users of a root cluster ---- */
+
+static void say_root(bool is_trusted)
+{
+    Pb__PeerCluster root = PB__PEER_CLUSTER__INIT, *clusters[] = {&root};
+    root.name = (char *)(uintptr_t)ROOT;
+    root.is_root = true;
+    Pb__ControlUpdate update = PB__CONTROL_UPDATE__INIT;
+    update.clusters = clusters;
+    update.n_clusters = is_trusted;
+    update.clusters_changed = true;
+    size_t before = rl_control_state(c->control)->n_clusters;
+    auth_say(c, &update);
+    if (before != update.n_clusters)
+        TURN_UNTIL(c, rl_control_state(c->control)->n_clusters == update.n_clusters);
+}
+
+static void say_lock_of(const char *kind, const char *name, const char *cluster)
+{
+    Pb__LockSpec spec = PB__LOCK_SPEC__INIT;
+    Pb__Lock lock = PB__LOCK__INIT, *locks[] = {&lock};
+    lock.spec = &spec;
+    spec.target_kind = (char *)(uintptr_t)kind;
+    spec.target_name = (char *)(uintptr_t)name;
+    spec.target_cluster = (char *)(uintptr_t)cluster;
+    spec.message = (char *)(uintptr_t) "lost laptop";
+    Pb__ControlUpdate update = PB__CONTROL_UPDATE__INIT;
+    update.locks = locks;
+    update.n_locks = 1;
+    update.locks_changed = true;
+    auth_say(c, &update);
+}
+
+static void root_user_go(struct user *u)
+{
+    user_connect(u, user_identity_by(&c->root_users, "alice", "access", ""));
+    user_ask(u, "", "ssh", "node-a", 22);
+    user_hear(u);
+}
+
+START_TEST(a_roots_user_connects_while_the_root_is_trusted)
+{
+    struct user u;
+    root_user_go(&u); /* the handshake would do; auth has not said so yet */
+    ck_assert_int_eq(u.code, RL_E_DENIED);
+    ck_assert_str_eq(u.message, "cluster main does not, or does not any more, trust cluster " ROOT);
+    user_free(&u);
+    say_root(true);
+    root_user_go(&u);
+    ck_assert_msg(u.code == RL_OK, "%s", u.message);
+    check_echo(&u, &c->broker);
+    uint64_t began_ms = rl_clock_boot_ms();
+    say_root(false);
+    TURN_UNTIL(c, c->broker.closed);
+    ck_assert_uint_lt(rl_clock_boot_ms() - began_ms, 2000);
+    ck_assert_int_eq(c->broker.code, RL_E_DENIED);
+    user_free(&u);
+    root_user_go(&u);
+    ck_assert_int_eq(u.code, RL_E_DENIED);
+    user_free(&u);
+}
+END_TEST
+
+START_TEST(a_roots_user_goes_with_the_authority_that_signed)
+{
+    struct user u;
+    say_root(true);
+    root_user_go(&u);
+    ck_assert_int_eq(u.code, RL_OK);
+    struct proxy_identity anew = {.own = c->proxy_id, .trust = c->trust, .users = c->trust};
+    ck_assert_int_eq(proxy_renewed(c->proxy, &anew, NULL), RL_OK);
+    TURN_UNTIL(c, c->broker.closed);
+    ck_assert_int_eq(c->broker.code, RL_E_DENIED);
+    user_free(&u);
+}
+END_TEST
+
+START_TEST(locks_stop_the_user_of_that_cluster_only)
+{
+    static const struct {
+        const char *kind, *name, *cluster;
+        bool stops;
+    } rows[] = {
+        {"user", "alice", "", false},
+        {"user", "alice", "main", false},
+        {"role", "access", "", false}, /* the name of a role there */
+        {"user", "alice", ROOT, true},
+    };
+    struct user u;
+    say_root(true);
+    root_user_go(&u);
+    ck_assert_int_eq(u.code, RL_OK);
+    say_lock_of(rows[_i].kind, rows[_i].name, rows[_i].cluster);
+    if (rows[_i].stops)
+        TURN_UNTIL(c, c->broker.closed);
+    for (int i = 0; i < 20 && !rows[_i].stops; i++)
+        rl_loop_turn(c->loop, 5);
+    if (!rows[_i].stops)
+        check_echo(&u, &c->broker);
+    user_free(&u);
+}
+END_TEST
+
+START_TEST(a_leaf_of_that_name_makes_nobody_a_user)
+{
+    Pb__PeerCluster leaf = PB__PEER_CLUSTER__INIT, *clusters[] = {&leaf};
+    leaf.name = (char *)(uintptr_t)ROOT;
+    Pb__ControlUpdate update = PB__CONTROL_UPDATE__INIT;
+    update.clusters = clusters;
+    update.n_clusters = 1;
+    update.clusters_changed = true;
+    auth_say(c, &update);
+    TURN_UNTIL(c, rl_control_state(c->control)->n_clusters == 1);
+    struct user u;
+    root_user_go(&u);
+    ck_assert_int_eq(u.code, RL_E_DENIED);
+    user_free(&u);
+}
+END_TEST
+
 START_TEST(a_connection_ends_with_its_certificate)
 {
     struct user u;
@@ -530,6 +650,10 @@ int main(void)
     tcase_add_loop_test(tests, only_a_users_own_whole_certificate_connects, 0, 2);
     tcase_add_loop_test(tests, a_lock_or_a_cut_ends_running_connections_and_refuses_new_ones, 0, 4);
     tcase_add_test(tests, a_lock_on_another_ends_nothing);
+    tcase_add_test(tests, a_roots_user_connects_while_the_root_is_trusted);
+    tcase_add_test(tests, a_roots_user_goes_with_the_authority_that_signed);
+    tcase_add_loop_test(tests, locks_stop_the_user_of_that_cluster_only, 0, 4);
+    tcase_add_test(tests, a_leaf_of_that_name_makes_nobody_a_user);
     tcase_add_test(tests, a_connection_ends_with_its_certificate);
     tcase_add_test(tests, a_node_that_does_not_answer_is_given_up);
     tcase_add_test(tests, much_arrives_as_it_was_sent);
