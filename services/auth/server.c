@@ -354,6 +354,9 @@ static rl_code take_renewal(struct rl_auth_server *server, const struct renewal 
                             struct rl_error *err)
 {
     rl_code rc = rl_tls_server_reload(server->tls, r->identity, r->public, err);
+    if (rc == RL_OK)
+        rl_rpc_server_end_strangers(server->h2, r->public,
+                                    "your cluster is not trusted here any more");
     return rc == RL_OK ? rl_rpc_server_reload_grpc(server->grpc, r->identity, r->trust, err) : rc;
 }
 

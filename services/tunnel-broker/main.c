@@ -18,14 +18,14 @@ struct program {
     char *dial_address, *attach_address;
 };
 
-static rl_code make_tls(struct program *p, const char *route, struct rl_tls_server **out,
-                        struct rl_error *err)
+static rl_code make_tls(struct program *p, const char *route, struct rl_trust *trust,
+                        struct rl_tls_server **out, struct rl_error *err)
 {
     static const char *const alpn[] = {"h2", NULL};
     struct rl_tls_server_config config = {
         .route = route,
         .identity = rl_member_identity(p->member),
-        .trust = rl_member_trust(p->member),
+        .trust = trust,
         .client = RL_TLS_CLIENT_REQUIRED,
         .alpn = alpn,
         .allow_resumption = true,
@@ -40,7 +40,8 @@ static void on_renewed(void *context)
     struct rl_trust *trust = rl_member_trust(p->member);
     struct rl_error err;
     if ((p->dial_tls && rl_tls_server_reload(p->dial_tls, identity, trust, &err) != RL_OK) ||
-        (p->attach_tls && rl_tls_server_reload(p->attach_tls, identity, trust, &err) != RL_OK))
+        (p->attach_tls && rl_tls_server_reload(p->attach_tls, identity,
+                                               rl_member_listener_trust(p->member), &err) != RL_OK))
         rl_log_error("the new certificate could not be used", RL_TEXT("error", err.message));
     if (p->broker)
         broker_identify(p->broker, identity, trust);
@@ -91,9 +92,9 @@ static rl_code listen_both(struct program *p, struct rl_error *err)
 {
     const struct broker_settings *s = &p->settings;
     uint16_t dial_port = 0, attach_port = 0;
-    rl_code rc = make_tls(p, "dial", &p->dial_tls, err);
-    if (rc == RL_OK)
-        rc = make_tls(p, "attach", &p->attach_tls, err);
+    rl_code rc = make_tls(p, "dial", rl_member_trust(p->member), &p->dial_tls, err);
+    if (rc == RL_OK) /* where brokers of leaves come too */
+        rc = make_tls(p, "attach", rl_member_listener_trust(p->member), &p->attach_tls, err);
     if (rc == RL_OK)
         rc = broker_listen_dial(p->broker, s->dial_listen, p->dial_tls, &dial_port, err);
     if (rc != RL_OK)
