@@ -2,6 +2,7 @@
 # make-account EPOCH NAME ID [DIRECTORY...]: an account, and directories that are its own.
 set -eu
 epoch=$1 name=$2 id=$3
+begun=$(mktemp -p /dev/shm)
 shift 3
 echo "$name:x:$id:$id::/home/$name:/bin/bash" >>/etc/passwd
 echo "$name:x:$id:" >>/etc/group
@@ -13,4 +14,5 @@ for directory in "/home/$name" "$@"; do
 done
 # What the build mounts is not the layer's.
 find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /etc/hosts -o -path /etc/resolv.conf \) \
-    -prune -o -newermt "@$epoch" -exec touch -h -d "@$epoch" {} +
+    -prune -o -newer "$begun" -exec touch -h -d "@$epoch" {} +
+rm "$begun"

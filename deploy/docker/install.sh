@@ -2,6 +2,7 @@
 # install-packages EPOCH PACKAGE...: a layer that is the same whenever the packages are.
 set -eu
 epoch=$1
+begun=$(mktemp -p /dev/shm)
 shift
 export DEBIAN_FRONTEND=noninteractive
 apt-get -qq update
@@ -10,4 +11,5 @@ rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/* /var/cache/ldconfig/aux-
     /var/cache/debconf/*-old /var/lib/dpkg/*-old /tmp/*
 # What the build mounts is not the layer's.
 find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /etc/hosts -o -path /etc/resolv.conf \) \
-    -prune -o -newermt "@$epoch" -exec touch -h -d "@$epoch" {} +
+    -prune -o -newer "$begun" -exec touch -h -d "@$epoch" {} +
+rm "$begun"

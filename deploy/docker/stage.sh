@@ -1,6 +1,6 @@
 #!/bin/sh
 # What of a build goes into which image, with the places that volumes are put on. In the Dockerfile:
-#   stage.sh services EPOCH | stage.sh agent EPOCH ARCH | stage.sh architecture TARGETARCH
+#   stage.sh services EPOCH | stage.sh agent EPOCH ARCH
 set -eu
 OWNER=65532
 
@@ -31,7 +31,7 @@ services() {
         places "$service" "/var/lib/remoteler/$service" /run/remoteler/join
     done
     program auth build/release/bin/tctl
-    install -m 755 deploy/docker/migrate.sh deploy/docker/first-nodes.sh /out/auth/usr/local/bin/
+    install -m 755 deploy/docker/migrate.sh deploy/docker/first-nodes.sh deploy/docker/trust.sh /out/auth/usr/local/bin/
     places auth /run/remoteler/database /var/lib/remoteler/admin /run/remoteler/join/proxy \
         /run/remoteler/join/broker /run/remoteler/join/audit
     places audit /run/remoteler/database
@@ -50,6 +50,4 @@ agent() {
 case $1 in
 services) services && finish "$2" ;;
 agent) agent "$3" && finish "$2" ;;
-architecture) # Docker's word to Debian's
-    case $2 in arm) echo armhf ;; *) echo "$2" ;; esac ;;
 esac

@@ -41,14 +41,9 @@ def test_from_nothing_to_the_first_ssh(stack):
     stack.up().check()
     until(60, "an administrator's first answer", lambda: stack.tctl("status").code == 0)
     stack.sign_up()
-    stack.used_step = 0 if stack.used_step is None else stack.used_step - 1
-    waited = time.monotonic()
-    if stack.login().code != 0:  # the sign-up's own code is spent: the next one
-        stack.used_step += 1
-        stack.login().check()
-    waited = time.monotonic() - waited
+    stack.login().check()
     until(60, "ssh to the node behind the tunnel", lambda: stack.hostname_of("node-r1") == "node-r1")
-    FIGURES["from built images to the first ssh"] = f"{time.monotonic() - start - waited:.1f} s"
+    FIGURES["from built images to the first ssh"] = f"{time.monotonic() - start - stack.waited_s:.1f} s"
     until(60, "ssh to the direct node", lambda: stack.hostname_of("node-a") == "node-a")
     tagged(stack, "node-a").check()
     tagged(stack, "node-r1").check()
@@ -251,7 +246,6 @@ def published(container):
 def test_of_two_brokers_and_two_proxies_one_may_die(stack):
     first = s.free_range()
     stack.env["REMOTELER_PORT"] = f"127.0.0.1:{first}-{first + 1}"
-    stack.up("--scale", "broker=2", "--scale", "proxy=2", "--no-recreate", "broker").check()
     stack.up("--scale", "broker=2", "--scale", "proxy=2").check()
     stack.wait_healthy("broker", "proxy")
     assert len(stack.containers("broker")) == 2 and len(stack.containers("proxy")) == 2
@@ -354,7 +348,7 @@ def test_a_secret_that_is_empty_or_open_to_others_is_refused(stack):
         secret = make_secret(stack, content, mode)
         for service in ("proxy", "broker", "audit"):
             prefix = f"REMOTELER_{service.upper()}"
-            done = once(stack, service, *secret, "-v", f"{make_state(stack, 'unjoined')}:/state",
+            done = once(stack, service, *secret, "-v", f"{make_state(stack, f'{service}-{mode}')}:/state",
                         "-e", f"{prefix}_JOIN_TOKEN_FILE=/run/secret", "-e", f"{prefix}_STATE_DIR=/state",
                         "-e", f"{prefix}_HEALTH_LISTEN=127.0.0.1:0")
             refuses(done, words, 2)
@@ -399,7 +393,7 @@ def test_two_stacks_live_on_one_host_and_a_taken_port_is_said(stack):
     try:
         with_own_port.env["REMOTELER_PORT"] = stack.env["REMOTELER_PORT"]
         done = with_own_port.up()
-        assert done.code != 0 and "port is already allocated" in done.err, done.err[-500:]
+        assert done.code != 0 and "port is already allocated" in done.err + done.out, done.err + done.out
         with_own_port.env["REMOTELER_PORT"] = f"127.0.0.1:{with_own_port.port}"
         with_own_port.up().check()
         until(60, "the second stack's administrator", lambda: with_own_port.tctl("status").code == 0)

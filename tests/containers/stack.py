@@ -53,6 +53,7 @@ class Stack:
         self.home = self.dir / "tsh"
         self.home.mkdir(parents=True, mode=0o700)
         self.profiles = []
+        self.waited_s = 0  # for one-time codes: a person's new one is always there
         self.env = dict(
             os.environ,
             REMOTELER_PORT=f"127.0.0.1:{self.port}",
@@ -137,7 +138,8 @@ class Stack:
 
     def code(self):
         """One that was not used yet."""
-        until(STEP_S + 5, "the next one-time code", lambda: int(time.time()) // STEP_S > self.used_step)
+        self.waited_s += until(
+            STEP_S + 5, "the next one-time code", lambda: int(time.time()) // STEP_S > self.used_step)
         self.used_step = int(time.time()) // STEP_S
         secret = (self.dir / "totp").read_text().strip()
         key = base64.b32decode(secret + "=" * (-len(secret) % 8))
