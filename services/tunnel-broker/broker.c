@@ -118,6 +118,8 @@ rl_code broker_listen_attach(struct broker *broker, const char *address, struct 
 
 void broker_identify(struct broker *broker, struct rl_tls_identity *own, struct rl_trust *trust)
 {
+    if (own == broker->own && trust == broker->trust)
+        return;
     rl_tls_identity_unref(&broker->own);
     rl_trust_unref(&broker->trust);
     broker->own = rl_tls_identity_ref(own);

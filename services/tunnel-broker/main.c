@@ -1,5 +1,6 @@
 /* remoteler-broker: settings, membership, listeners; the rest is broker.h's. */
 #include "broker.h"
+#include "dial/http_proxy.h"
 #include "health/healthcheck.h"
 #include "log/log.h"
 #include "output/output.h"
@@ -15,6 +16,7 @@ struct program {
     struct rl_member *member;
     struct rl_tls_server *dial_tls, *attach_tls;
     struct broker *broker;
+    struct rl_http_proxy *http_proxy;
     char *dial_address, *attach_address;
 };
 
@@ -110,9 +112,22 @@ static rl_code listen_both(struct program *p, struct rl_error *err)
     return RL_OK;
 }
 
+/* The way out to root clusters; as curl has it, the environment may say it in small letters too. */
+static rl_code choose_http_proxy(struct program *p, struct rl_error *err)
+{
+    const struct broker_settings *s = &p->settings;
+    const char *url = s->https_proxy ? s->https_proxy : getenv("https_proxy");
+    const char *except = s->no_proxy ? s->no_proxy : getenv("no_proxy");
+    if (!url || !*url || rl_http_proxy_create(url, except, &p->http_proxy, err) == RL_OK)
+        return RL_OK;
+    return rl_error_prefix(err, "--https-proxy (HTTPS_PROXY)");
+}
+
 static rl_code start(struct program *p, struct rl_error *err)
 {
-    rl_code rc = rl_loop_create(&p->loop, err);
+    rl_code rc = choose_http_proxy(p, err);
+    if (rc == RL_OK)
+        rc = rl_loop_create(&p->loop, err);
     if (rc != RL_OK)
         return rc;
     struct rl_member_config member = {
@@ -139,6 +154,7 @@ static rl_code start(struct program *p, struct rl_error *err)
         .attach_rate = (uint32_t)p->settings.attach_rate,
         .stream_window_bytes = (uint32_t)p->settings.stream_window_bytes,
         .health = rl_member_health(p->member),
+        .http_proxy = p->http_proxy,
     };
     rc = broker_create(&config, &p->broker, err);
     if (rc == RL_OK)
@@ -159,6 +175,7 @@ static void finish(struct program *p)
     rl_tls_server_unref(&p->dial_tls);
     rl_tls_server_unref(&p->attach_tls);
     rl_loop_free(&p->loop);
+    rl_http_proxy_free(&p->http_proxy);
     free(p->dial_address);
     free(p->attach_address);
     rl_settings_free(&broker_settings_spec, &p->settings);

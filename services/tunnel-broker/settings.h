@@ -10,6 +10,8 @@ struct broker_settings {
     char *dial_advertise;
     char *attach_listen;
     char *attach_advertise;
+    char *https_proxy;
+    char *no_proxy;
     int64_t agents_max;
     int64_t attach_rate;
     int64_t stream_window_bytes;
