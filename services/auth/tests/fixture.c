@@ -24,6 +24,7 @@
 struct rl_auth *auth;
 struct rl_error err;
 char fixture_directory[64];
+const char *fixture_other_cluster;
 const char fixture_password[] = "correct horse battery";
 
 static struct rl_testpg *pg;
@@ -46,18 +47,23 @@ static void run_sql(const char *where, const char *sql, long *number)
     PQfinish(c);
 }
 
-const char *fixture_new_database(void)
+static const char *create_database(const char *template)
 {
-    char sql[128];
+    char sql[192];
     char name[64];
     snprintf(name, sizeof name, "t_%d_%u", (int)getpid(), databases++);
-    snprintf(sql, sizeof sql, "CREATE DATABASE %s", name);
+    snprintf(sql, sizeof sql, "CREATE DATABASE %s TEMPLATE %s", name, template);
     run_sql(rl_testpg_conninfo(pg), sql, NULL);
     const char *base = rl_testpg_conninfo(pg); /* ends with dbname=postgres */
     const char *at = strstr(base, "dbname=");
     ck_assert_ptr_nonnull(at);
     snprintf(conninfo, sizeof conninfo, "%.*sdbname=%s", (int)(at - base), base, name);
     return conninfo;
+}
+
+const char *fixture_new_database(void)
+{
+    return create_database("template1");
 }
 
 void fixture_stop_database(void)
@@ -96,13 +102,74 @@ struct rl_auth_settings *fixture_settings(void)
     return &settings;
 }
 
-void fixture_set_up(void)
+/* A cluster is made once for a test program; each test gets a copy. */
+static struct made {
+    char cluster[64], database[64], key_file[128];
+} made[2];
+static size_t made_count;
+static char made_directory[64];
+
+static void make_cluster(const char *name)
 {
     struct rl_bootstrap_result result;
+    struct made *m = &made[made_count++];
+    ck_assert_uint_le(made_count, RL_COUNT(made));
+    snprintf(m->cluster, sizeof m->cluster, "%s", name);
+    snprintf(m->key_file, sizeof m->key_file, "%s/%s.key", made_directory, name);
+    const char *where = fixture_new_database();
+    snprintf(m->database, sizeof m->database, "%s", strstr(where, "dbname=") + strlen("dbname="));
+    struct rl_auth_settings its = {
+        .cluster = m->cluster,
+        .database = conninfo,
+        .key_file = m->key_file,
+        .public_address = public_address,
+        .admin = admin,
+        .workers = 1,
+        .identity_ttl_s = 86400,
+        .service_token_ttl_s = 3600,
+        .service_token_uses = 4,
+    };
+    struct rl_auth *maker = NULL;
+    ok(rl_auth_open(&its, &maker, &err));
+    ok(rl_bootstrap(maker, &result, &err));
+    ck_assert(result.created);
+    rl_auth_close(&maker);
+}
+
+static void make_clusters(void)
+{
+    snprintf(made_directory, sizeof made_directory, "/tmp/rl_auth_XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(made_directory));
+    make_cluster(CLUSTER);
+    if (fixture_other_cluster)
+        make_cluster(fixture_other_cluster);
+}
+
+static void forget_clusters(void)
+{
+    char *command = rl_sprintf("rm -rf %s", made_directory);
+    ck_assert_int_eq(system(command), 0);
+    free(command);
+}
+
+const char *fixture_copy_cluster(const char *name, const char *its_key_file)
+{
+    for (size_t i = 0; i < made_count; i++)
+        if (strcmp(made[i].cluster, name) == 0) {
+            char *command = rl_sprintf("cp -p %s %s", made[i].key_file, its_key_file);
+            ck_assert_int_eq(system(command), 0);
+            free(command);
+            return create_database(made[i].database);
+        }
+    ck_abort_msg("no cluster %s was made", name);
+}
+
+void fixture_set_up(void)
+{
     snprintf(fixture_directory, sizeof fixture_directory, "/tmp/rl_auth_XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(fixture_directory));
     snprintf(key_file, sizeof key_file, "%s/key", fixture_directory);
-    fixture_new_database();
+    fixture_copy_cluster(CLUSTER, key_file);
     settings = (struct rl_auth_settings){
         .cluster = cluster,
         .database = conninfo,
@@ -116,8 +183,7 @@ void fixture_set_up(void)
         .service_token_uses = 4,
     };
     ok(rl_auth_open(&settings, &auth, &err));
-    ok(rl_bootstrap(auth, &result, &err));
-    ck_assert(result.created);
+    ok(rl_auth_start(auth, &err));
     auth->events = rl_auth_events_create(NULL);
 }
 
@@ -134,6 +200,7 @@ void fixture_tear_down(void)
 int fixture_main(const char *name, TCase *tcase)
 {
     pg = rl_testpg_create();
+    tcase_add_unchecked_fixture(tcase, make_clusters, forget_clusters);
     tcase_set_timeout(tcase, 60);
     Suite *s = suite_create(name);
     suite_add_tcase(s, tcase);

@@ -15,7 +15,12 @@ extern struct rl_auth *auth;
 extern struct rl_error err;
 extern char fixture_directory[64];
 
-/** Around each test: a new database, bootstrapped. */
+/** Before fixture_main(): another cluster that is made once, for copies. */
+extern const char *fixture_other_cluster;
+/** A connection string of a new copy; its key goes to this file. Borrowed until the next database.
+ */
+const char *fixture_copy_cluster(const char *name, const char *key_file);
+/** Around each test: a cluster in a database of its own. */
 void fixture_set_up(void);
 void fixture_tear_down(void);
 /** The settings of the test's auth; a test may change them and open another. */

@@ -1,8 +1,10 @@
 #include "pair.h"
 
 #include "admin.h"
-#include "bootstrap.h"
+#include "clock/clock.h"
+#include "control.h"
 #include "credential/token.h"
+#include "errands.h"
 #include "process.h"
 
 #include <stdio.h>
@@ -22,15 +24,14 @@ void pair_use(struct side *side)
 
 static void open_side(struct side *side, char *cluster)
 {
-    struct rl_bootstrap_result result;
     side->settings = *fixture_settings();
     side->settings.cluster = cluster;
-    side->database = rl_strdup(fixture_new_database());
     side->key_file = rl_sprintf("%s/%s.key", fixture_directory, cluster);
+    side->database = rl_strdup(fixture_copy_cluster(cluster, side->key_file));
     side->settings.database = side->database;
     side->settings.key_file = side->key_file;
     ok(rl_auth_open(&side->settings, &side->auth, &err));
-    ok(rl_bootstrap(side->auth, &result, &err));
+    ok(rl_auth_start(side->auth, &err));
     side->auth->events = rl_auth_events_create(NULL);
 }
 
@@ -166,4 +167,97 @@ rl_code pair_remove(struct side *side, const char *kind, const char *name)
     free(request.kind);
     free(request.name);
     return rc;
+}
+
+Pb__GetResourcesResponse *pair_get(struct side *side, const char *kind)
+{
+    Pb__GetResourcesResponse *reply = rl_message_create(&pb__get_resources_response__descriptor);
+    INIT_REPLY(request, GetResourcesRequest, get_resources_request);
+    request.kind = rl_strdup(kind);
+    ok(rl_admin_get(side->auth, &side->admin.peer, &request, reply, &err));
+    free(request.kind);
+    return reply;
+}
+
+void pair_free(Pb__GetResourcesResponse *list)
+{
+    pb__get_resources_response__free_unpacked(list, NULL);
+}
+
+void pair_check_event(struct side *side, const char *type, const char *kind, const char *name)
+{
+    pair_use(side);
+    Pb__Event *event = fixture_event(type);
+    ck_assert_str_eq(event->outcome, "success");
+    ck_assert_str_eq(event->resource_kind, kind);
+    ck_assert_str_eq(event->resource_name, name);
+    rl_event_free(&event);
+}
+
+/* ---- the root's word, brought by brokers ---- */
+
+void pair_ask_policy(const char *id, uint64_t version, struct rl_span sha256, struct rl_span nonce,
+                     Pb__PolicyUpdate *update)
+{
+    struct rl_rpc_peer peer = {.address = "192.0.2.9:1"};
+    INIT_REPLY(request, PolicyForRequest, policy_for_request);
+    request.agent_id = rl_strdup(id);
+    request.held_version = version;
+    rl_message_bytes(&request.held_sha256, sha256);
+    rl_message_bytes(&request.nonce, nonce);
+    ok(rl_control_policy_for(root.auth, &peer, &request, update, &err));
+    free(request.agent_id);
+    free(request.held_sha256.data);
+    free(request.nonce.data);
+}
+
+rl_code pair_take_policy(Pb__PolicyUpdate *update, Pb__TakeRootPolicyResponse *reply)
+{
+    static char name[] = ROOT;
+    struct rl_rpc_peer peer = {.address = "192.0.2.9:1"};
+    INIT_REPLY(request, TakeRootPolicyRequest, take_root_policy_request);
+    request.root = name;
+    request.update = update;
+    return rl_control_take_root_policy(leaf.auth, &peer, &request, reply, &err);
+}
+
+/* As the brokers of both do. */
+void pair_bring_policy(void)
+{
+    struct rl_snapshot *snapshot = pair_snapshot(&leaf);
+    const Pb__PeerCluster *peer = snapshot->clusters[0];
+    INIT_REPLY(update, PolicyUpdate, policy_update);
+    INIT_REPLY(reply, TakeRootPolicyResponse, take_root_policy_response);
+    pair_ask_policy("cluster/" LEAF, peer->policy_version, RL_BINARY(peer->policy_sha256),
+                    RL_BINARY(peer->policy_nonce), &update);
+    ok(pair_take_policy(&update, &reply));
+    ck_assert_uint_gt(reply.version, 0);
+    ck_assert_uint_eq(reply.sha256.len, 32);
+    fixture_clear(&update.base);
+    fixture_clear(&reply.base);
+    rl_snapshot_unref(&snapshot);
+}
+
+/* ---- errands ---- */
+
+long pair_errands(void)
+{
+    return pair_count(&leaf, "SELECT count(*) FROM errands");
+}
+
+/* The root's listener believes a new leaf a moment after it has come. */
+void pair_run_errands(void)
+{
+    int64_t until_s = rl_clock_wall_s() + 20;
+    do {
+        pair_sql(&leaf, "UPDATE errands SET next = now()");
+        ok(rl_errands_run(leaf.auth, &err));
+    } while (pair_errands() && rl_clock_wall_s() < until_s);
+    ck_assert_int_eq(pair_errands(), 0);
+}
+
+int pair_main(const char *name, TCase *tcase)
+{
+    fixture_other_cluster = LEAF;
+    return fixture_main(name, tcase);
 }

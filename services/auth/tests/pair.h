@@ -5,6 +5,8 @@
 
 #include "fixture.h"
 
+#include <string.h>
+
 #define ROOT CLUSTER
 #define LEAF "leaf.example"
 
@@ -34,5 +36,31 @@ rl_code pair_trust(const char *name, const char *token, bool is_enabled, bool re
 /** With a token of its own and access to access; asserts that it works. */
 void pair_establish(void);
 rl_code pair_remove(struct side *side, const char *kind, const char *name);
+/** All documents of a kind, as the administrator reads them. */
+Pb__GetResourcesResponse *pair_get(struct side *side, const char *kind);
+void pair_free(Pb__GetResourcesResponse *list);
+/** The next event of this type is a success about this. */
+void pair_check_event(struct side *side, const char *type, const char *kind, const char *name);
+
+/** The root's policy for the leaf, and what the leaf's auth says to one. */
+void pair_ask_policy(const char *id, uint64_t version, struct rl_span sha256, struct rl_span nonce,
+                     Pb__PolicyUpdate *update);
+rl_code pair_take_policy(Pb__PolicyUpdate *update, Pb__TakeRootPolicyResponse *reply);
+/** Both, as the brokers of root and leaf do. */
+void pair_bring_policy(void);
+
+long pair_errands(void);
+/** Until the root has heard all of them: its listener believes a new leaf a moment after it came.
+ */
+void pair_run_errands(void);
+
+/** For main(): as fixture_main(). */
+int pair_main(const char *name, TCase *tcase);
+
+#define refused_with(call, want, part)                                                             \
+    do {                                                                                           \
+        refused(call, want);                                                                       \
+        ck_assert_msg(strstr(err.message, part) != NULL, "%s", err.message);                       \
+    } while (0)
 
 #endif

@@ -183,7 +183,7 @@ END_TEST
 int main(void)
 {
     TCase *t = tcase_create("peer_trust");
-    tcase_add_unchecked_fixture(t, set_up, tear_down); /* no test changes it */
+    tcase_add_checked_fixture(t, set_up, tear_down);
     tcase_add_test(t, what_a_cluster_tells_is_what_the_other_takes);
     tcase_add_test(t, authorities_of_another_name_are_refused);
     tcase_add_test(t, a_private_key_is_refused);
