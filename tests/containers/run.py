@@ -76,12 +76,7 @@ def test_every_container_is_confined(stack):
 
 
 def test_the_far_node_sees_the_proxy_and_nothing_else(stack):
-    probe = "exec 3<>/dev/tcp/{}/{}"
-
-    def reaches(node, host, port):
-        return stack.exec(node, "timeout", "3", "bash", "-c", probe.format(host, port)).code == 0
-
-    assert reaches("node-r1", "proxy", 3080)
+    assert reaches(stack, "node-r1", "proxy", 3080)
     addresses = {}
     for service in ("postgres", "auth", "audit", "broker", "proxy", "node-a"):
         networks = stack.container(service)["NetworkSettings"]["Networks"]
@@ -95,9 +90,9 @@ def test_the_far_node_sees_the_proxy_and_nothing_else(stack):
         ("the proxy's health", addresses["proxy"]["edge"], 3024),
     ]
     for what, host, port in closed:
-        assert not reaches("node-r1", host, port), f"node-r1 reaches {what}"
-    assert not reaches("node-a", addresses["postgres"]["data"], 5432), "node-a reaches PostgreSQL"
-    assert reaches("node-a", "auth", 3025)
+        assert not reaches(stack, "node-r1", host, port), f"node-r1 reaches {what}"
+    assert not reaches(stack, "node-a", addresses["postgres"]["data"], 5432), "node-a reaches PostgreSQL"
+    assert reaches(stack, "node-a", "auth", 3025)
     listening = stack.exec("node-r1", "cat", "/proc/net/tcp", "/proc/net/tcp6").check().out
     own = [line for line in listening.splitlines() if " 0A " in line and "0B00007F" not in line]
     assert not own, own  # but Docker's own resolver
@@ -166,6 +161,30 @@ def test_idle_it_takes_little_memory(stack):
         total += kib if service in s.SERVICES else 0
     FIGURES["memory of the idle services"] = f"{total / 1024:.1f} MB"
     assert total <= 120 * 1024, FIGURES
+
+
+def memory_peak(container):
+    """The most that the kernel has counted for it, its page cache too."""
+    lines = [line.strip().split(":") for line in open(f"/proc/{container['State']['Pid']}/cgroup")]
+    for _, controller, path in lines:
+        if controller == "memory":
+            return int(open(f"/sys/fs/cgroup/memory{path}/memory.max_usage_in_bytes").read())
+    return int(open(f"/sys/fs/cgroup{lines[0][2]}/memory.peak").read())
+
+
+def test_at_work_it_stays_far_below_its_limits(stack):
+    big = 100_000_000
+    assert len(stack.ssh("node-r1", f"head -c {big} /dev/zero", timeout=120).check().out) == big
+    many = [Session(stack, "node-r1") for _ in range(10)]
+    for session in many:
+        session.echo()
+    for session in many:
+        assert session.close() == 0
+    for service in (*s.SERVICES, "postgres", "node-r1"):
+        container = stack.container(service)
+        peak, limit = memory_peak(container), container["HostConfig"]["Memory"]
+        FIGURES[f"memory {service}, at most"] = f"{peak / 2**20:.1f} MB of {limit / 2**20:.0f}"
+        assert peak < limit * 0.9, (service, peak, limit)
 
 
 # ---- what ends and comes back ----
@@ -287,6 +306,66 @@ def test_nothing_was_lost_in_audit(stack):
     if verified.code == 2:  # no such flag: its memory needs a place to be kept
         verified = stack.compose("exec", "-T", "-e", "HOME=/tmp", "auth", "tctl", "audit", "verify", "--format=json")
     assert verified.json["ok"], verified.out
+
+
+# ---- another cluster ----
+
+LEAF = "leaf.example"
+
+
+def reaches(stack, service, host, port):
+    probe = f"exec 3<>/dev/tcp/{host}/{port}"
+    return stack.exec(service, "timeout", "3", "bash", "-c", probe).code == 0
+
+
+def leaf_tctl(stack, *args):
+    return stack.exec("leaf-auth", "tctl", *args)
+
+
+def test_a_leaf_trusts_the_root_and_its_nodes_are_reached_through_it(stack):
+    stack.profiles.append("leaf")
+    stack.up().check()
+    stack.wait_healthy("leaf-auth", "leaf-audit", "leaf-broker", "leaf-proxy", "leaf-a", "leaf-r1")
+    until(60, "the leaf to trust the root", lambda: {
+        c["State"]["ExitCode"] for c in stack.containers("leaf-trust") if c["State"]["Status"] == "exited"} == {0})
+
+    def is_online():
+        known = stack.tsh("clusters", "--format=json")
+        return known.code == 0 and any(c["name"] == LEAF and c["status"] == "online" for c in known.json)
+
+    until(60, "the leaf to be online at the root", is_online)
+    names = {n["name"] for n in stack.tsh("ls", f"--cluster={LEAF}", "--format=json").check().json}
+    assert names == {"leaf-a", "leaf-r1"}, names
+    for node in sorted(names):
+        until(60, f"ssh {node}.{LEAF}", lambda: stack.hostname_of(f"{node}.{LEAF}") == node)
+    stack.ssh(f"leaf-r1.{LEAF}", "echo in-the-leaf").check()
+    started = leaf_tctl(stack, "audit", "search", "--type=session.start", "--format=json").check().json
+    there = [e for e in started if "in-the-leaf" in (e["command"] or "")]
+    assert there and there[0]["user"].startswith("alice"), started
+    at_root = [e for e in stack.events("--type=session.start") if "in-the-leaf" in (e["command"] or "")]
+    assert not at_root, "what happens in the leaf is recorded in the leaf alone"
+
+
+def test_the_leaf_reaches_the_roots_proxy_and_nothing_else_of_it(stack):
+    for service in ("leaf-auth", "leaf-broker"):
+        assert reaches(stack, service, "proxy", 3080), f"{service} does not reach the root's proxy"
+        closed = [("postgres", "data", 5432), ("auth", "core", 3025), ("auth", "core", 3028),
+                  ("audit", "core", 3041), ("node-a", "core", 3022), ("proxy", "between", 3024)]
+        for what, network, port in closed:
+            address = stack.container(what)["NetworkSettings"]["Networks"][f"{stack.project}_{network}"]["IPAddress"]
+            assert not reaches(stack, service, address, port), f"{service} reaches the root's {what}:{port}"
+
+
+def test_a_session_in_the_leaf_outlives_the_leafs_broker(stack):
+    session = Session(stack, f"leaf-r1.{LEAF}")
+    stack.kill("leaf-broker")
+    session.echo(75)
+    assert session.close() == 0
+    stack.wait_healthy("leaf-broker")
+    until(60, "a session in the leaf", lambda: stack.hostname_of(f"leaf-a.{LEAF}") == "leaf-a")
+    stack.compose("rm", "--stop", "--force", *[s["Config"]["Labels"]["com.docker.compose.service"]
+                                               for s in stack.containers() if "leaf-" in s["Name"]])
+    stack.profiles.remove("leaf")
 
 
 # ---- bad input ----

@@ -10,7 +10,8 @@ RL_PLUGINS_SUITE=trixie
 docker_answers() { docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }
 
 # docker_engine DIR: leaves DOCKER_HOST as it is where an engine answers; else starts one of our own,
-# with everything that it has in DIR. False when none can be had; the reason is in DIR/dockerd.log.
+# with its data in DIR. Its bridge and its firewall rules are the machine's, as of any engine. False
+# when none can be had; the reason is in DIR/dockerd.log.
 docker_engine() {
     local dir=$1
     if docker_answers; then return 0; fi
@@ -20,11 +21,13 @@ docker_engine() {
     fi
     # shellcheck disable=SC2086
     (ensure_packages $RL_PACKAGES_DOCKER) || return 1
-    mkdir -p "$dir/data" "$dir/exec"
-    export DOCKER_HOST=unix://$dir/docker.sock
+    mkdir -p "$dir/data"
+    DOCKER_ENGINE_DIR=$(mktemp -d /tmp/rl-docker.XXXXXX) # a socket's path is 107 bytes at most
+    export DOCKER_HOST=unix://$DOCKER_ENGINE_DIR/docker.sock
     say_step "starting a Docker Engine in $dir"
-    setsid dockerd --data-root="$dir/data" --exec-root="$dir/exec" --pidfile="$dir/docker.pid" \
-        --host="$DOCKER_HOST" --iptables=true </dev/null >>"$dir/dockerd.log" 2>&1 &
+    setsid dockerd --data-root="$dir/data" --exec-root="$DOCKER_ENGINE_DIR/exec" \
+        --pidfile="$DOCKER_ENGINE_DIR/docker.pid" --host="$DOCKER_HOST" \
+        </dev/null >>"$dir/dockerd.log" 2>&1 &
     DOCKER_ENGINE_PID=$!
     disown
     local deadline=$((SECONDS + 60))
@@ -43,6 +46,7 @@ docker_engine_stop() {
     [ -n "${DOCKER_ENGINE_PID:-}" ] || return 0
     kill -TERM "$DOCKER_ENGINE_PID" 2>/dev/null || return 0
     while kill -0 "$DOCKER_ENGINE_PID" 2>/dev/null && [ "$SECONDS" -lt "$deadline" ]; do sleep 0.1; done
+    rm -rf "$DOCKER_ENGINE_DIR"
 }
 
 # The machine's own package lists, for another release of the same distribution.
