@@ -8,7 +8,10 @@
 #include "splice/splice.h"
 #include "uplink/uplink.h"
 
-#define ROOT_LINKS 2           /* to two brokers, where there are two */
+#define ROOT_LINKS 2 /* to two brokers, where there are two */
+/* A root that is left: nothing more is answered, at once. The nodes end the sessions of its users
+ * then, each with a reason; after this long the rest is cut. */
+#define ROOT_GOODBYE_MS 3000
 #define ROOT_RETRY_MS_MAX 8000 /* a root that is back is attached again within ten seconds */
 #define ROOT_ERRANDS_MAX 256   /* of one connection at once */
 #define ROOT_SERVICES_MAX 256  /* connections to auth and audit, of one root */
@@ -45,7 +48,8 @@ struct root {
     struct service *services;
     size_t service_count;
     bool is_listed; /* while the list is read */
-    bool is_gone;   /* being freed: nothing is opened again */
+    bool is_gone;   /* not listed any more: nothing is opened again */
+    struct rl_timer *goodbye;
     /* policy.c */
     uint64_t held_version;
     uint8_t held_sha256[32];

@@ -73,10 +73,12 @@ static void on_said(void *context, const Pb__BrokerMessage *said)
         on_welcome(link, said->welcome);
         break;
     case PB__BROKER_MESSAGE__BODY_POLICY:
-        root_policy_came(link->root, said->policy);
+        if (!link->root->is_gone)
+            root_policy_came(link->root, said->policy);
         break;
     case PB__BROKER_MESSAGE__BODY_OPEN:
-        errand_begin(link, said->open);
+        if (!link->root->is_gone)
+            errand_begin(link, said->open);
         break;
     case PB__BROKER_MESSAGE__BODY_DRAIN:
         rl_log_info("a root asks us to come again", RL_TEXT("cluster", link->root->name),

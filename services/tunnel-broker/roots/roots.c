@@ -27,12 +27,35 @@ static void free_root(struct root **at)
     root_policy_fini(root);
     root_report_fini(root);
     rl_timer_free(&root->arrange);
+    rl_timer_free(&root->goodbye);
     rl_ticket_seen_free(&root->seen);
     rl_trust_unref(&root->trust);
     root_count_attached(root->roots);
     free(root->name);
     free(root->proxy);
     free(root);
+}
+
+static void on_goodbye(void *context)
+{
+    const struct root *root = context;
+    struct root **at = &root->roots->first;
+    while (*at != root)
+        at = &(*at)->next;
+    free_root(at);
+}
+
+static void leave_root(struct root *root)
+{
+    if (root->is_gone)
+        return;
+    rl_log_info("a root is not to be attached to any more", RL_TEXT("cluster", root->name));
+    root->is_gone = true;
+    for (size_t i = 0; i < ROOT_LINKS; i++) {
+        link_retire(&root->links[i]);
+        errands_drop(&root->links[i]);
+    }
+    rl_timer_arm(root->goodbye, ROOT_GOODBYE_MS);
 }
 
 static struct root *add_root(struct roots *roots, const char *name)
@@ -44,6 +67,7 @@ static struct root *add_root(struct roots *roots, const char *name)
     root->proxy = rl_strdup("");
     root->seen = rl_ticket_seen_create(ROOT_TICKETS_SEEN_MAX);
     root->arrange = rl_timer_create(loop, links_arrange, root);
+    root->goodbye = rl_timer_create(loop, on_goodbye, root);
     for (size_t i = 0; i < ROOT_LINKS; i++)
         link_init(&root->links[i], root);
     root_policy_init(root);
@@ -87,9 +111,12 @@ static void take_proxy(struct root *root, const char *proxy)
 
 static void take_root(struct roots *roots, const Pb__PeerCluster *peer)
 {
-    struct root *root = roots->first;
-    while (root && strcmp(root->name, peer->name) != 0)
-        root = root->next;
+    struct root **at = &roots->first;
+    while (*at && strcmp((*at)->name, peer->name) != 0)
+        at = &(*at)->next;
+    if (*at && (*at)->is_gone) /* and is wanted again */
+        free_root(at);
+    struct root *root = *at && strcmp((*at)->name, peer->name) == 0 ? *at : NULL;
     if (!root)
         root = add_root(roots, peer->name);
     root->is_listed = true;
@@ -157,14 +184,9 @@ void roots_changed(struct roots *roots)
     for (size_t i = 0; i < state->n_clusters; i++)
         if (state->clusters[i]->is_root)
             take_root(roots, state->clusters[i]);
-    for (struct root **at = &roots->first; *at;) {
-        if ((*at)->is_listed) {
-            at = &(*at)->next;
-            continue;
-        }
-        rl_log_info("a root is not to be attached to any more", RL_TEXT("cluster", (*at)->name));
-        free_root(at);
-    }
+    for (struct root *root = roots->first; root; root = root->next)
+        if (!root->is_listed)
+            leave_root(root);
 }
 
 void roots_renewed(struct roots *roots)
