@@ -17,6 +17,9 @@
  * keeps nobody else out. */
 #define RL_AGENT_HALF_OPEN_MAX 64
 #define RL_AGENT_HALF_OPEN_OF_ONE_MAX 16
+/* Of its descriptors, that no user's connection takes: its links, its files, who asks its status.
+ */
+#define RL_AGENT_DESCRIPTORS_OWN 16
 #define RL_AGENT_POLICY_FILE "policy"
 #define RL_AGENT_STATUS_SOCKET "status.sock"
 
@@ -46,6 +49,7 @@ struct recordings;    /* recordings.h */
 struct agent {
     struct rl_loop *loop;
     struct agent_settings settings;
+    uint64_t descriptors_max; /* that the system lets it have; 0: unknown */
     char hostname[256];
     bool is_direct;
     bool is_unprivileged;

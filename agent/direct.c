@@ -38,10 +38,18 @@ static rl_code make_tls(struct direct *direct, struct rl_error *err)
     return rl_tls_server_create(&config, &direct->tls, err);
 }
 
+/* A quarter of the descriptors at most: the rest is for who comes through them. */
+static uint32_t connections_max(const struct agent *agent)
+{
+    uint64_t quarter = agent->descriptors_max / 4;
+    return quarter < RL_RPC_CONNECTIONS_MAX ? (uint32_t)quarter : 0;
+}
+
 static rl_code listen_for_proxies(struct direct *direct, struct rl_error *err)
 {
     const struct rl_rpc_server_config config = {
         .loop = direct->agent->loop,
+        .connections_max = connections_max(direct->agent),
         .stream_window_bytes_max = RL_RPC_RAW_WINDOW_BYTES_MAX,
         .authorize = authorize,
         .authorize_context = direct,

@@ -1,6 +1,7 @@
 #include "guests.h"
 
 #include "policy_keeper.h"
+#include "status/memory.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,7 @@ static Pb__Guest *copy_of(const Pb__Guest *who)
     uint8_t *packed = rl_alloc(n + 1);
     pb__guest__pack(who, packed);
     Pb__Guest *copy = pb__guest__unpack(NULL, n, packed);
-    RL_ASSERT(copy);
+    RL_NEED_MEMORY(copy, 0);
     free(packed);
     return copy;
 }

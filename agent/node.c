@@ -228,6 +228,23 @@ static rl_code open_sockets(struct sockets *s, struct rl_error *err)
     return RL_E_EXHAUSTED;
 }
 
+/* The kernel hands out the lowest number that is free: below a new one all are taken. */
+static rl_code leave_own(const struct agent *agent, const struct sockets *s, struct rl_error *err)
+{
+    const int all[] = {s->stream[0],  s->stream[1],  s->control[0],    s->control[1],
+                       s->reports[0], s->reports[1], s->recordings[0], s->recordings[1]};
+    int highest = 0;
+    for (size_t i = 0; i < RL_COUNT(all); i++)
+        highest = all[i] > highest ? all[i] : highest;
+    uint64_t max = agent->descriptors_max;
+    if (!max || (uint64_t)highest + RL_AGENT_DESCRIPTORS_OWN < max)
+        return RL_OK;
+    return rl_fail(err, RL_E_EXHAUSTED,
+                   "no descriptors for another connection: the node may have %llu in all; try "
+                   "again when somebody has left",
+                   (unsigned long long)max);
+}
+
 /* "192.0.2.7:1234", "[2001:db8::1]:1234": the same but for the port. */
 static bool is_same_client(const char *a, const char *b)
 {
@@ -273,6 +290,8 @@ rl_code node_serve(struct node *node, const Pb__Ticket *ticket, int *fd, struct 
     rl_code rc = may_serve(node, ticket, err);
     if (rc != RL_OK || (rc = open_sockets(&s, err)) != RL_OK)
         return rc;
+    if ((rc = leave_own(node->agent, &s, err)) != RL_OK)
+        goto out;
     connection = rl_alloc(sizeof *connection);
     *connection = (struct connection){.node = node,
                                       .session_id = rl_strdup(ticket->session_id),

@@ -43,11 +43,26 @@ struct visit {
     int64_t vouched_age_s; /* of the policy that let in, then */
 };
 
-/* To 3 and up, by a place above them: one of them may be where another has to go. */
+static bool is_one_of(int *const *fds, size_t n, int fd)
+{
+    for (size_t i = 0; i < n; i++)
+        if (*fds[i] == fd)
+            return true;
+    return false;
+}
+
+/* To 3 and up, by a place above them: one of them may be where another has to go. The agent's own
+ * are closed first: it may have as many as it is allowed. */
 static void keep_fds(struct node_child_fds *keep)
 {
     int *fds[] = {&keep->stream, &keep->control, &keep->reports, &keep->recordings};
-    int last = FIRST_FD + (int)RL_COUNT(fds) - 1;
+    int last = FIRST_FD + (int)RL_COUNT(fds) - 1, highest = last;
+    for (size_t i = 0; i < RL_COUNT(fds); i++)
+        highest = *fds[i] > highest ? *fds[i] : highest;
+    for (int fd = FIRST_FD; fd < highest; fd++)
+        if (!is_one_of(fds, RL_COUNT(fds), fd))
+            close(fd);
+    rl_confine_close_from(highest + 1);
     for (size_t i = 0; i < RL_COUNT(fds); i++)
         if ((*fds[i] = fcntl(*fds[i], F_DUPFD_CLOEXEC, last + 1)) < 0)
             _exit(EXIT_NO_DESCRIPTOR);

@@ -294,7 +294,8 @@ static rl_code prepare(struct agent *agent, struct rl_error *err)
     rl_log_setup("remoteler", level, agent->settings.log_text);
     rl_trusted_clock_init(&agent->clock, BUILD_TIME_FLOOR_NS);
     agent->is_unprivileged = geteuid() != 0;
-    rl_log_debug("descriptors", RL_NUMBER("max", rl_descriptors_raise()));
+    agent->descriptors_max = rl_descriptors_raise();
+    rl_log_debug("descriptors", RL_NUMBER("max", agent->descriptors_max));
     rc = agent_choose(agent, err);
     return rc == RL_OK ? rl_loop_create(&agent->loop, err) : rc;
 }

@@ -193,8 +193,12 @@ bool rl_confine_has_seccomp(void)
     return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, NULL) != 0 && errno == EFAULT;
 }
 
+/* Down, never up: a room that is no root's may not, and a lower limit does no harm. */
 static bool limit(__rlimit_resource_t resource, rlim_t value)
 {
+    struct rlimit now;
+    if (getrlimit(resource, &now) == 0 && now.rlim_max < value)
+        value = now.rlim_max;
     return setrlimit(resource, &(struct rlimit){value, value}) == 0;
 }
 

@@ -267,12 +267,29 @@ static void watch_all(struct monitor *m, struct pollfd p[POLLED], bool reads_wir
     watch_listeners(m, p + FIRST_LISTENER);
 }
 
+/* Those that are there, and no empty places: poll() refuses more entries than the process may have
+ * descriptors, even when most of them are -1. */
+static int poll_open(struct pollfd p[POLLED], int wait_ms)
+{
+    struct pollfd open[POLLED];
+    size_t at[POLLED], n = 0;
+    for (size_t i = 0; i < POLLED; i++)
+        if (p[i].fd >= 0) {
+            open[n] = p[i];
+            at[n++] = i;
+        }
+    int ready = poll(open, n, wait_ms);
+    for (size_t i = 0; ready >= 0 && i < n; i++)
+        p[at[i]].revents = open[i].revents;
+    return ready;
+}
+
 static void wait_and_read(struct monitor *m, uint64_t next)
 {
     struct pollfd p[POLLED];
     uint32_t wait_ms = rl_request_wait_ms(m);
     watch_all(m, p, wait_ms == 0);
-    if (poll(p, RL_COUNT(p), timeout_ms(m, next, wait_ms)) < 0)
+    if (poll_open(p, timeout_ms(m, next, wait_ms)) < 0)
         return;
     /* What an SFTP server said before it ended, then the leaders' ends: a request to start may be
      * about to need the room. */

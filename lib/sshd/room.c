@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define HIGH_FD 64
+#define HIGH_FD (RL_ROOM_FD_FIRST + ROOM_FDS_MAX) /* no higher: the limit may be low */
 #define ARGUMENTS_MAX 7
 #define UID_NOBODY 65534
 #define EXIT_NOT_RUN 127

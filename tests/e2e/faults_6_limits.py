@@ -10,8 +10,8 @@ import time
 
 from cluster import Failed, Skip, run, until
 from load import Load, check_audit
-from respawn import (cpu_s_of, descriptors_of, is_alive, log_size, log_text, otherwise, pid_of, resident_kib_of,
-                     respawn, threads_of)
+from respawn import (cpu_s_of, descriptors_of, is_alive, is_ready, log_size, log_text, otherwise, pid_of,
+                     resident_kib_of, respawn, threads_of)
 import strangers
 from test_4_links import works
 
@@ -138,6 +138,55 @@ def test_each_service_survives_that_its_descriptors_run_out(c):
     for name, limit, key in (("broker", 120, "main"), ("broker", 120, "proxied"), ("audit", 160, "main"),
                              ("auth", 200, "main")):
         exhausted(c, name, limit, key)
+
+
+def hold(c, node):
+    """A session that stays until its stdin is closed; whether it began, and what was said if not."""
+    p = subprocess.Popen(["ssh", "-F", c.ssh_config(), "-o", "BatchMode=yes", node, "echo here; cat"], env=c.env,
+                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    began = p.stdout.readline() == b"here\n"
+    return p, began, "" if began else p.communicate()[1].decode("utf-8", "replace")
+
+
+def exhaust_node(c, node, limit):
+    """Sessions until the node refuses one."""
+    with otherwise(c, node, wrap=["prlimit", f"--nofile={limit}:{limit}"]):
+        pid, mark = pid_of(c, node), log_size(c, node)
+        until(15, f"sessions on {node}", lambda: works(c, node))
+        held = []
+        try:
+            for _ in range(limit):
+                p, began, said = hold(c, node)
+                if not began:
+                    break
+                held.append(p)
+            assert 3 <= len(held) < limit // 4, len(held)
+            assert "no descriptors for another connection" in said, said
+            used = cpu_s_of(pid)
+            for p in held:  # who is in stays in, and is served
+                p.stdin.write(b"still\n")
+                p.stdin.flush()
+                assert p.stdout.readline() == b"still\n"
+            assert not works(c, node)
+            # what the node needs for itself, it has: its audit, its status
+            c.wait_for_event(lambda e: e["type"] == "session.start" and e["resource"]["name"] == node)
+            assert is_ready(c, node)
+            time.sleep(2)  # it is left alone for that long: does it work?
+            assert cpu_s_of(pid) - used < 1, f"{node} spins"
+            held.pop().kill()
+            until(10, "one who comes when one has gone", lambda: works(c, node))
+        finally:
+            for p in held:
+                p.kill()
+                p.communicate()
+        until(15, "all to be as before", lambda: works(c, node))
+        assert is_alive(pid) and "no descriptors" in log_text(c, node, mark)
+    until(15, f"sessions on {node}", lambda: works(c, node))
+
+
+def test_a_node_whose_descriptors_run_out_refuses_and_comes_back(c):
+    for node, limit in (("node-a", 64), ("node-r1", 80), ("node-r1", 128)):
+        exhaust_node(c, node, limit)
 
 
 def test_a_process_that_is_refused_memory_ends_in_words_and_everything_comes_back(c):

@@ -6,6 +6,7 @@
 #include "internal.h"
 #include "sshd/confine.h"
 
+#include <errno.h>
 #include <malloc.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -168,8 +169,11 @@ static void loop(struct transport *t)
         }
         tell_active(t);
         watch_all(t, w);
-        if (poll(w->fds, w->n, any ? 0 : TICK_MS) < 0)
+        if (poll(w->fds, w->n, any ? 0 : TICK_MS) < 0) {
+            if (errno != EINTR)
+                break; /* it would be refused again and again */
             continue;
+        }
         if (w->fds[MONITOR].revents && !rl_monitor_listen(t))
             break;
         pump(w);
