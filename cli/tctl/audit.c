@@ -1,5 +1,5 @@
 /* audit: what happened, asked of the audit service itself. */
-#include "clock/clock.h"
+#include "settings/period.h"
 #include "tctl.h"
 
 #include <stdio.h>
@@ -7,8 +7,8 @@
 #include <string.h>
 
 struct audit_settings {
-    char *from, *to, *user, *session, *format;
-    uint64_t last_s;
+    struct rl_period period;
+    char *user, *session, *format;
     struct rl_text_list types;
     int64_t limit;
     bool follow;
@@ -25,19 +25,12 @@ struct audit_settings {
          .type = RL_SETTING_TEXT,                                                                  \
          .offset = AT(session),                                                                    \
          .help = "of this session"},                                                               \
-        {.name = "from", .type = RL_SETTING_TEXT, .offset = AT(from), .help = "RFC 3339 time"},    \
-    {                                                                                              \
-        .name = "to", .type = RL_SETTING_TEXT, .offset = AT(to), .help = "RFC 3339 time; now"      \
-    }
+        RL_PERIOD_ROWS(audit_settings, period)
 
 static const struct rl_setting export_rows[] = {
     ROWS_WHICH,
-    {.name = "last",
-     .type = RL_SETTING_DURATION,
-     .offset = AT(last_s),
-     .min = 1,
-     .max = 315360000,
-     .help = "instead of --from: 10m, 24h, 7d; without either, everything"},
+    RL_PERIOD_LAST_ROW(audit_settings, period, NULL,
+                       "instead of --from: 10m, 24h, 7d; without either, everything"),
     {.name = "follow",
      .type = RL_SETTING_SWITCH,
      .offset = AT(follow),
@@ -47,13 +40,7 @@ static const struct rl_setting export_rows[] = {
 
 static const struct rl_setting rows[] = {
     ROWS_WHICH,
-    {.name = "last",
-     .type = RL_SETTING_DURATION,
-     .offset = AT(last_s),
-     .fallback = "1h",
-     .min = 1,
-     .max = 315360000,
-     .help = "instead of --from: 10m, 24h, 7d"},
+    RL_PERIOD_LAST_ROW(audit_settings, period, "1h", "instead of --from: 10m, 24h, 7d"),
     {.name = "limit",
      .type = RL_SETTING_NUMBER,
      .offset = AT(limit),
@@ -161,14 +148,7 @@ static const struct rl_rpc_stream_ops ops = {.message = on_message, .closed = on
 static rl_code fill_times(const struct audit_settings *s, Pb__SearchRequest *request,
                           struct rl_error *err)
 {
-    rl_code rc = RL_OK;
-    if (s->last_s) /* else all of it */
-        request->from_ns = rl_clock_wall_ns() - (int64_t)s->last_s * 1000000000;
-    if (s->from)
-        rc = rl_clock_parse(s->from, &request->from_ns, err);
-    if (rc == RL_OK && s->to)
-        rc = rl_clock_parse(s->to, &request->to_ns, err);
-    return rc;
+    return rl_period_read(&s->period, &request->from_ns, &request->to_ns, err);
 }
 
 static rl_code search_events(struct tctl_client *client, const struct audit_settings *s,

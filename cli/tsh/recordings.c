@@ -1,16 +1,16 @@
 /* recordings: what was recorded, and what is live. */
-#include "clock/clock.h"
 #include "leaves.h"
 #include "output/value.h"
 #include "playstream.h"
+#include "settings/period.h"
 #include "show.h"
 #include "tsh.h"
 
 #include <stdlib.h>
 
 struct list_settings {
-    char *from, *to, *format, *cluster, *proxy;
-    uint64_t last_s;
+    struct rl_period period;
+    char *format, *cluster, *proxy;
     int64_t limit;
 };
 
@@ -32,15 +32,8 @@ struct list_settings {
     }
 
 static const struct rl_setting recordings_rows[] = {
-    {.name = "from", .type = RL_SETTING_TEXT, .offset = AT(from), .help = "RFC 3339 time"},
-    {.name = "to", .type = RL_SETTING_TEXT, .offset = AT(to), .help = "RFC 3339 time; now"},
-    {.name = "last",
-     .type = RL_SETTING_DURATION,
-     .offset = AT(last_s),
-     .fallback = "24h",
-     .min = 1,
-     .max = 315360000,
-     .help = "instead of --from: 10m, 24h, 7d"},
+    RL_PERIOD_ROWS(list_settings, period),
+    RL_PERIOD_LAST_ROW(list_settings, period, "24h", "instead of --from: 10m, 24h, 7d"),
     {.name = "limit",
      .type = RL_SETTING_NUMBER,
      .offset = AT(limit),
@@ -81,18 +74,6 @@ static const struct rl_column sessions_columns[] = {
     {"RECORDING", "recording"}, {"PARTICIPANTS", "participants"},
     {"COMMAND", "command"},
 };
-
-static rl_code fill_times(const struct list_settings *s, Pb__ListRecordingsRequest *request,
-                          struct rl_error *err)
-{
-    rl_code rc = RL_OK;
-    request->from_ns = rl_clock_wall_ns() - (int64_t)s->last_s * 1000000000;
-    if (s->from)
-        rc = rl_clock_parse(s->from, &request->from_ns, err);
-    if (rc == RL_OK && s->to)
-        rc = rl_clock_parse(s->to, &request->to_ns, err);
-    return rc;
-}
 
 static rl_code print(const struct list_settings *s, enum rl_format format,
                      const Pb__ListRecordingsRequest *request, struct rl_error *err)
@@ -140,7 +121,7 @@ static int run(const struct rl_settings_spec *spec, bool live_only, int argc, ch
     if (rc == RL_OK)
         rc = rl_format_parse(s.format, &format, &err);
     if (rc == RL_OK)
-        rc = fill_times(&s, &request, &err);
+        rc = rl_period_read(&s.period, &request.from_ns, &request.to_ns, &err);
     if (rc != RL_OK) {
         rl_settings_free(spec, &s);
         return tsh_usage(rc, &err);
