@@ -23,6 +23,8 @@ import echo
 import fleet
 import inventory
 import raw_bytes
+import recording_cost
+import scp
 import ssh_connect
 import ssh_throughput
 import table
@@ -33,7 +35,7 @@ from peers import package_version
 from peers.remoteler import e2e
 
 MODULES = (ssh_connect, ssh_throughput, raw_bytes, echo, inventory, auth_rates, fleet, agent_footprint,
-           trusted_clusters)
+           recording_cost, scp, trusted_clusters)
 BENCHMARKS = {name: run for module in MODULES for name, run in module.BENCHMARKS.items()}
 NOISE = ("ssh-connect", "ssh-throughput-down", "ssh-throughput-up")
 
@@ -41,8 +43,8 @@ EPILOG = f"""\
 benchmarks: {', '.join(BENCHMARKS)}
 
 A ratio is Remoteler's figure through the peer's: seconds, milliseconds and KiB are better when it is
-small, MB/s when it is large. RL_BENCH_RUNS, _PAIRS, _BYTES, _SECONDS, _STREAMS, _AGENTS, _NODES and
-_USERS make a quick trial of it.
+small, MB/s when it is large. RL_BENCH_RUNS, _PAIRS, _BYTES, _SECONDS, _STREAMS, _AGENTS, _NODES,
+_USERS and _FILES make a quick trial of it.
 
 example: ./dev bench ssh-connect reattach
 """
