@@ -31,6 +31,7 @@ struct relay_side {
     struct rl_watch *watch;
     struct rl_buf out; /* to be written to fd */
     struct relay_parcel *parcels, **parcels_end;
+    size_t held; /* in parcels */
     struct rl_timer *arrival;
 };
 
@@ -48,6 +49,7 @@ struct relay {
     uint16_t target;
     bool is_silent;
     uint64_t delay_ms;              /* each way */
+    size_t most_held;               /* on the way to one side at once */
     struct rl_tls_identity *signer; /* of a PROXY header; NULL: none is sent */
     const char *header_address;
     bool spoils_random;
@@ -107,6 +109,7 @@ static inline void relay_on_arrival(void *context)
         struct relay_parcel *parcel = side->parcels;
         side->parcels = parcel->next;
         ck_assert(rl_buf_put(&side->out, parcel->bytes, parcel->n));
+        side->held -= parcel->n;
         free(parcel);
     }
     if (side->parcels)
@@ -119,7 +122,10 @@ static inline void relay_on_arrival(void *context)
 static inline void relay_send_later(struct relay_side *side, const uint8_t *bytes, size_t n)
 {
     struct relay_parcel *parcel = rl_alloc(sizeof *parcel + n);
-    uint64_t delay_ms = side->pair->relay->delay_ms;
+    struct relay *relay = side->pair->relay;
+    uint64_t delay_ms = relay->delay_ms;
+    side->held += n;
+    relay->most_held = side->held > relay->most_held ? side->held : relay->most_held;
     parcel->due_ms = rl_clock_boot_ms() + delay_ms;
     parcel->n = n;
     memcpy(parcel->bytes, bytes, n);

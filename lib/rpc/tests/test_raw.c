@@ -5,7 +5,7 @@ static struct world *w;
 
 #define GROWN_BYTES_MAX (4u << 20)
 
-#define BULK_BYTES (64u << 20)
+#define BULK_BYTES (32u << 20)
 
 /* Bytes that both ends can make from their offset. */
 static uint8_t byte_at(uint64_t offset)
@@ -141,6 +141,7 @@ static const struct rl_rpc_handler handlers[] = {
 struct client {
     struct rl_rpc_call *call;
     const uint8_t *text; /* NULL: byte_at() */
+    size_t text_n;       /* again and again; 0: it is as long as `total` */
     uint64_t total, sent, received;
     bool stays_open, owes;
     uint64_t owed;
@@ -175,7 +176,8 @@ static ptrdiff_t client_produce(struct rl_rpc_call *call, uint8_t *to, size_t ro
     if (c->piece_max && n > c->piece_max)
         n = c->piece_max;
     for (size_t i = 0; i < n; i++)
-        to[i] = c->text ? c->text[c->sent + i] : byte_at(c->sent + i);
+        to[i] = !c->text ? byte_at(c->sent + i)
+                         : c->text[c->text_n ? (c->sent + i) % c->text_n : c->sent + i];
     c->sent += n;
     return (ptrdiff_t)n;
 }
@@ -224,7 +226,7 @@ static void tear_down(void)
     world_free(w);
 }
 
-START_TEST(echoes_64_mib_through_default_windows)
+START_TEST(echoes_32_mib_through_default_windows)
 {
     serve(0, 0);
     struct client c = {.total = BULK_BYTES};
@@ -259,12 +261,12 @@ END_TEST
 
 START_TEST(a_stream_that_is_not_alone_keeps_its_own_window)
 {
-    static const uint8_t empty_messages[50000]; /* five zero bytes each */
+    static const uint8_t empty_message[5]; /* as many as there is time for */
     serve(4096, 1000);
-    struct client c = {.total = 1u << 20}, other = {.text = empty_messages,
-                                                    .total = sizeof empty_messages,
-                                                    .piece_max = 1,
-                                                    .stays_open = true};
+    struct client c = {.total = 1u << 20}, other = {.text = empty_message,
+                                                    .text_n = sizeof empty_message,
+                                                    .total = UINT64_MAX,
+                                                    .piece_max = 1};
     open_raw(&c, "Bytes");
     open_raw(&other, "Chat");
     TURN_UNTIL(w, c.received > (256u << 10));
@@ -395,13 +397,9 @@ START_TEST(closes_when_nobody_listens)
 }
 END_TEST
 
-/* Through 40 ms, which 64 KiB at a time would take for seven seconds. The thread sanitizer is as
- * slow as that: there only the races count. */
-#ifdef __SANITIZE_THREAD__
-#define LONG_PATH_MS_MAX 60000
-#else
-#define LONG_PATH_MS_MAX 5000
-#endif
+/* Through 40 ms. Not how long it takes is held against it: that is the machine's load too; but how
+ * much is on the way at once, which would be 64 KiB without growing. */
+#define ON_THE_WAY_BYTES (96u << 10)
 
 static void cross_long_path(uint32_t stream_window_max)
 {
@@ -415,12 +413,11 @@ static void cross_long_path(uint32_t stream_window_max)
     config.stream_window_bytes_max = stream_window_max;
     ck_assert_int_eq(rl_rpc_channel_create_h2(&config, &w->channel, NULL), RL_OK);
     struct client c = {.total = 10u << 20};
-    uint64_t began = rl_clock_boot_ms();
     open_raw(&c, "Bytes");
     TURN_UNTIL(w, c.closed);
     ck_assert_int_eq(c.code, RL_OK);
     ck_assert_uint_eq(c.received, c.total);
-    ck_assert_uint_lt(rl_clock_boot_ms() - began, LONG_PATH_MS_MAX);
+    ck_assert_uint_gt(relay->most_held, ON_THE_WAY_BYTES);
     relay_free(relay);
 }
 
@@ -486,7 +483,7 @@ int main(void)
     TCase *c = tcase_create("raw");
     tcase_add_checked_fixture(c, set_up, tear_down);
     tcase_set_timeout(c, 60);
-    tcase_add_test(c, echoes_64_mib_through_default_windows);
+    tcase_add_test(c, echoes_32_mib_through_default_windows);
     tcase_add_test(c, echoes_through_tiny_windows);
     tcase_add_test(c, keeps_what_comes_before_the_join);
     tcase_add_test(c, a_stalled_stream_holds_its_window_and_others_go_on);
