@@ -82,11 +82,13 @@ function(rl_test module source)
     target_link_libraries(${target} PRIVATE rl_flags ${deps} PkgConfig::CHECK)
     add_test(NAME unit/${module}/${short} COMMAND ${target}
         WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
-    set_tests_properties(unit/${module}/${short} PROPERTIES TIMEOUT 120 LABELS unit)
+    # Check's own 4 s for a test are few on a machine that does much else.
+    set_tests_properties(unit/${module}/${short} PROPERTIES TIMEOUT 120 LABELS unit
+        ENVIRONMENT CK_DEFAULT_TIMEOUT=60)
 endfunction()
 
 # rl_fuzzer(<name> SOURCE x.c CORPUS dir DEPS ...): libFuzzer with RL_FUZZ, else a program that
-# replays the corpus as an ordinary test.
+# replays the corpus as an ordinary test, and once more with memory refused (tests/memory).
 function(rl_fuzzer name)
     if(RL_STATIC_AGENT)
         return()
@@ -97,11 +99,24 @@ function(rl_fuzzer name)
         add_executable(fuzz_${name} ${A_SOURCE})
         target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
     else()
-        add_executable(fuzz_${name} ${A_SOURCE} ${CMAKE_SOURCE_DIR}/tests/fuzz/replay.c)
+        add_executable(fuzz_${name} ${A_SOURCE} ${CMAKE_SOURCE_DIR}/tests/fuzz/replay.c
+            ${CMAKE_SOURCE_DIR}/tests/memory/starve.c)
+        target_include_directories(fuzz_${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests/memory)
         add_test(NAME fuzz/${name} COMMAND fuzz_${name} ${CMAKE_CURRENT_SOURCE_DIR}/${A_CORPUS})
         set_tests_properties(fuzz/${name} PROPERTIES TIMEOUT 120 LABELS fuzz)
+        rl_memory_test(${name} fuzz_${name} --refuse-memory ${CMAKE_CURRENT_SOURCE_DIR}/${A_CORPUS})
     endif()
+    target_include_directories(fuzz_${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests/fuzz)
     target_link_libraries(fuzz_${name} PRIVATE rl_flags ${deps})
+endfunction()
+
+# rl_memory_test(<name> <command> ...): one that refuses memory by tests/memory/starve.c; not where
+# the sanitizer of threads has the allocator.
+function(rl_memory_test name)
+    if(NOT RL_SANITIZE MATCHES thread)
+        add_test(NAME memory/${name} COMMAND ${ARGN})
+        set_tests_properties(memory/${name} PROPERTIES TIMEOUT 3600 LABELS memory)
+    endif()
 endfunction()
 
 function(rl_resolve out)

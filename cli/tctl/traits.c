@@ -1,4 +1,5 @@
 #include "traits.h"
+#include "status/memory.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +25,7 @@ static rl_code add(struct tctl_traits *traits, const char *key, size_t n, const 
     if (!trait)
         return rl_fail(err, RL_E_INVAL, "--traits: more than %d keys", TCTL_TRAITS_MAX);
     char **values = reallocarray(trait->values, trait->n_values + 1, sizeof *values);
-    RL_ASSERT(values);
+    RL_NEED_MEMORY(values, 0);
     values[trait->n_values++] = rl_strdup(value);
     trait->values = values;
     return RL_OK;

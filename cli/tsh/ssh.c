@@ -4,6 +4,7 @@
 #include "client.h"
 #include "inventory.h"
 #include "leaves.h"
+#include "status/memory.h"
 #include "target.h"
 #include "tsh.h"
 
@@ -104,7 +105,7 @@ struct arguments {
 static void add(struct arguments *a, char *text)
 {
     char **items = reallocarray(a->items, a->count + 2, sizeof *items);
-    RL_ASSERT(items);
+    RL_NEED_MEMORY(items, 0);
     a->items = items;
     items[a->count++] = text;
     items[a->count] = NULL;

@@ -1,10 +1,13 @@
 /* secret: an opaque box, so that a key can not be formatted or compared by accident. */
 #include "bytes/secret.h"
+#include "status/memory.h"
 
+#include <errno.h>
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 struct rl_secret {
     size_t n;
@@ -14,7 +17,7 @@ struct rl_secret {
 struct rl_secret *rl_secret_create(struct rl_span bytes)
 {
     struct rl_secret *s = OPENSSL_zalloc(sizeof *s + bytes.n);
-    RL_ASSERT(s);
+    RL_NEED_MEMORY(s, sizeof *s + bytes.n);
     s->n = bytes.n;
     if (bytes.n)
         memcpy(s->bytes, bytes.p, bytes.n);
@@ -24,7 +27,7 @@ struct rl_secret *rl_secret_create(struct rl_span bytes)
 rl_code rl_secret_random(size_t n, struct rl_secret **out, struct rl_error *err)
 {
     struct rl_secret *s = OPENSSL_zalloc(sizeof *s + n);
-    RL_ASSERT(s);
+    RL_NEED_MEMORY(s, 0);
     s->n = n;
     if (RAND_priv_bytes(s->bytes, (int)n) != 1) {
         rl_secret_free(&s);
@@ -70,5 +73,16 @@ void rl_wipe(void *p, size_t n)
 
 void rl_random(void *p, size_t n)
 {
-    RL_ASSERT(RAND_bytes(p, (int)n) == 1);
+    if (RAND_bytes(p, (int)n) == 1)
+        return;
+    /* OpenSSL had no memory, or no source: the kernel needs neither. */
+    uint8_t *to = p;
+    while (n) {
+        ssize_t got = getrandom(to, n, 0);
+        RL_ASSERT(got > 0 || errno == EINTR);
+        if (got > 0) {
+            to += got;
+            n -= (size_t)got;
+        }
+    }
 }

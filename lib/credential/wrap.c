@@ -5,6 +5,7 @@
 #include "bytes/encoding.h"
 #include "bytes/secret.h"
 #include "file/file.h"
+#include "status/memory.h"
 
 #include <errno.h>
 #include <openssl/evp.h>
@@ -159,7 +160,7 @@ static bool gcm(bool encrypt, struct rl_span key, const uint8_t *nonce, struct r
                 struct rl_span in, uint8_t *to, uint8_t tag[TAG_BYTES])
 {
     EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
-    RL_ASSERT(ctx);
+    RL_NEED_MEMORY(ctx, 0);
     int n = 0;
     int last = 0;
     bool ok = EVP_CipherInit_ex(ctx, EVP_aes_256_gcm(), NULL, key.p, nonce, encrypt) == 1 &&

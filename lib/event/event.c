@@ -47,6 +47,24 @@ void rl_event_free(Pb__Event **event)
     *event = NULL;
 }
 
+static void *take_memory(void *context, size_t size)
+{
+    (void)context;
+    return rl_alloc(size);
+}
+
+static void give_memory_back(void *context, void *p)
+{
+    (void)context;
+    free(p);
+}
+
+Pb__Event *rl_event_unpack(struct rl_span packed)
+{
+    ProtobufCAllocator allocator = {.alloc = take_memory, .free = give_memory_back};
+    return pb__event__unpack(&allocator, packed.n, packed.p);
+}
+
 void rl_event_set(char **field, const char *text)
 {
     /* A command may be any bytes, a message only UTF-8: what audit would refuse is never made, or a

@@ -15,6 +15,9 @@
  * of the contract's types (asserted). Owns: the caller, until rl_event_send() takes it. */
 Pb__Event *rl_event_create(const char *type, const char *outcome, int64_t now_ns);
 void rl_event_free(Pb__Event **event);
+/** Reads a packed one; NULL: it is damaged. What was kept is not to be taken for damaged where only
+ * memory is short: then the process ends (docs/decisions/0018). */
+Pb__Event *rl_event_unpack(struct rl_span packed);
 /** Replaces a string field of the event with a copy: bounded, and U+FFFD for what is not UTF-8.
  * `field` is &event->user and so on. */
 void rl_event_set(char **field, const char *text);

@@ -206,7 +206,8 @@ rl_code rl_key_sign(EVP_PKEY *key, const char *context, struct rl_span body, str
     struct rl_buf text;
     uint8_t signature[SIGNATURE_BYTES_MAX];
     size_t n = sizeof signature;
-    RL_ASSERT(can_sign(key));
+    if (!can_sign(key))
+        return rl_fail(err, RL_E_INVAL, "that key signs nothing here: it is no P-256 or Ed25519");
     EVP_MD_CTX *md = EVP_MD_CTX_new();
     rl_code code = join_context(context, body, &text, err);
     if (code != RL_OK)

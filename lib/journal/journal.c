@@ -164,7 +164,7 @@ static size_t read_records(struct rl_journal *journal, struct rl_span content)
     while (c.n) {
         uint32_t n = rl_cursor_u32(&c);
         struct rl_span packed = rl_cursor_bytes(&c, n);
-        Pb__Event *event = c.failed ? NULL : pb__event__unpack(NULL, packed.n, packed.p);
+        Pb__Event *event = c.failed ? NULL : rl_event_unpack(packed);
         if (!event || rl_event_check(event, NULL) != RL_OK) {
             rl_event_free(&event);
             say_trouble(journal, "the end of the journal of events is damaged and was left out");

@@ -28,7 +28,7 @@ static Pb__Event *copy_of(const Pb__Event *event)
     size_t n = pb__event__get_packed_size(event);
     uint8_t *packed = rl_alloc(n + 1);
     pb__event__pack(event, packed);
-    Pb__Event *copy = pb__event__unpack(NULL, n, packed);
+    Pb__Event *copy = rl_event_unpack(RL_SPAN(packed, n));
     free(packed);
     RL_ASSERT(copy); /* it was a message a moment ago */
     return copy;

@@ -5,6 +5,7 @@
 #include "loop/internal.h"
 
 #include "clock/clock.h"
+#include "status/memory.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -63,7 +64,7 @@ static void insert(struct rl_timer_heap *heap, struct rl_timer *timer)
     if (heap->count + 1 >= heap->capacity) { /* place 0 is not used */
         size_t capacity = heap->capacity ? heap->capacity * 2 : FIRST_CAPACITY;
         struct rl_timer **timers = reallocarray(heap->timers, capacity, sizeof *timers);
-        RL_ASSERT(timers);
+        RL_NEED_MEMORY(timers, 0);
         heap->timers = timers;
         heap->capacity = capacity;
     }

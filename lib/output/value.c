@@ -6,6 +6,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+static void *take_memory(size_t size)
+{
+    return rl_alloc(size);
+}
+
+/* Values are put together without a look at each: one that could not be made would be left out of
+ * what is shown, silently. So for JSON, too, memory that is refused ends the process. */
+__attribute__((constructor)) static void make_json_whole_or_not_at_all(void)
+{
+    json_set_alloc_funcs(take_memory, free);
+}
+
 json_t *rl_json_text(const char *text)
 {
     json_t *value = json_string(text ? text : "");

@@ -2,6 +2,7 @@
  * quoted: a label "no" has to come back as "no".
  */
 #include "output/internal.h"
+#include "status/memory.h"
 
 #include <stdint.h>
 #include <string.h>
@@ -141,7 +142,7 @@ static bool emit_document(struct writer *writer, json_t *value)
 rl_code rl_yaml_print(FILE *to, json_t *value, struct rl_error *err)
 {
     struct writer writer;
-    RL_ASSERT(yaml_emitter_initialize(&writer.emitter));
+    RL_NEED_MEMORY(yaml_emitter_initialize(&writer.emitter), 0);
     yaml_emitter_set_output_file(&writer.emitter, to);
     yaml_emitter_set_unicode(&writer.emitter, 1);
     yaml_emitter_set_width(&writer.emitter, -1); /* long lines stay whole: people grep */

@@ -1,6 +1,7 @@
 /* entries: a sorted set. The hash of all of it is what auth seals, so whoever brings the entries
  * can be anybody. */
 #include "policy/internal.h"
+#include "status/memory.h"
 
 #include <openssl/evp.h>
 #include <stdlib.h>
@@ -192,14 +193,15 @@ static void hash_string(EVP_MD_CTX *md, const void *bytes, size_t n)
 {
     const uint8_t length[4] = {(uint8_t)(n >> 24), (uint8_t)(n >> 16), (uint8_t)(n >> 8),
                                (uint8_t)n};
-    RL_ASSERT(EVP_DigestUpdate(md, length, sizeof length) == 1 &&
-              EVP_DigestUpdate(md, bytes, n) == 1);
+    bool is_hashed =
+        EVP_DigestUpdate(md, length, sizeof length) == 1 && EVP_DigestUpdate(md, bytes, n) == 1;
+    RL_NEED_MEMORY(is_hashed, 0);
 }
 
 void rl_policy_hash(const struct rl_policy *policy, uint8_t sha256[32])
 {
     EVP_MD_CTX *md = EVP_MD_CTX_new();
-    RL_ASSERT(md && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1);
+    RL_NEED_MEMORY(md && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1, 0);
     for (size_t i = 0; i < policy->count; i++) {
         const struct entry *entry = &policy->entries[i];
         hash_string(md, entry->key, strlen(entry->key));

@@ -1,6 +1,7 @@
 /* decoder: what it reads was written by a node, which may be anybody's by now. A frame says how
  * large its content is, and no more memory than a part's is ever given to it. */
 #include "recording/internal.h"
+#include "status/memory.h"
 
 #include <stdlib.h>
 #include <zstd.h>
@@ -32,7 +33,7 @@ struct rl_recording_decoder *rl_recording_decoder_create(void)
 {
     struct rl_recording_decoder *d = rl_alloc(sizeof *d);
     d->zstd = ZSTD_createDCtx();
-    RL_ASSERT(d->zstd);
+    RL_NEED_MEMORY(d->zstd, 0);
     return d;
 }
 

@@ -1,6 +1,7 @@
 /* encoder: level 1, because it runs beside a terminal that may show 100 MB at once, and with a
  * checksum, so that a flipped bit is found. */
 #include "recording/internal.h"
+#include "status/memory.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -34,7 +35,7 @@ struct rl_recording_encoder *rl_recording_encoder_create(void)
     struct rl_recording_encoder *e = rl_alloc(sizeof *e);
     e->last_output = NOWHERE;
     e->zstd = ZSTD_createCCtx();
-    RL_ASSERT(e->zstd);
+    RL_NEED_MEMORY(e->zstd, 0);
     ZSTD_CCtx_setParameter(e->zstd, ZSTD_c_compressionLevel, LEVEL);
     ZSTD_CCtx_setParameter(e->zstd, ZSTD_c_checksumFlag, 1);
     /* A whole part now, so that later ones find their memory there. */

@@ -280,7 +280,8 @@ rl_code tree_parse(struct rl_span text, struct node **out, struct rl_error *err)
     if (text.n > RL_RESOURCE_BYTES_MAX)
         return rl_fail(err, RL_E_INVAL, "the text has %zu bytes; at most %u are taken", text.n,
                        RL_RESOURCE_BYTES_MAX);
-    RL_ASSERT(yaml_parser_initialize(&p.yaml));
+    if (!yaml_parser_initialize(&p.yaml))
+        return rl_fail(err, RL_E_EXHAUSTED, "no memory to read the text");
     yaml_parser_set_encoding(&p.yaml, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(&p.yaml, text.p, text.n);
     struct node *documents = NULL;

@@ -6,6 +6,7 @@
 
 #include "file/file.h"
 #include "names/names.h"
+#include "status/memory.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -227,7 +228,7 @@ rl_code rl_settings_read_file(struct reading *reading, const char *path, struct 
     rl_code rc = rl_file_read(path, &text, err);
     if (rc == RL_OK) {
         struct reader reader = {.reading = reading, .path = path};
-        RL_ASSERT(yaml_parser_initialize(&reader.parser));
+        RL_NEED_MEMORY(yaml_parser_initialize(&reader.parser), 0);
         yaml_parser_set_input_string(&reader.parser, text.p, text.n);
         rc = read_stream(&reader, err);
         yaml_event_delete(&reader.event);

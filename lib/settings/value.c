@@ -3,6 +3,7 @@
 
 #include "clock/clock.h"
 #include "names/names.h"
+#include "status/memory.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -144,7 +145,7 @@ static rl_code list_add(struct rl_text_list *list, const struct rl_setting *row,
         return rc;
     }
     char **items = reallocarray(list->items, list->count + 1, sizeof *items);
-    RL_ASSERT(items);
+    RL_NEED_MEMORY(items, 0);
     list->items = items;
     items[list->count++] = item;
     return RL_OK;

@@ -1,5 +1,6 @@
 /* status: codes, messages and the two ways a program may end itself (assertion, no memory). */
 #include "status/status.h"
+#include "status/memory.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -105,9 +106,9 @@ _Noreturn void rl_assert_failed(const char *claim, const char *file, int line)
     abort();
 }
 
-static _Noreturn void out_of_memory(size_t size)
+_Noreturn void rl_no_memory(size_t bytes)
 {
-    fprintf(stderr, "remoteler: no memory for %zu bytes\n", size);
+    fprintf(stderr, "remoteler: no memory for %zu bytes\n", bytes);
     abort();
 }
 
@@ -115,7 +116,7 @@ void *rl_alloc(size_t size)
 {
     void *p = calloc(1, size ? size : 1);
     if (!p)
-        out_of_memory(size);
+        rl_no_memory(size);
     return p;
 }
 
@@ -123,7 +124,7 @@ void *rl_alloc_array(size_t count, size_t size)
 {
     void *p = calloc(count ? count : 1, size ? size : 1);
     if (!p)
-        out_of_memory(size);
+        rl_no_memory(size);
     return p;
 }
 
@@ -131,7 +132,7 @@ char *rl_strdup(const char *text)
 {
     char *p = strdup(text);
     if (!p)
-        out_of_memory(strlen(text));
+        rl_no_memory(strlen(text));
     return p;
 }
 
@@ -141,7 +142,7 @@ char *rl_sprintf(const char *format, ...)
     va_start(args, format);
     char *out = NULL;
     if (vasprintf(&out, format, args) < 0)
-        out_of_memory(0);
+        rl_no_memory(0);
     va_end(args);
     return out;
 }

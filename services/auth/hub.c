@@ -14,6 +14,7 @@
 #include "login.h"
 #include "protocol/protocol.h"
 #include "rotate.h"
+#include "status/memory.h"
 #include "store/listen.h"
 #include "view.h"
 
@@ -70,7 +71,7 @@ static void send_packed(struct watcher *watcher, const struct rl_buf *packed)
     if (packed->n == 0)
         return;
     Pb__ControlUpdate *update = pb__control_update__unpack(NULL, packed->n, packed->p);
-    RL_ASSERT(update); /* packed here */
+    RL_NEED_MEMORY(update, 0); /* packed here: it is no other fault */
     send_to(watcher, update);
     pb__control_update__free_unpacked(update, NULL);
 }

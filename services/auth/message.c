@@ -1,5 +1,6 @@
 /* message: strings and lists of messages. */
 #include "message.h"
+#include "status/memory.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -46,7 +47,7 @@ void rl_message_append(void *items, size_t *count, void *item)
     void *array;
     memcpy(&array, items, sizeof array);
     void *grown = reallocarray(array, *count + 1, sizeof item);
-    RL_ASSERT(grown);
+    RL_NEED_MEMORY(grown, 0);
     memcpy((char *)grown + *count * sizeof item, &item, sizeof item);
     memcpy(items, &grown, sizeof grown);
     (*count)++;
@@ -56,7 +57,7 @@ void rl_message_append(void *items, size_t *count, void *item)
 void rl_message_append_bytes(ProtobufCBinaryData **items, size_t *count, struct rl_span bytes)
 {
     ProtobufCBinaryData *grown = reallocarray(*items, *count + 1, sizeof *grown);
-    RL_ASSERT(grown);
+    RL_NEED_MEMORY(grown, 0);
     grown[*count] = (ProtobufCBinaryData){0, NULL};
     rl_message_bytes(&grown[*count], bytes);
     *items = grown;

@@ -1,5 +1,10 @@
 /* replay: runs a fuzz target over files, so that a corpus is an ordinary test where there is no
- * libFuzzer. Arguments are files or directories of files; a run without a single input fails. */
+ * libFuzzer. Arguments are files or directories of files; a run without a single input fails. After
+ * --refuse-memory it runs over some of them only, and again and again, each time with another
+ * allocation refused. */
+#include "fuzz.h"
+#include "starve.h"
+
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -7,9 +12,26 @@
 #include <string.h>
 #include <sys/stat.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#define STARVED_INPUTS 3 /* of a corpus; RL_STARVE_INPUTS in the environment says otherwise */
+
+struct input {
+    const uint8_t *data;
+    size_t size;
+};
 
 static unsigned inputs;
+static bool refuses_memory;
+
+bool fuzz_is_starved(void)
+{
+    return starve_has_begun();
+}
+
+static void run(void *context)
+{
+    const struct input *input = context;
+    LLVMFuzzerTestOneInput(input->data, input->size);
+}
 
 static int replay_file(const char *path)
 {
@@ -31,11 +53,27 @@ static int replay_file(const char *path)
     if (!exact)
         exit(1);
     memcpy(exact, data, size);
-    LLVMFuzzerTestOneInput(exact, size);
+    struct input input = {exact, size};
+    run(&input);
+    const struct starve what = {.name = path, .run = run, .context = &input};
+    int failed = refuses_memory && starve(&what) != 0;
     free(exact);
     free(data);
     inputs++;
-    return 0;
+    return failed;
+}
+
+static int is_shown(const struct dirent *entry)
+{
+    return entry->d_name[0] != '.';
+}
+
+/* Of many, some from all over: they are sorted, and so are those of one kind beside each other. */
+static int chosen(int count)
+{
+    const char *text = getenv("RL_STARVE_INPUTS");
+    int max = text ? atoi(text) : STARVED_INPUTS;
+    return refuses_memory && max > 0 && max < count ? max : count;
 }
 
 static int replay(const char *path)
@@ -47,20 +85,16 @@ static int replay(const char *path)
     }
     if (!S_ISDIR(st.st_mode))
         return replay_file(path);
-    DIR *dir = opendir(path);
-    if (!dir) {
-        perror(path);
-        return 1;
-    }
-    int failed = 0;
-    for (struct dirent *e; (e = readdir(dir));) {
+    struct dirent **entries = NULL;
+    int count = scandir(path, &entries, is_shown, alphasort), failed = count < 0;
+    for (int i = 0, n = chosen(count); i < n; i++) {
         char inner[4096];
-        if (e->d_name[0] == '.')
-            continue;
-        snprintf(inner, sizeof inner, "%s/%s", path, e->d_name);
+        snprintf(inner, sizeof inner, "%s/%s", path, entries[i * count / n]->d_name);
         failed |= replay(inner);
     }
-    closedir(dir);
+    for (int i = 0; i < count; i++)
+        free(entries[i]);
+    free(entries);
     return failed;
 }
 
@@ -68,7 +102,10 @@ int main(int argc, char **argv)
 {
     int failed = 0;
     for (int i = 1; i < argc; i++)
-        failed |= replay(argv[i]);
+        if (strcmp(argv[i], "--refuse-memory") == 0)
+            refuses_memory = true;
+        else
+            failed |= replay(argv[i]);
     printf("%u inputs\n", inputs);
     return failed || inputs == 0;
 }

@@ -132,6 +132,13 @@ run_simulation() {
     fi
 }
 
+# Every allocation of every input refused, or so many of them: among the others it is a few.
+run_starved() {
+    export RL_STARVE_INPUTS=${RL_STARVE_INPUTS:-1000} RL_STARVE_POSITIONS=${RL_STARVE_POSITIONS:-60}
+    run_ctest memory "$1"
+    unset RL_STARVE_INPUTS RL_STARVE_POSITIONS
+}
+
 rl_dev_test() {
     local suite=${1:-ci} dir
     mkdir -p "$RL_RUN/log"
@@ -157,16 +164,19 @@ rl_dev_test() {
         run_e2e "$dir" static
         ;;
     faults)
+        run_starved "$dir"
         run_simulation "$dir"
         run_e2e "$dir" faults
         ;;
     ci | all)
         run_ctest unit "$dir"
         run_ctest fuzz "$dir"
+        run_ctest memory "$dir"
         run_ctest integration "$dir"
         make_agents amd64
         run_e2e "$dir" e2e
         if [ "$suite" = all ]; then
+            run_starved "$dir"
             run_simulation "$dir"
             run_e2e "$dir" faults
             # shellcheck disable=SC2086

@@ -3,11 +3,10 @@
  * the second a text; the rest is a packed role. */
 #include "authz/authz.h"
 #include "bytes/buf.h"
+#include "fuzz.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct rl_span take_line(struct rl_span *rest)
 {
@@ -24,8 +23,7 @@ static void try_pattern(const char *pattern, const char *text)
     struct rl_error err;
     rl_code check = rl_pattern_check(pattern, &err);
     rl_code match = rl_pattern_match(pattern, text, &err);
-    if (check != RL_OK && match != RL_E_INVAL)
-        abort();
+    FUZZ_EXPECT(check == RL_OK || match == RL_E_INVAL);
 }
 
 static void try_role(const Pb__Role *role, const char *login, const char *value)
@@ -51,8 +49,7 @@ static void try_role(const Pb__Role *role, const char *login, const char *value)
     struct rl_authz_rule_grant rule;
     struct rl_error err;
     bool is_allowed = rl_authz_ssh(&subject, &node, login, &grant, &err) == RL_OK;
-    if (is_allowed && !rl_authz_sees_node(&subject, &node))
-        abort();
+    FUZZ_EXPECT(!is_allowed || rl_authz_sees_node(&subject, &node));
     char **logins;
     size_t count;
     rl_authz_node_logins(&subject, &node, &logins, &count);

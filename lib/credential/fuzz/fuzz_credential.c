@@ -5,11 +5,10 @@
 #include "credential/password.h"
 #include "credential/token.h"
 #include "credential/totp.h"
+#include "fuzz.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void as_token(const char *text)
 {
@@ -27,9 +26,10 @@ static void as_code(const char *text)
     if (rl_totp_check(RL_SPAN(secret, sizeof secret), text, 1800000000, -1, &step, &wait_s, NULL) !=
         RL_OK)
         return;
-    RL_ASSERT(rl_totp_generate(RL_SPAN(secret, sizeof secret), step * RL_TOTP_STEP_S, right,
-                               NULL) == RL_OK);
-    RL_ASSERT(strcmp(right, text) == 0);
+    rl_code made =
+        rl_totp_generate(RL_SPAN(secret, sizeof secret), step * RL_TOTP_STEP_S, right, NULL);
+    FUZZ_EXPECT(made == RL_OK);
+    RL_ASSERT(made != RL_OK || strcmp(right, text) == 0);
 }
 
 static void as_hash(const char *text)

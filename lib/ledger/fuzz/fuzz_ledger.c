@@ -1,13 +1,12 @@
 /* What audit and auth may bring to whoever proves the log: no crash, and never a word that a log is
  * good when a record in it does not hash. Checkpoints and tombstones are also taken as if auth had
  * signed them. */
+#include "fuzz.h"
 #include "ledger/ledger.h"
 #include "remoteler/v1/auth.pb-c.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define CLUSTER "main"
 

@@ -1,10 +1,9 @@
 /* What a peer may write into gRPC's own fields. */
 #include "bytes/utf8.h"
+#include "fuzz.h"
 #include "rpc/wire.h"
 
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -21,9 +20,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     /* What was decoded comes back as it was. */
     struct rl_buf wire;
     rl_buf_init(&wire, 3 * sizeof message);
-    RL_ASSERT(rl_rpc_message_encode(message, &wire));
+    bool is_encoded = rl_rpc_message_encode(message, &wire);
+    FUZZ_EXPECT(is_encoded);
     rl_rpc_message_decode(rl_buf_span(&wire), again);
-    RL_ASSERT(strcmp(message, again) == 0);
+    RL_ASSERT(!is_encoded || strcmp(message, again) == 0);
     rl_buf_fini(&wire);
 
     uint64_t timeout_ms = 0;

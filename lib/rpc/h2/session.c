@@ -223,7 +223,9 @@ rl_code rl_h2_session_start(struct rl_h2_connection *c, struct rl_error *err)
     int rc = make_session(c);
     if (rc == 0)
         rc = submit_settings(c);
-    if (rc != 0)
-        return rl_fail(err, RL_E_INTERNAL, "starting HTTP/2: %s", nghttp2_strerror(rc));
-    return RL_OK;
+    if (rc == 0)
+        return RL_OK;
+    nghttp2_session_del(c->session); /* half a session is none: who counts sessions looks at it */
+    c->session = NULL;
+    return rl_fail(err, RL_E_INTERNAL, "starting HTTP/2: %s", nghttp2_strerror(rc));
 }

@@ -1,6 +1,7 @@
 /* Tickets as a broker brings them: nothing is taken that no proxy has signed. As if one had, the
  * input is also signed by a proxy, so that what reads the ticket itself is reached: what passes is
  * for this agent, of this minute, and no second time. */
+#include "fuzz.h"
 #include "tunnel/tunnel.h"
 
 #include <stdlib.h>
@@ -10,8 +11,6 @@
 #define NS_PER_S 1000000000ll
 #define CLUSTER "main"
 #define AGENT "0190c0de-0000-7000-8000-0000000000a1"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static EVP_PKEY *key;
 static struct rl_trust *trust;
@@ -69,14 +68,17 @@ static void as_signed(struct rl_span body)
 {
     struct rl_buf signature;
     rl_buf_init(&signature, 1024);
-    RL_ASSERT(rl_key_sign(key, "remoteler-ticket-v1", body, &signature, NULL) == RL_OK);
+    FUZZ_EXPECT(rl_key_sign(key, "remoteler-ticket-v1", body, &signature, NULL) == RL_OK);
     Pb__SignedTicket ticket = PB__SIGNED_TICKET__INIT;
     ticket.ticket = (ProtobufCBinaryData){body.n, (uint8_t *)(uintptr_t)body.p};
     ticket.signature = (ProtobufCBinaryData){signature.n, signature.p};
     ticket.certificate = (ProtobufCBinaryData){certificate.n, certificate.p};
     struct rl_ticket_seen *seen = rl_ticket_seen_create(4);
-    if (verify(&ticket, seen) == RL_OK)
-        RL_ASSERT(verify(&ticket, seen) == RL_E_DENIED);
+    if (verify(&ticket, seen) == RL_OK) {
+        rl_code again = verify(&ticket, seen);
+        RL_ASSERT(again != RL_OK);
+        FUZZ_EXPECT(again == RL_E_DENIED);
+    }
     rl_ticket_seen_free(&seen);
     rl_buf_fini(&signature);
 }
@@ -88,7 +90,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     Pb__SignedTicket *heard = pb__signed_ticket__unpack(NULL, size, data);
     if (heard)
         RL_ASSERT(verify(heard, NULL) != RL_OK); /* this key is minutes old */
-    pb__signed_ticket__free_unpacked(heard, NULL);
+    if (heard)
+        pb__signed_ticket__free_unpacked(heard, NULL);
     as_signed(RL_SPAN(data, size));
     return 0;
 }
