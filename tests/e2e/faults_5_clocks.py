@@ -1,57 +1,17 @@
 """Clocks that are wrong: an hour off either way, jumping, at 1970. Only the wall clock is: what has passed
 since the machine started is not a matter of setting it."""
 
-import contextlib
-import os
-import pathlib
 import time
 
-from cluster import run, until
+from clocks import own_clock
+from cluster import until
 from load import Load, check_audit
-from respawn import is_alive, otherwise, pid_of
+from respawn import is_alive, pid_of
 from test_4_links import works
 
-HERE = pathlib.Path(__file__).parent
 HOUR = 3600
 YEAR_1970 = "@86400"
 YEAR = 365 * 86400
-
-
-def build(c):
-    library = c.dir / "clock.so"
-    if not library.exists():
-        run(["gcc", "-shared", "-fPIC", "-O1", "-o", library, HERE / "clock.c"]).check()
-    return str(library)
-
-
-def asan():
-    """The sanitizer's library has to come first of those that are preloaded."""
-    found = run(["gcc", "-print-file-name=libasan.so"]).out.strip()
-    return [os.path.realpath(found)] if os.path.isabs(found) else []
-
-
-class Clock:
-    """What a process takes for the time: so many seconds more, or with an @, these."""
-
-    def __init__(self, c, name):
-        self.path, self.library = c.dir / f"clock-{name}", build(c)
-        self.set("0")
-
-    def set(self, what):
-        new = self.path.with_suffix(".new")
-        new.write_text(f"{what}\n")
-        new.rename(self.path)
-
-    def env(self):
-        return {"LD_PRELOAD": ":".join([*asan(), self.library]), "WRONG_CLOCK": str(self.path)}
-
-
-@contextlib.contextmanager
-def own_clock(c, name, what="0", ready_s=30):
-    clock = Clock(c, name)
-    clock.set(what)
-    with otherwise(c, name, env=clock.env(), ready_s=ready_s):
-        yield clock
 
 
 def test_a_user_logs_in(c):

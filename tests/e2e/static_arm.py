@@ -2,7 +2,7 @@
 seccomp, which qemu does not have: that is proved natively."""
 
 from device import Agent, binary, emulated, flags, token_file
-from test_9_static_agent import copies_both_ways, is_recorded
+from test_9_static_agent import copies_both_ways, is_hardened, is_recorded
 
 
 def serves(c, arch):
@@ -13,6 +13,11 @@ def serves(c, arch):
         copies_both_ways(c, name, c.dir / f"{name}-there")
         is_recorded(c, name)
         assert c.ssh(name, "true").code == 0
+
+
+def test_the_files_are_hard_to_use_against_themselves(c):
+    is_hardened("arm64")
+    is_hardened("armhf")
 
 
 def test_arm64_serves_a_device(c):

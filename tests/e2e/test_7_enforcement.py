@@ -3,6 +3,7 @@
 import subprocess
 import time
 
+from clocks import own_clock
 from cluster import Failed, Terminal, until
 
 REASON = "lost laptop"
@@ -170,3 +171,52 @@ def test_sessions_at_once_are_counted_on_each_node(c):
     sessions.pop().stop()
     until(5, "room for another session", lambda: c.ssh("node-r1", "true", home=home).code == 0)
     sessions.pop().stop()
+
+
+def test_an_expired_certificate_ends_a_session_where_the_role_says_so(c):
+    make_role(c, "while-valid", "disconnect_expired_cert: true, max_session_ttl: 10m")
+    make_role(c, "beyond", "max_session_ttl: 10m")
+    ends, goes_on = (user_with_home(c, name, roles=role) for name, role in (("vera", "while-valid"), ("bea", "beyond")))
+    for node in NODES:
+        with own_clock(c, node) as clock:
+            until(20, f"sessions on {node}", lambda node=node: c.ssh(node, "true", home=ends).code == 0)
+            session, other = Running(c, node, ends), Running(c, node, goes_on)
+            clock.set("0", slept="620")  # for the node: time has passed
+            read = session.ended(5)
+            assert "the certificate of this session has expired" in read, (node, read)
+            assert other.goes_on()
+            other.stop()
+    until(20, "node-a as before", lambda: c.ssh("node-a", "true").code == 0)
+    c.wait_for_event(lambda e: "has expired" in (e["reason"] or ""), "--type=session.end", "--user=vera", seconds=15)
+
+
+STRICT_ROLE = LOGIN_ROLE.replace("options: {%s}", "options: {lock: strict}")
+
+
+def test_a_strict_role_refuses_on_an_old_word_of_auths_and_others_go_on(c):
+    """Auth is away, and for the nodes and the proxy six minutes pass."""
+    c.tctl("create", "-f", "-", stdin=(STRICT_ROLE % "strict-lock").encode()).check()
+    strict, lax = user_with_home(c, "stan", roles="strict-lock"), user_with_home(c, "lax")
+    with own_clock(c, "proxy") as proxy, own_clock(c, "node-a") as a, own_clock(c, "node-r1") as r1:
+        for node in NODES:
+            until(20, f"sessions on {node}", lambda node=node: c.ssh(node, "true", home=strict).code == 0)
+            c.ssh(node, "true", home=lax).check()
+        c.dev("stop", "auth").check()
+        try:
+            for clock in (proxy, a, r1):
+                clock.set("360", slept="360")
+            for node in NODES:
+                refused = c.ssh(node, "true", home=strict).check(255)
+                assert "lock: strict" in refused.err and "has not heard from auth" in refused.err, (node, refused.err)
+                c.ssh(node, "echo on an old word", home=lax).check()
+        finally:
+            proxy.set("0")  # the nodes come back through it
+            c.dev("start", "auth").check()
+    for node in NODES:
+        until(30, "all to be as before", lambda node=node: c.ssh(node, "true", home=strict).code == 0)
+
+    def says_so(e):
+        return int(e["details"].get("policy_age_s", 0)) > 300
+
+    c.wait_for_event(says_so, "--type=session.start", "--user=lax", seconds=15)
+    assert not any(says_so(e) for e in c.events("--type=session.start", "--user=stan"))

@@ -5,6 +5,7 @@ import pathlib
 import subprocess
 
 from cluster import run, until
+from test_9_operations import newest_program, postgres, sql, wipe
 
 
 def verify(c, *flags, memory=None):
@@ -158,3 +159,27 @@ def test_events_are_exported_as_lines_and_followed(c):
     finally:
         follow.kill()
         follow.wait()
+
+
+def test_yesterdays_backup_is_noticed(c):
+    """Log and checkpoints, all of auth's and audit's database, are set back and go on from there. It is the
+    last test here: the log is another one since."""
+    where, env = postgres(c)
+    dump = c.dir / "yesterday.dump"
+    proven(c, a_session(c, "yesterday"))
+    run([newest_program("pg_dump"), "--format=custom", f"--file={dump}", *where, "remoteler"], env=env).check()
+    proven(c, a_session(c, "today"))
+    c.dev("stop", "audit", "auth").check()
+    wipe(c)
+    run([newest_program("pg_restore"), "--exit-on-error", *where, "--dbname=remoteler", dump], env=env,
+        timeout=120).check()
+    sql(c, "UPDATE auth.revision SET number = number + 100000")
+    c.dev("start", "auth", "audit").check()
+    until(30, "a session", lambda: c.ssh("node-r1", "true").code == 0)
+    said, err = verify(c)
+    reason = said["first_bad"]["reason"]
+    assert not said["ok"] and ("set back" in reason or "another one than" in reason) and reason in err, said
+    # who saw nothing of it before needs somebody else's word
+    alone = c.dir / "saw-nothing.json"
+    said, _ = verify(c, f"--against={c.run_dir / 'log' / 'checkpoints.jsonl'}", memory=alone)
+    assert not said["ok"], said

@@ -38,10 +38,39 @@ def is_recorded(c, node):
     assert mark in play(c, r["session_id"], "--format=text").check().out
 
 
+SIZES_MB = {"amd64": 6.5, "arm64": 6, "armhf": 4.5}
+
+
+def is_hardened(arch):
+    """What a mistake in it could be used for: docs/decisions/0019."""
+    path = binary(arch)
+    shown = run(["readelf", "--wide", "--headers", path]).check().out
+    stack = next(line for line in shown.splitlines() if "GNU_STACK" in line)
+    assert "RWE" not in shown and " WX" not in shown and "RW " in stack, shown
+    assert "GNU_RELRO" in shown, shown
+    assert "INTERP" not in shown and "DYNAMIC" not in shown, "it wants a loader, or libraries"
+    assert ".symtab" not in shown, "it was not stripped"
+    content = path.read_bytes()
+    for word in (b"stack smashing detected", b"buffer overflow detected"):
+        assert word in content, word
+    assert len(content) <= SIZES_MB[arch] * 1e6, len(content)
+
+
+def maps_nothing_writable_and_executable(agent):
+    maps = pathlib.Path(f"/proc/{agent.process.pid}/maps").read_text()
+    assert not [line for line in maps.splitlines() if "w" in line.split()[1] and "x" in line.split()[1]], maps
+    stack = next(line for line in maps.splitlines() if line.endswith("[stack]"))
+    assert stack.split()[1] == "rw-p", stack
+
+
 def ticks(agent):
     """Of the processor, hundredths of a second."""
     stat = pathlib.Path(f"/proc/{agent.process.pid}/stat").read_text()
     return sum(map(int, stat.rpartition(")")[2].split()[11:13]))
+
+
+def test_the_file_is_hard_to_use_against_itself(c):
+    is_hardened("amd64")
 
 
 def test_a_device_without_a_libc_and_with_a_read_only_root(c):
@@ -77,6 +106,7 @@ def test_nothing_is_written_while_idle_and_little_is_taken(c):
         time.sleep(8)
         assert state() == before
         assert ticks(agent) - cpu <= 2
+        maps_nothing_writable_and_executable(agent)
         rss = next(l for l in (proc / "status").read_text().splitlines() if l.startswith("VmRSS"))
         assert int(rss.split()[1]) <= 6144, rss
 
