@@ -47,7 +47,8 @@ struct world {
     char refusal[256];
     uint8_t joined[16]; /* the stream id that a carry came with */
     uint64_t joined_epoch;
-    int resumes; /* how often a carry said what it has */
+    int resumes; /* how often a carry said what it has, and of which session */
+    char resumed_session[64];
     struct rl_frame_reader *carry_reader;
 
     /* the node */
@@ -196,7 +197,10 @@ static inline rl_code on_carry_frame(void *context, const Pb__Frame *frame, stru
         memcpy(w->joined, frame->join->stream_id.data, 16);
         w->joined_epoch = frame->join->epoch;
     }
-    w->resumes += frame->resume != NULL;
+    if (frame->resume) {
+        w->resumes++;
+        snprintf(w->resumed_session, sizeof w->resumed_session, "%s", frame->resume->session_id);
+    }
     return RL_OK;
 }
 

@@ -138,7 +138,10 @@ struct comer {
     uint8_t user;
     bool resumes;
     int64_t proxy_start_ns;
+    const char *root, *root_proxy; /* by a leaf's broker: where he comes from */
 };
+
+#define ROOT_SESSION "0190c0de-0000-4000-8000-0000000000aa"
 
 static void send_comer(struct comer comer)
 {
@@ -157,6 +160,11 @@ static void send_comer(struct comer comer)
     ticket.features = RL_TUNNEL_FEATURE_RESUME;
     ticket.resumes = comer.resumes;
     ticket.proxy_start_ns = comer.proxy_start_ns;
+    if (comer.root) {
+        ticket.root_cluster = (char *)(uintptr_t)comer.root;
+        ticket.root_proxy_id = (char *)(uintptr_t)comer.root_proxy;
+        ticket.root_session_id = (char *)(uintptr_t)ROOT_SESSION;
+    }
     ck_assert_int_eq(rl_ticket_sign(&ticket, rl_tls_identity_key(comer.proxy),
                                     rl_tls_identity_certificate(comer.proxy), &signed_ticket, NULL),
                      RL_OK);
@@ -167,27 +175,53 @@ START_TEST(a_session_is_resumed_by_its_own_proxy_for_its_own_user_only)
 {
     struct rl_tls_identity *other_proxy = service_of("proxy", UUID_A);
     give_policy(1);
-    send_comer((struct comer){SESSION, w->proxy_id, 1, false, 0});
+    send_comer((struct comer){SESSION, w->proxy_id, 1, false, 0, NULL, NULL});
     TURN_UNTIL(w->carries == 1 && w->carry);
     rl_rpc_raw_finish(w->carry, RL_E_UNAVAILABLE, "a hop died");
     TURN_UNTIL(!w->carry);
     const struct comer strangers[] = {
-        {SESSION, other_proxy, 1, true, 0},
-        {SESSION, w->proxy_id, 2, true, 0},
-        {"0190c0de-0000-4000-8000-00000000005f", w->proxy_id, 1, true, 0},
+        {SESSION, other_proxy, 1, true, 0, NULL, NULL},
+        {SESSION, w->proxy_id, 2, true, 0, NULL, NULL},
+        {"0190c0de-0000-4000-8000-00000000005f", w->proxy_id, 1, true, 0, NULL, NULL},
     };
     for (size_t i = 0; i < RL_COUNT(strangers); i++) {
         send_comer(strangers[i]);
         expect_refusal(RL_E_NOT_FOUND, "no such session");
     }
-    send_comer((struct comer){SESSION, w->proxy_id, 1, true, 0});
+    send_comer((struct comer){SESSION, w->proxy_id, 1, true, 0, NULL, NULL});
     TURN_UNTIL(w->carries == 2 && w->resumes == 1);
     ck_assert_int_eq(w->served, 1);
     /* Once more, though the agent has not noticed that the last one died. */
-    send_comer((struct comer){SESSION, w->proxy_id, 1, true, 0});
+    send_comer((struct comer){SESSION, w->proxy_id, 1, true, 0, NULL, NULL});
     TURN_UNTIL(w->carries == 3 && w->resumes == 2);
     ck_assert_int_eq(w->served, 1);
     rl_tls_identity_unref(&other_proxy);
+}
+END_TEST
+
+START_TEST(who_comes_from_a_root_resumes_by_any_broker_for_the_same_proxy_there)
+{
+    struct rl_tls_identity *other = service_of("broker", UUID_A);
+    give_policy(1);
+    send_comer((struct comer){SESSION, w->broker_id, 1, false, 0, "root", UUID_A});
+    TURN_UNTIL(w->carries == 1 && w->carry);
+    rl_rpc_raw_finish(w->carry, RL_E_UNAVAILABLE, "a hop died");
+    TURN_UNTIL(!w->carry);
+    const struct comer strangers[] = {
+        {SESSION, other, 1, true, 0, "root", UUID_B},
+        {SESSION, other, 1, true, 0, "toor", UUID_A},
+        {SESSION, other, 2, true, 0, "root", UUID_A},
+        {SESSION, w->proxy_id, 1, true, 0, NULL, NULL},
+    };
+    for (size_t i = 0; i < RL_COUNT(strangers); i++) {
+        send_comer(strangers[i]);
+        expect_refusal(RL_E_NOT_FOUND, "no such session");
+    }
+    send_comer((struct comer){SESSION, other, 1, true, 0, "root", UUID_A});
+    TURN_UNTIL(w->carries == 2 && w->resumes == 1);
+    ck_assert_str_eq(w->resumed_session, ROOT_SESSION); /* as his proxy knows it */
+    ck_assert_int_eq(w->served, 1);
+    rl_tls_identity_unref(&other);
 }
 END_TEST
 
@@ -197,20 +231,20 @@ START_TEST(a_proxy_that_was_started_again_ends_what_it_carried_before)
     static const char new[] = "0190c0de-0000-4000-8000-0000000000e2";
     struct rl_tls_identity *other_proxy = service_of("proxy", UUID_A);
     give_policy(1);
-    send_comer((struct comer){SESSION, w->proxy_id, 1, false, 1000});
+    send_comer((struct comer){SESSION, w->proxy_id, 1, false, 1000, NULL, NULL});
     TURN_UNTIL(w->carries == 1 && w->carry);
     rl_rpc_raw_finish(w->carry, RL_E_ABORTED, "the proxy was killed");
     TURN_UNTIL(!w->carry);
     /* Another proxy that is younger says nothing of this one. */
-    send_comer((struct comer){others, other_proxy, 1, false, 2000});
+    send_comer((struct comer){others, other_proxy, 1, false, 2000, NULL, NULL});
     TURN_UNTIL(w->carries == 2 && w->carry);
-    send_comer((struct comer){SESSION, w->proxy_id, 1, true, 1000});
+    send_comer((struct comer){SESSION, w->proxy_id, 1, true, 1000, NULL, NULL});
     TURN_UNTIL(w->carries == 3 && w->resumes == 1);
     rl_rpc_raw_finish(w->carry, RL_E_ABORTED, "the proxy was killed");
     TURN_UNTIL(!w->carry);
-    send_comer((struct comer){new, w->proxy_id, 1, false, 1001});
+    send_comer((struct comer){new, w->proxy_id, 1, false, 1001, NULL, NULL});
     TURN_UNTIL(w->carries == 4 && w->carry);
-    send_comer((struct comer){SESSION, w->proxy_id, 1, true, 1001});
+    send_comer((struct comer){SESSION, w->proxy_id, 1, true, 1001, NULL, NULL});
     TURN_UNTIL(w->refusals == 1);
     ck_assert_int_eq(w->refused, RL_E_NOT_FOUND);
     ck_assert_int_eq(w->resumes, 1);
@@ -399,6 +433,7 @@ int main(void)
     tcase_set_timeout(t, 60);
     tcase_add_test(t, an_agent_signs_its_hello_for_this_broker_and_challenge_only);
     tcase_add_test(t, an_honest_open_is_answered_by_a_carry_with_its_id_and_epoch);
+    tcase_add_test(t, who_comes_from_a_root_resumes_by_any_broker_for_the_same_proxy_there);
     tcase_add_test(t, a_proxy_that_was_started_again_ends_what_it_carried_before);
     tcase_add_test(t, a_session_is_resumed_by_its_own_proxy_for_its_own_user_only);
     tcase_add_test(t, a_policy_is_auths_for_this_agent_and_answers_its_nonce);

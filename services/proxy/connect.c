@@ -315,6 +315,11 @@ static void on_request(struct user_connection *u)
         return;
     }
     u->is_for_leaf = request_is_for_leaf(u->request, u->proxy->config.cluster);
+    /* A leaf trusts this cluster's users, not those whom this cluster trusts. */
+    if (u->is_for_leaf && strcmp(u->identity->cluster, u->proxy->config.cluster) != 0) {
+        connect_answer(u, RL_E_DENIED, "users of another cluster reach no other from here");
+        return;
+    }
     rl_timer_disarm(u->timer);
     dialling_start(u);
 }

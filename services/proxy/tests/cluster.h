@@ -44,7 +44,10 @@ struct fake_far {
     bool has_node, is_mute;
     int dials, closed;
     char ticket_client[64], ticket_session[64], ticket_agent[64];
+    char ticket_kind[16], ticket_target[64];
     size_t ticket_fingerprint;
+    bool has_certificate; /* the user's, in the ticket, with that fingerprint */
+    rl_code refusal;      /* what a leaf says, instead of coming */
     struct rl_tunnel_end *end;
     int fd; /* the node's program */
     rl_code code;
@@ -74,7 +77,7 @@ struct cluster {
     bool is_online, knows_holder, is_away;
     int64_t last_seen_ns;
     int resolved;
-    char resolved_client[64], seen_address[64];
+    char resolved_client[64], resolved_cluster[64], seen_address[64];
 };
 
 static int64_t cluster_skew_s;
@@ -250,7 +253,11 @@ static inline void auth_resolve(struct rl_rpc_call *call, const ProtobufCMessage
     ck_assert_str_eq(r->caller->user, "alice");
     ck_assert_uint_eq(r->caller->certificate_sha256.len, 32);
     snprintf(c->resolved_client, sizeof c->resolved_client, "%s", r->caller->client_address);
-    if (c->is_away || strcmp(r->target, "node-a") != 0) {
+    snprintf(c->resolved_cluster, sizeof c->resolved_cluster, "%s", r->cluster);
+    if (r->cluster[0]) /* what there is in it is not auth's business here */
+        ck_assert_int_eq(r->kind[0] + r->target[0], 0);
+    bool is_leaf = strcmp(r->cluster, "leaf") == 0;
+    if (c->is_away || (!is_leaf && strcmp(r->target, "node-a") != 0)) {
         rl_fail(&err, c->is_away ? RL_E_UNAVAILABLE : RL_E_NOT_FOUND, "no such node \"%s\"",
                 r->target);
         rl_rpc_fail(call, &err);
@@ -258,9 +265,9 @@ static inline void auth_resolve(struct rl_rpc_call *call, const ProtobufCMessage
     }
     char *holders[] = {(char *)(uintptr_t)BROKER_ID};
     Pb__ResolveTargetResponse reply = PB__RESOLVE_TARGET_RESPONSE__INIT;
-    reply.agent_id = (char *)(uintptr_t)NODE_ID;
-    reply.name = (char *)(uintptr_t) "node-a";
-    reply.mode = (char *)(uintptr_t)c->mode;
+    reply.agent_id = (char *)(uintptr_t)(is_leaf ? "cluster/leaf" : NODE_ID);
+    reply.name = (char *)(uintptr_t)(is_leaf ? "leaf" : "node-a");
+    reply.mode = (char *)(uintptr_t)(is_leaf ? "tunnel" : c->mode);
     reply.address = c->node.address;
     reply.is_online = c->is_online;
     reply.last_seen_ns = c->last_seen_ns;
@@ -320,11 +327,19 @@ static inline void far_dialled(void *context, const Pb__DialOpen *dial)
     snprintf(far->ticket_client, sizeof far->ticket_client, "%s", ticket->client_address);
     snprintf(far->ticket_session, sizeof far->ticket_session, "%s", ticket->session_id);
     snprintf(far->ticket_agent, sizeof far->ticket_agent, "%s", ticket->agent_id);
+    snprintf(far->ticket_kind, sizeof far->ticket_kind, "%s", ticket->target_kind);
+    snprintf(far->ticket_target, sizeof far->ticket_target, "%s", ticket->target_name);
     far->ticket_fingerprint = ticket->user_certificate_sha256.len;
+    uint8_t hash[32];
+    EVP_Digest(ticket->user_certificate.data, ticket->user_certificate.len, hash, NULL,
+               EVP_sha256(), NULL);
+    far->has_certificate = ticket->user_certificate.len &&
+                           memcmp(hash, ticket->user_certificate_sha256.data, sizeof hash) == 0;
     pb__ticket__free_unpacked(ticket, NULL);
-    struct rl_ticket_check check = {.trust = far->cluster->trust,
-                                    .agent_id = NODE_ID,
-                                    .now_ns = cluster_now_s(NULL) * 1000000000ll};
+    struct rl_ticket_check check = {
+        .trust = far->cluster->trust,
+        .agent_id = strcmp(far->ticket_agent, "cluster/leaf") == 0 ? "cluster/leaf" : NODE_ID,
+        .now_ns = cluster_now_s(NULL) * 1000000000ll};
     Pb__Ticket *verified = NULL;
     ck_assert_int_eq(rl_ticket_verify(dial->ticket, &check, &verified, NULL), RL_OK);
     pb__ticket__free_unpacked(verified, NULL);
@@ -353,6 +368,11 @@ static inline void far_closed(void *context, const struct rl_tunnel_summary *sum
 static inline void far_opened(struct rl_rpc_call *call, void *context)
 {
     struct fake_far *far = context;
+    if (far->refusal != RL_OK) {
+        far->dials++;
+        rl_rpc_raw_finish(call, far->refusal, "cluster leaf: node node-b is offline");
+        return;
+    }
     if (!far->has_node) {
         far->dials++;
         rl_rpc_raw_finish(call, RL_E_UNAVAILABLE, "node is not attached to this broker");

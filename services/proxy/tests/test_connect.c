@@ -629,6 +629,108 @@ START_TEST(much_arrives_as_it_was_sent)
 }
 END_TEST
 
+/* ---- leaf clusters ---- */
+
+static void leaf_go(struct user *u, const char *cluster, const char *kind, const char *target)
+{
+    user_connect(u, user_identity(c, "alice", "access", ""));
+    user_ask(u, cluster, kind, target, 0);
+    user_hear(u);
+}
+
+START_TEST(a_leaf_is_dialled_with_what_the_user_named_and_his_certificate)
+{
+    static const struct {
+        const char *kind, *target;
+    } rows[] = {{"ssh", "node-b"}, {"ssh", "env=dev"}, {"auth", ""}, {"audit", ""}};
+    struct user u;
+    leaf_go(&u, "leaf", rows[_i].kind, rows[_i].target);
+    ck_assert_msg(u.code == RL_OK, "%s", u.message);
+    ck_assert_str_eq(c->resolved_cluster, "leaf");
+    ck_assert_str_eq(c->broker.ticket_agent, "cluster/leaf");
+    ck_assert_str_eq(c->broker.ticket_kind, rows[_i].kind);
+    ck_assert_str_eq(c->broker.ticket_target, rows[_i].target);
+    ck_assert(c->broker.has_certificate);
+    check_echo(&u, &c->broker);
+    user_free(&u);
+}
+END_TEST
+
+START_TEST(within_the_cluster_no_certificate_is_shown_around)
+{
+    struct user u;
+    user_go(&u, "node-a");
+    ck_assert_int_eq(u.code, RL_OK);
+    ck_assert(!c->broker.has_certificate);
+    ck_assert_str_eq(c->broker.ticket_target, "");
+    user_free(&u);
+}
+END_TEST
+
+START_TEST(a_leaf_that_is_not_there_is_said_so_with_since_when_and_what_to_do)
+{
+    struct user u;
+    c->broker.has_node = false;
+    c->is_online = false;
+    c->last_seen_ns = (NOW_S - 3600) * 1000000000ll;
+    leaf_go(&u, "leaf", "ssh", "node-b");
+    ck_assert_int_eq(u.code, RL_E_UNAVAILABLE);
+    ck_assert_msg(strstr(u.message, "cluster leaf is offline since ") &&
+                      strstr(u.message, "1 h ago; it has to reach this cluster by itself"),
+                  "%s", u.message);
+    user_free(&u);
+    leaf_go(&u, "other", "ssh", "node-b");
+    ck_assert_int_eq(u.code, RL_E_NOT_FOUND);
+    user_free(&u);
+}
+END_TEST
+
+START_TEST(what_a_leaf_says_is_passed_on_and_nobody_else_is_asked)
+{
+    struct user u;
+    c->broker.refusal = RL_E_ABORTED;
+    leaf_go(&u, "leaf", "ssh", "node-b");
+    ck_assert_int_eq(u.code, RL_E_UNAVAILABLE);
+    ck_assert_str_eq(u.message, "cluster leaf: node node-b is offline");
+    ck_assert_int_eq(c->broker.dials + c->other.dials, 1);
+    user_free(&u);
+    c->broker.refusal = RL_E_NOT_FOUND;
+    leaf_go(&u, "leaf", "ssh", "node-b");
+    ck_assert_int_eq(u.code, RL_E_NOT_FOUND);
+    user_free(&u);
+}
+END_TEST
+
+START_TEST(where_a_leaf_was_helps_for_all_that_is_in_it_while_auth_is_away)
+{
+    struct user u;
+    leaf_go(&u, "leaf", "ssh", "node-b");
+    ck_assert_int_eq(u.code, RL_OK);
+    user_free(&u);
+    c->is_away = true;
+    leaf_go(&u, "leaf", "auth", "");
+    ck_assert_int_eq(u.code, RL_OK);
+    user_free(&u);
+    leaf_go(&u, "other", "auth", "");
+    ck_assert_int_eq(u.code, RL_E_UNAVAILABLE);
+    ck_assert(strstr(u.message, "where the cluster is"));
+    user_free(&u);
+}
+END_TEST
+
+START_TEST(a_roots_user_reaches_no_leaf_from_here)
+{
+    struct user u;
+    say_root(true);
+    user_connect(&u, user_identity_by(&c->root_users, "alice", "access", ""));
+    user_ask(&u, "leaf", "ssh", "node-b", 0);
+    user_hear(&u);
+    ck_assert_int_eq(u.code, RL_E_DENIED);
+    ck_assert_int_eq(c->resolved, 0);
+    user_free(&u);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tests = tcase_create("connect");
@@ -645,6 +747,13 @@ int main(void)
     tcase_add_test(tests, auth_away_is_said_so);
     tcase_add_test(tests, what_auth_said_last_helps_the_same_user_while_it_is_away);
     tcase_add_test(tests, a_node_that_is_nowhere_is_said_to_be_out_of_reach_without_our_addresses);
+    tcase_add_loop_test(tests, a_leaf_is_dialled_with_what_the_user_named_and_his_certificate, 0,
+                        4);
+    tcase_add_test(tests, within_the_cluster_no_certificate_is_shown_around);
+    tcase_add_test(tests, a_leaf_that_is_not_there_is_said_so_with_since_when_and_what_to_do);
+    tcase_add_test(tests, what_a_leaf_says_is_passed_on_and_nobody_else_is_asked);
+    tcase_add_test(tests, where_a_leaf_was_helps_for_all_that_is_in_it_while_auth_is_away);
+    tcase_add_test(tests, a_roots_user_reaches_no_leaf_from_here);
     tcase_add_loop_test(tests, requests_for_what_is_not_served_are_refused, 0, 9);
     tcase_add_loop_test(tests, a_request_that_is_too_long_or_no_request_is_refused, 0, 2);
     tcase_add_loop_test(tests, only_a_users_own_whole_certificate_connects, 0, 2);
