@@ -11,6 +11,8 @@
 #define RL_LEAF_PREFIX "cluster/"
 #define RL_LEAF_NAME_BYTES 254
 #define RL_LEAF_VERSION_BYTES_MAX 64
+/** What a listener can hold authorities of, and a ControlUpdate can name. */
+#define RL_LEAVES_MAX 1000
 
 /** "cluster/LEAF/REPLICA" or "cluster/LEAF". */
 struct rl_leaf_name {
