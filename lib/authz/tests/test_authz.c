@@ -67,47 +67,6 @@ START_TEST(matches_labels_by_the_table)
 }
 END_TEST
 
-/* What was written as conditions on nodes is meant for clusters. */
-static void mean_clusters(Pb__RoleConditions *conditions)
-{
-    conditions->n_cluster_labels = conditions->n_node_labels;
-    conditions->cluster_labels = conditions->node_labels;
-    conditions->n_node_labels = 0;
-    conditions->node_labels = NULL;
-}
-
-START_TEST(shows_a_cluster_by_its_own_labels)
-{
-    struct test_node eu;
-    make_node(&eu, "leaf.example");
-    node_label(&eu, "region", "eu");
-    Pb__Role *all = new_role("all"), *us = new_role("us"), *not_eu = new_role("not-eu"),
-             *nodes = simple_role("nodes", "root", "*", "*");
-    add_label(all->spec->allow, "*", "*");
-    add_label(us->spec->allow, "region", "us");
-    add_label(not_eu->spec->deny, "region", "eu");
-    mean_clusters(all->spec->allow);
-    mean_clusters(us->spec->allow);
-    mean_clusters(not_eu->spec->deny);
-    const Pb__Role *roles[] = {us, all, not_eu, nodes};
-    struct rl_authz_subject s = make_subject(roles, 1);
-    ck_assert(!rl_authz_sees_cluster(&s, &eu.target));
-    s.role_count = 2;
-    ck_assert(rl_authz_sees_cluster(&s, &eu.target));
-    s.role_count = 3; /* a denial wins */
-    ck_assert(!rl_authz_sees_cluster(&s, &eu.target));
-    s = make_subject(&roles[3], 1); /* nodes are no clusters */
-    ck_assert(!rl_authz_sees_cluster(&s, &eu.target));
-    s.role_count = 0;
-    ck_assert(!rl_authz_sees_cluster(&s, &eu.target));
-    s = make_subject(&roles[1], 1);
-    s.role_count = RL_AUTHZ_ROLES_MAX + 1;
-    ck_assert(!rl_authz_sees_cluster(&s, &eu.target));
-    for (size_t i = 0; i < RL_COUNT(roles); i++)
-        pb__role__free_unpacked((Pb__Role *)(uintptr_t)roles[i], NULL);
-}
-END_TEST
-
 START_TEST(keeps_the_logins_of_one_role_from_the_labels_of_another)
 {
     Pb__Role *a = simple_role("a", "root", "env", "dev");
@@ -418,7 +377,6 @@ int main(void)
 {
     TCase *t = tcase_create("authz");
     tcase_add_test(t, matches_labels_by_the_table);
-    tcase_add_test(t, shows_a_cluster_by_its_own_labels);
     tcase_add_test(t, keeps_the_logins_of_one_role_from_the_labels_of_another);
     tcase_add_test(t, lets_a_denial_of_any_role_win);
     tcase_add_test(t, takes_a_denied_login_as_a_pattern_and_an_error_in_it_as_a_match);
