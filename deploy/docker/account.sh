@@ -1,5 +1,5 @@
 #!/bin/sh
-# make-account EPOCH NAME ID [DIRECTORY...]: an account, and directories that are its own.
+# account.sh EPOCH NAME ID [DIRECTORY...]: an account, and directories that are its own.
 set -eu
 epoch=$1 name=$2 id=$3
 begun=$(mktemp -p /dev/shm)

@@ -36,7 +36,6 @@ services() {
         /run/remoteler/join/broker /run/remoteler/join/audit
     places audit /run/remoteler/database
     for tool in tsh tctl; do program tools "build/release/bin/$tool"; done
-    places tools /home/remoteler
 }
 
 agent() {

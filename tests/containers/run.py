@@ -151,6 +151,15 @@ def test_the_agents_image_is_its_static_file_and_works(stack):
         docker("rm", "-f", f"{stack.project}-bare")
 
 
+def test_the_tools_image_is_enough_to_log_in(stack):
+    here = ["run", "--rm", "-T", "--no-deps"]
+    login = stack.compose(*here, "-e", f"REMOTELER_CA_PIN={stack.user_env['REMOTELER_CA_PIN']}", "tools",
+                          "tsh", "login", "--user=alice", "--password-file=-", f"--otp={stack.code()}",
+                          stdin=(stack.dir / "password").read_bytes())
+    login.check()
+    assert stack.compose(*here, "tools", "ssh", "demo@node-r1", "hostname").check().out == "node-r1\n"
+
+
 def test_idle_it_takes_little_memory(stack):
     time.sleep(6)  # an agent without a user gives memory back after 5 s
     total = 0

@@ -22,6 +22,7 @@ base_make() {
     apt-config dump | grep -E '^Acquire::(http|https|Check-Valid-Until|Check-Date|Retries)' >"$tar.conf" || true
     SOURCE_DATE_EPOCH=$(date -d "$(date +%F)" +%s) mmdebstrap --variant=minbase --quiet \
         --include=ca-certificates --aptopt="$tar.conf" \
+        --customize-hook='rm -f "$1/etc/resolv.conf"; for f in hosts hostname resolv.conf; do : >"$1/etc/$f"; done' \
         --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
         --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
         "$RL_BASE_RELEASE" "$tar" "${sources[@]}" >"$RL_RUN/log/image-base.log" 2>&1 ||
