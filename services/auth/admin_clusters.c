@@ -83,10 +83,23 @@ static rl_code needs_exchange(const struct rl_putting *p, const struct rl_root_r
     return rc;
 }
 
+/* A name that is taken literally and that nobody has: it may be a role to come, or a slip. */
+static void warn_of_roles(const struct rl_putting *p, Pb__PutResourceResponse *reply)
+{
+    const Pb__TrustedClusterSpec *spec = p->resource->trusted_cluster->spec;
+    for (size_t i = 0; i < spec->n_role_map; i++)
+        for (size_t k = 0; k < spec->role_map[i]->n_local; k++) {
+            const char *local = spec->role_map[i]->local[k];
+            if (!strchr(local, '$') && !rl_snapshot_role(p->caller->snapshot, local))
+                rl_message_append(&reply->warnings, &reply->n_warnings,
+                                  rl_sprintf("role_map: there is no role \"%s\" here", local));
+        }
+}
+
 rl_code rl_kind_check_root(struct rl_putting *p, Pb__PutResourceResponse *reply,
                            struct rl_error *err)
 {
-    const Pb__TrustedCluster *document = p->resource->trusted_cluster;
+    Pb__TrustedCluster *document = p->resource->trusted_cluster;
     struct finding f = {document->metadata->name, NULL};
     bool needs_it = false;
     rl_code rc = check_document(p, err);
@@ -97,7 +110,10 @@ rl_code rl_kind_check_root(struct rl_putting *p, Pb__PutResourceResponse *reply,
     if (rc == RL_OK && needs_it) {
         p->established = rl_root_row_create();
         rc = rl_root_exchange(p->auth, document, p->established, err);
+        rl_wipe(document->spec->token, strlen(document->spec->token));
     }
+    if (rc == RL_OK)
+        warn_of_roles(p, reply);
     if (rc == RL_OK && !document->spec->enabled)
         rl_message_append(&reply->warnings, &reply->n_warnings,
                           rl_strdup("it is not enabled: nobody comes from there (spec.enabled)"));

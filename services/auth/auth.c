@@ -3,6 +3,7 @@
 
 #include "db/cluster.h"
 #include "db/schema.h"
+#include "dial/http_proxy.h"
 #include "log/log.h"
 #include "names/names.h"
 
@@ -78,6 +79,7 @@ void rl_auth_close(struct rl_auth **auth)
     struct rl_auth *a = *auth;
     if (!a)
         return;
+    rl_http_proxy_free(&a->http_proxy);
     rl_snapshots_free(&a->snapshots);
     rl_wrap_key_free(&a->wrap);
     if (a->store)

@@ -25,6 +25,7 @@ struct rl_auth_events;
 struct rl_auth_hub;
 struct rl_checkpoints;
 struct rl_errands;
+struct rl_http_proxy;
 
 struct rl_auth {
     const struct rl_auth_settings *settings;
@@ -40,6 +41,7 @@ struct rl_auth {
     struct rl_auth_hub *hub;            /* NULL in bootstrap */
     struct rl_checkpoints *checkpoints; /* NULL in tests and bootstrap */
     struct rl_errands *errands;         /* likewise */
+    struct rl_http_proxy *http_proxy;   /* the way out to roots; NULL: straight */
     struct rl_auth_metrics metrics;
     struct rl_voted_clock clock; /* what is signed for others says this time */
 };

@@ -178,10 +178,12 @@ static rl_code look_for_updates(struct rl_auth *auth, struct rl_error *err)
     return rl_store_transaction(auth->store, note_updates, hash, err);
 }
 
-rl_code rl_errands_run(struct rl_auth *auth, struct rl_error *err)
+rl_code rl_errands_run(struct rl_auth *auth, const atomic_bool *is_stopped, struct rl_error *err)
 {
     rl_code rc = look_for_updates(auth, err);
     for (size_t i = 0; rc == RL_OK && i < RL_ERRANDS_AT_ONCE_MAX; i++) {
+        if (is_stopped && atomic_load(is_stopped))
+            break;
         struct rl_errand *errand = NULL;
         rc = rl_store_transaction(auth->store, take, &errand, err);
         if (!errand)
@@ -199,14 +201,15 @@ struct rl_errands {
     struct rl_auth *auth;
     struct rl_loop *loop;
     struct rl_timer *timer;
-    bool is_running, is_stopped;
+    bool is_running;
+    atomic_bool is_stopped;
 };
 
 static void on_done(void *context)
 {
     struct rl_errands *errands = context;
     errands->is_running = false;
-    if (!errands->is_stopped)
+    if (!atomic_load(&errands->is_stopped))
         rl_timer_arm(errands->timer, RL_ERRANDS_LOOK_MS);
 }
 
@@ -215,7 +218,7 @@ static void work(void *context)
 {
     struct rl_errands *errands = context;
     struct rl_error err;
-    (void)rl_errands_run(errands->auth, &err);
+    (void)rl_errands_run(errands->auth, &errands->is_stopped, &err);
     rl_loop_post(errands->loop, on_done, errands);
 }
 
@@ -232,6 +235,7 @@ struct rl_errands *rl_errands_start(struct rl_auth *auth, struct rl_loop *loop)
 {
     struct rl_errands *errands = rl_alloc(sizeof *errands);
     errands->auth = auth;
+    atomic_init(&errands->is_stopped, false);
     errands->loop = loop;
     errands->timer = rl_timer_create(loop, on_timer, errands);
     rl_timer_arm(errands->timer, RL_ERRANDS_LOOK_MS);
@@ -242,7 +246,7 @@ void rl_errands_stop(struct rl_errands *errands)
 {
     if (!errands)
         return;
-    errands->is_stopped = true;
+    atomic_store(&errands->is_stopped, true);
     rl_timer_disarm(errands->timer);
     while (errands->is_running)
         rl_loop_turn(errands->loop, 10);

@@ -55,7 +55,11 @@ static rl_code open_line(struct rl_auth *auth, const struct rl_root_line *to, st
     if (rc != RL_OK)
         return rc;
     const struct rl_rpc_channel_config channel = {
-        .loop = line->loop, .address = to->proxy, .tls = line->tls};
+        .loop = line->loop,
+        .address = to->proxy,
+        .tls = line->tls,
+        .http_proxy = auth->http_proxy,
+    };
     return rl_rpc_channel_create_h2(&channel, &line->channel, err);
 }
 

@@ -153,6 +153,17 @@ static rl_code start_workers(struct running *r, struct rl_error *err)
     return rc;
 }
 
+/* As curl has it, the environment may say it in small letters too. */
+static rl_code choose_http_proxy(struct running *r, struct rl_error *err)
+{
+    const struct rl_auth_settings *s = &r->settings;
+    const char *url = s->https_proxy ? s->https_proxy : getenv("https_proxy");
+    const char *except = s->no_proxy ? s->no_proxy : getenv("no_proxy");
+    if (!url || !*url || rl_http_proxy_create(url, except, &r->auth->http_proxy, err) == RL_OK)
+        return RL_OK;
+    return rl_error_prefix(err, "--https-proxy (HTTPS_PROXY)");
+}
+
 static rl_code start(struct running *r, const sigset_t *signals, struct rl_error *err)
 {
     rl_code rc = rl_health_start(r->settings.health_listen, &r->health, err);
@@ -160,6 +171,8 @@ static rl_code start(struct running *r, const sigset_t *signals, struct rl_error
         return rc;
     rl_health_need(r->health, "database", false);
     rc = rl_auth_open(&r->settings, &r->auth, err);
+    if (rc == RL_OK)
+        rc = choose_http_proxy(r, err);
     if (rc == RL_OK)
         rc = wait_for_database(r, signals, err);
     if (rc == RL_OK)

@@ -97,6 +97,16 @@ static const struct rl_setting run_rows[] = {
      .type = RL_SETTING_TEXT,
      .offset = AT(checkpoint_file),
      .help = "appends each of these checkpoints to this file, for `tctl audit verify --against`"},
+    {.name = "https-proxy",
+     .type = RL_SETTING_TEXT,
+     .offset = AT(https_proxy),
+     .environment = "HTTPS_PROXY",
+     .help = "reach root clusters through this HTTP proxy: http://[USER:PASSWORD@]HOST:PORT"},
+    {.name = "no-proxy",
+     .type = RL_SETTING_TEXT,
+     .offset = AT(no_proxy),
+     .environment = "NO_PROXY",
+     .help = "names, addresses and networks that are reached without it, between commas"},
 };
 
 static const struct rl_setting bootstrap_rows[] = {

@@ -17,6 +17,7 @@ struct rl_auth_settings {
     int64_t workers;
     uint64_t invitation_ttl_s, checkpoint_every_s;
     char *checkpoint_file;
+    char *https_proxy, *no_proxy; /* the way out to root clusters */
     /* bootstrap */
     char *admin, *identity_out, *service_tokens_out, *format;
     uint64_t identity_ttl_s, service_token_ttl_s, wait_s;

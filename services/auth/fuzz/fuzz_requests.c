@@ -1,6 +1,7 @@
 /* What a stranger sends to auth, as far as it is judged before anything is looked up: joins,
- * logins, renewals, invitations. The first byte says which; the rest is the message. What passes is
- * a name, a key, a token or a code of the form that the database and the certificates rely on. */
+ * logins, renewals, invitations, authorities of other clusters. The first byte says which; the rest
+ * is the message. What passes is a name, a key, a token or a code of the form that the database and
+ * the certificates rely on. */
 #include "join.h"
 
 #include "credential/password.h"
@@ -8,8 +9,10 @@
 #include "credential/totp.h"
 #include "fuzz.h"
 #include "issue.h"
+#include "leaf.h"
 #include "message.h"
 #include "names/names.h"
+#include "peer_trust.h"
 #include "sshcert/sshkey.h"
 
 #include <stdlib.h>
@@ -87,10 +90,49 @@ static void as_signup(struct rl_span packed)
     pb__signup_request__free_unpacked(r, NULL);
 }
 
+/* What passes is taken again, as it was kept: nothing more is in it, and nothing is missing. */
+static void as_bundle(struct rl_span packed, enum rl_peer peer)
+{
+    Pb__TrustBundle *taken = NULL, *again = NULL;
+    Pb__TrustBundle *offered = pb__trust_bundle__unpack(NULL, packed.n, packed.p);
+    if (!offered)
+        return;
+    if (rl_peer_trust_take(offered, peer, "leaf", &taken, NULL) == RL_OK) {
+        FUZZ_EXPECT(rl_peer_trust_take(taken, peer, "leaf", &again, NULL) == RL_OK);
+        FUZZ_EXPECT(again && again->n_service_cas == taken->n_service_cas);
+        FUZZ_EXPECT(!taken->base.n_unknown_fields);
+    }
+    if (again)
+        pb__trust_bundle__free_unpacked(again, NULL);
+    if (taken)
+        pb__trust_bundle__free_unpacked(taken, NULL);
+    pb__trust_bundle__free_unpacked(offered, NULL);
+}
+
+static void as_leaf(struct rl_span packed)
+{
+    as_bundle(packed, RL_PEER_LEAF);
+}
+
+static void as_root(struct rl_span packed)
+{
+    as_bundle(packed, RL_PEER_ROOT);
+}
+
+static void as_leafs_name(struct rl_span text)
+{
+    struct rl_leaf_name name;
+    char *id = rl_span_to_string(text);
+    if (id && rl_leaf_name_parse(id, &name, NULL) == RL_OK)
+        FUZZ_EXPECT(rl_name_check_cluster(name.cluster, NULL) == RL_OK &&
+                    (!*name.replica || rl_name_is_uuid(name.replica)));
+    free(id);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static void (*const readers[])(struct rl_span packed) = {as_join, as_renewal, as_login,
-                                                             as_signup};
+    static void (*const readers[])(struct rl_span packed) = {
+        as_join, as_renewal, as_login, as_signup, as_leaf, as_root, as_leafs_name};
     if (size > 0)
         readers[data[0] % RL_COUNT(readers)](RL_SPAN(data + 1, size - 1));
     return 0;

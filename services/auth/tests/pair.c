@@ -251,7 +251,7 @@ void pair_run_errands(void)
     int64_t until_s = rl_clock_wall_s() + 20;
     do {
         pair_sql(&leaf, "UPDATE errands SET next = now()");
-        ok(rl_errands_run(leaf.auth, &err));
+        ok(rl_errands_run(leaf.auth, NULL, &err));
     } while (pair_errands() && rl_clock_wall_s() < until_s);
     ck_assert_int_eq(pair_errands(), 0);
 }

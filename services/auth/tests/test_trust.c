@@ -430,10 +430,10 @@ static rl_code rotate(struct side *side, const char *kind, const char *phase)
 START_TEST(the_leafs_new_authorities_reach_the_root)
 {
     pair_establish();
-    ok(rl_errands_run(leaf.auth, &err));
+    ok(rl_errands_run(leaf.auth, NULL, &err));
     ck_assert_int_eq(pair_errands(), 0);
     ok(rotate(&leaf, "host", "init"));
-    ok(rl_errands_run(leaf.auth, &err));
+    ok(rl_errands_run(leaf.auth, NULL, &err));
     pair_run_errands();
     struct rl_snapshot *s = pair_snapshot(&root);
     ck_assert_uint_eq(s->clusters[0]->trust->n_host_cas, 2);
@@ -442,7 +442,7 @@ START_TEST(the_leafs_new_authorities_reach_the_root)
     /* A root that is away hears of it when it is back. */
     pair_sql(&leaf, "UPDATE trusted_clusters SET proxy = '127.0.0.1:1'");
     ok(rotate(&leaf, "host", "rollback"));
-    ok(rl_errands_run(leaf.auth, &err));
+    ok(rl_errands_run(leaf.auth, NULL, &err));
     ck_assert_int_eq(pair_count(&leaf, "SELECT tries FROM errands"), 1);
     char *sql = rl_sprintf("UPDATE trusted_clusters SET proxy = '%s'", root_address);
     pair_sql(&leaf, sql);
@@ -512,7 +512,7 @@ START_TEST(a_leaf_that_ends_it_tells_its_root_until_it_has_heard)
     struct rl_snapshot *s = pair_snapshot(&leaf);
     ck_assert_uint_eq(s->cluster_count + s->root_count + s->lock_count, 0);
     rl_snapshot_unref(&s);
-    ok(rl_errands_run(leaf.auth, &err));
+    ok(rl_errands_run(leaf.auth, NULL, &err));
     ck_assert_int_eq(pair_count(&root, "SELECT count(*) FROM remote_clusters"), 1);
     pair_sql(&leaf, sql);
     pair_run_errands();
