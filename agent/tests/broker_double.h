@@ -288,9 +288,15 @@ static inline void start_broker(void)
                                              .trust = w->auth.trust,
                                              .client = RL_TLS_CLIENT_REQUIRED,
                                              .alpn = alpn,
+                                             .allow_resumption = true,
                                              .now_s = double_now_s,
                                              .now_context = &w->auth};
+    const uint8_t ticket_key[80] = {3};
     ck_assert_int_eq(rl_tls_server_create(&tls, &w->tls, NULL), RL_OK);
+    ck_assert_int_eq(
+        rl_tls_server_set_ticket_keys(
+            w->tls, (struct rl_span[]){RL_SPAN(ticket_key, sizeof ticket_key)}, 1, NULL),
+        RL_OK);
     const struct rl_rpc_server_config config = {
         .loop = w->auth.loop, .authorize = anyone, .now_s = double_now_s, .now_context = &w->auth};
     const struct rl_rpc_listen listen = {.address = "127.0.0.1:0", .tls = w->tls};

@@ -414,6 +414,21 @@ START_TEST(no_hello_is_signed_in_another_brokers_name)
 }
 END_TEST
 
+/* Replicas share the keys of their tickets, and a resumed session shows the certificate of the one
+ * that it was made with. */
+START_TEST(another_broker_that_resumes_the_session_of_the_last_is_recognised)
+{
+    struct rl_tls_identity *other = service_of("broker", UUID_A);
+    int hellos = w->hellos, challenges = w->challenges;
+    ck_assert_int_eq(rl_tls_server_reload(w->tls, other, NULL, NULL), RL_OK);
+    w->lies_about_itself = true; /* no lie any more */
+    send_drain(0);
+    TURN_UNTIL(w->hellos > hellos);
+    ck_assert_int_eq(w->challenges, challenges + 2); /* the first to the resumed session */
+    rl_tls_identity_unref(&other);
+}
+END_TEST
+
 START_TEST(no_hello_is_said_to_a_broker_that_has_forgotten_this_protocol)
 {
     int hellos = w->hellos, challenges = w->challenges;
@@ -448,6 +463,7 @@ int main(void)
     tcase_add_test(t, those_who_wait_for_a_policy_have_a_number);
     tcase_add_test(t, an_agent_that_is_asked_to_move_comes_back_even_if_it_is_not_let_go);
     tcase_add_test(t, no_hello_is_signed_in_another_brokers_name);
+    tcase_add_test(t, another_broker_that_resumes_the_session_of_the_last_is_recognised);
     tcase_add_test(t, no_hello_is_said_to_a_broker_that_has_forgotten_this_protocol);
     Suite *s = suite_create("agent/broker");
     suite_add_tcase(s, t);

@@ -25,6 +25,7 @@ struct rl_uplink {
     uint32_t retry_ms;
     uint64_t epoch;
     bool is_attached, is_retired;
+    bool has_looked_again; /* since it was attached last: who it is that answers */
     char broker[64];
     char last_error[RL_ERROR_MESSAGE_BYTES];
 };
@@ -86,11 +87,24 @@ static rl_code check_its_own(const struct rl_uplink *uplink, const Pb__Challenge
     return rl_protocol_check(challenge->protocol, challenge->protocol_min, "the other side", err);
 }
 
+/* A resumed session of TLS brings the certificate of the replica that it was made with, and any
+ * other can take it up: once, it is done without. */
+static void look_again(struct rl_uplink *uplink)
+{
+    if (uplink->has_looked_again)
+        return;
+    uplink->has_looked_again = true;
+    if (rl_tls_client_reload(uplink->config.tls, NULL, NULL, NULL) == RL_OK)
+        rl_timer_arm(uplink->move, 0);
+}
+
 static void on_challenge(struct rl_uplink *uplink, const Pb__Challenge *challenge)
 {
     struct rl_error err;
     Pb__AgentMessage *hello = NULL;
     rl_code rc = check_its_own(uplink, challenge, &err);
+    if (rc == RL_E_DENIED)
+        look_again(uplink);
     if (rc == RL_OK) {
         uplink->epoch = challenge->epoch;
         snprintf(uplink->broker, sizeof uplink->broker, "%s", challenge->broker_id);
@@ -109,6 +123,7 @@ static void on_challenge(struct rl_uplink *uplink, const Pb__Challenge *challeng
 static void on_welcome(struct rl_uplink *uplink)
 {
     uplink->retry_ms = RETRY_MS_MIN;
+    uplink->has_looked_again = false;
     set_state(uplink, true, "");
 }
 
@@ -244,6 +259,7 @@ rl_code rl_uplink_create(const struct rl_uplink_config *config, struct rl_uplink
 {
     struct rl_uplink *uplink = rl_alloc(sizeof *uplink);
     uplink->config = *config;
+    uplink->config.tls = rl_tls_client_ref(config->tls);
     if (!uplink->config.retry_ms_max)
         uplink->config.retry_ms_max = RETRY_MS_MAX;
     uplink->retry_ms = RETRY_MS_MIN;
@@ -285,6 +301,7 @@ void rl_uplink_free(struct rl_uplink **holder)
     rl_timer_free(&uplink->retry);
     rl_timer_free(&uplink->move);
     rl_timer_free(&uplink->leave);
+    rl_tls_client_unref(&uplink->config.tls);
     free(uplink);
     *holder = NULL;
 }
