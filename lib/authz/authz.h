@@ -19,6 +19,9 @@ struct rl_authz_subject {
     const char *home_cluster; /* the cluster that decides; a subject of another is remote */
     size_t role_count;
     const Pb__Role *const *roles; /* those of the subject's role names that exist here */
+    /* Of another cluster: the role names of the certificate, for that cluster's own locks. */
+    size_t remote_role_count;
+    char *const *remote_roles;
     size_t trait_count;
     Pb__Trait *const *traits;
     int64_t issued_at_ns;
@@ -82,7 +85,8 @@ rl_code rl_authz_rule(const struct rl_authz_subject *subject, const char *resour
 
 /** Locks that are in force at now_ns and cuts. Errors: RL_E_DENIED, "locked: lost laptop",
  * "certificate issued before ...". `login` and `node` may be NULL: locks on those are not looked
- * at. A lock of an unknown kind stops everyone. */
+ * at. A lock with a target_cluster is of that cluster's users, roles and devices: what a root
+ * stopped. A lock of an unknown kind stops everyone. */
 rl_code rl_authz_locks(const struct rl_authz_subject *subject, const struct rl_authz_target *node,
                        const char *login, Pb__Lock *const *locks, size_t lock_count,
                        Pb__Cut *const *cuts, size_t cut_count, int64_t now_ns,

@@ -27,20 +27,39 @@ static bool has_role(const struct rl_authz_subject *subject, const char *name)
     return false;
 }
 
+/* The role is one of another cluster, as its certificates name it. */
+static bool has_remote_role(const struct rl_authz_subject *subject, const char *name,
+                            const char *cluster)
+{
+    if (strcmp(subject->cluster, cluster) != 0)
+        return false;
+    for (size_t i = 0; i < subject->remote_role_count; i++)
+        if (strcmp(subject->remote_roles[i], name) == 0)
+            return true;
+    return false;
+}
+
+static bool is_of_another(const struct rl_authz_subject *subject, const char *cluster)
+{
+    return cluster[0] && strcmp(cluster, subject->home_cluster) != 0;
+}
+
 static bool is_text(const char *text, const char *name)
 {
     return text && strcmp(text, name) == 0;
 }
 
-/* "alice/otp"; "otp" alone is every user's. */
-static bool is_device(const struct rl_authz_subject *subject, const char *name)
+/* "alice/otp"; "otp" alone is every user's, or every user's of that cluster. */
+static bool is_device(const struct rl_authz_subject *subject, const char *name, const char *cluster)
 {
     const char *slash = strrchr(name, '/');
+    const char *of = cluster[0] ? cluster : subject->home_cluster;
+    bool is_of = strcmp(subject->cluster, of) == 0;
     if (!subject->mfa || !slash)
-        return is_text(subject->mfa, name);
-    return strlen(subject->user) == (size_t)(slash - name) &&
+        return is_text(subject->mfa, name) && (is_of || !cluster[0]);
+    return is_of && strlen(subject->user) == (size_t)(slash - name) &&
            strncmp(subject->user, name, (size_t)(slash - name)) == 0 &&
-           strcmp(subject->cluster, subject->home_cluster) == 0 && is_text(subject->mfa, slash + 1);
+           is_text(subject->mfa, slash + 1);
 }
 
 static bool targets(const Pb__LockSpec *lock, const struct lock_question *q)
@@ -49,13 +68,15 @@ static bool targets(const Pb__LockSpec *lock, const struct lock_question *q)
     if (strcmp(kind, "user") == 0)
         return is_user(q->subject, name, lock->target_cluster);
     if (strcmp(kind, "role") == 0)
-        return has_role(q->subject, name);
+        return is_of_another(q->subject, lock->target_cluster)
+                   ? has_remote_role(q->subject, name, lock->target_cluster)
+                   : has_role(q->subject, name);
     if (strcmp(kind, "node") == 0)
         return q->node && (is_text(q->node->id, name) || is_text(q->node->name, name));
     if (strcmp(kind, "login") == 0)
         return is_text(q->login, name);
     if (strcmp(kind, "mfa_device") == 0)
-        return is_device(q->subject, name);
+        return is_device(q->subject, name, lock->target_cluster);
     return true;
 }
 

@@ -138,7 +138,8 @@ rl_code policy_subject(const struct rl_policy *policy, const struct rl_policy_ss
 {
     const Pb__IdentityClaims *claims = request->claims;
     size_t count = 0;
-    if (!policy_is_remote(policy, request)) {
+    bool is_remote = policy_is_remote(policy, request);
+    if (!is_remote) {
         *roles = find_roles(policy, claims, &count);
     } else {
         rl_code code = map_roles(policy, claims, roles, &count, err);
@@ -150,6 +151,8 @@ rl_code policy_subject(const struct rl_policy *policy, const struct rl_policy_ss
                                      .home_cluster = policy->seal->cluster,
                                      .role_count = count,
                                      .roles = *roles,
+                                     .remote_role_count = is_remote ? claims->n_roles : 0,
+                                     .remote_roles = claims->roles,
                                      .trait_count = claims->n_traits,
                                      .traits = claims->traits,
                                      .issued_at_ns = claims->issued_at_ns,

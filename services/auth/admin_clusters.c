@@ -136,11 +136,11 @@ rl_code rl_kind_put_root(struct rl_db *db, struct rl_putting *p, struct rl_error
     rl_code rc = rl_revision_bump(db, &p->revision, err);
     if (rc == RL_OK)
         rc = rl_roots_find(db, document->metadata->name, true, &there, err);
-    if (rc == RL_E_NOT_FOUND && p->established)
+    struct rl_root_row *row = p->established ? p->established : there;
+    if (rc == RL_E_NOT_FOUND && row)
         rc = RL_OK; /* else it was removed a moment ago */
     p->created = !there;
-    struct rl_root_row *row = p->established ? p->established : there;
-    if (rc == RL_OK) {
+    if (rc == RL_OK && row) {
         if (row->document)
             pb__trusted_cluster__free_unpacked(row->document, NULL);
         row->document = copy_document(document);

@@ -120,6 +120,8 @@ rl_code rl_caller_open(struct rl_auth *auth, const char *user, const char *clust
         .user = c->user,
         .cluster = c->claims->cluster,
         .home_cluster = auth->cluster,
+        .remote_role_count = c->is_remote ? c->claims->n_roles : 0,
+        .remote_roles = c->claims->roles,
         .trait_count = c->claims->n_traits,
         .traits = c->claims->traits,
         .issued_at_ns = c->claims->issued_at_ns,

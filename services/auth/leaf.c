@@ -39,6 +39,16 @@ static bool is_same_list(const ProtobufCBinaryData *a, size_t a_count, const Pro
     return true;
 }
 
+static rl_code check_room(struct rl_db *db, struct rl_error *err)
+{
+    size_t count = 0;
+    rl_code rc = rl_leaves_count(db, &count, err);
+    return rc != RL_OK || count < RL_LEAVES_MAX
+               ? rc
+               : rl_fail(err, RL_E_EXHAUSTED, "%d leaves trust this cluster already",
+                         RL_LEAVES_MAX);
+}
+
 /* A name is one cluster's: the one whose services it has trusted from the first. */
 static rl_code check_name(struct rl_db *db, struct establishing *e, struct rl_error *err)
 {
@@ -52,8 +62,10 @@ static rl_code check_name(struct rl_db *db, struct establishing *e, struct rl_er
                        name, e->auth->cluster);
     if (rc == RL_E_NOT_FOUND)
         rc = rl_leaves_find(db, name, true, &e->there, err);
+    if (rc == RL_E_NOT_FOUND)
+        return check_room(db, err);
     if (rc != RL_OK)
-        return rc == RL_E_NOT_FOUND ? RL_OK : rc;
+        return rc;
     if (is_same_list(e->there->trust->service_cas, e->there->trust->n_service_cas,
                      e->trust->service_cas, e->trust->n_service_cas))
         return RL_OK;

@@ -11,6 +11,8 @@
 #define RL_LEAF_PREFIX "cluster/"
 #define RL_LEAF_NAME_BYTES 254
 #define RL_LEAF_VERSION_BYTES_MAX 64
+/** What a listener can hold authorities of, and a ControlUpdate can name. */
+#define RL_LEAVES_MAX 1000
 
 /** "cluster/LEAF/REPLICA" or "cluster/LEAF". */
 struct rl_leaf_name {
@@ -45,6 +47,9 @@ rl_code rl_leaf_attach_end(struct rl_auth *auth, const char *agent_id, const cha
                            uint64_t epoch, const char *reason, struct rl_error *err);
 
 /* leaf_policy.c */
+/** A lock on a user, a role or a device: what a root stops in its leaves too, by its own names. One
+ * on a node or a login is of the cluster where it was made. */
+bool rl_lock_is_of_users(const Pb__Lock *lock);
 /** What the leaf needs: our authorities, and what stops our users. Owns: *out by
  * rl_policy_unref(). */
 rl_code rl_leaf_policy_build(const struct rl_snapshot *snapshot, const char *public_address,

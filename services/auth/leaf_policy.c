@@ -61,6 +61,15 @@ static bool is_own(const char *cluster, const char *own)
     return !*cluster || strcmp(cluster, own) == 0;
 }
 
+bool rl_lock_is_of_users(const Pb__Lock *lock)
+{
+    static const char *const kinds[] = {"user", "role", "mfa_device"};
+    for (size_t i = 0; lock->spec && i < RL_COUNT(kinds); i++)
+        if (strcmp(lock->spec->target_kind, kinds[i]) == 0)
+            return true;
+    return false;
+}
+
 /* Of our own users only: what stops a user of a root of ours is not ours to say. */
 static rl_code set_stops(struct rl_policy *policy, const struct rl_snapshot *s,
                          struct rl_error *err)
@@ -68,8 +77,7 @@ static rl_code set_stops(struct rl_policy *policy, const struct rl_snapshot *s,
     const char *own = s->authorities->bundle->cluster;
     rl_code rc = RL_OK;
     for (size_t i = 0; rc == RL_OK && i < s->lock_count; i++)
-        if (strcmp(s->locks[i]->spec->target_kind, "user") == 0 &&
-            is_own(s->locks[i]->spec->target_cluster, own))
+        if (rl_lock_is_of_users(s->locks[i]) && is_own(s->locks[i]->spec->target_cluster, own))
             rc = set_entry(policy, rl_sprintf("lock/%s", s->locks[i]->metadata->name),
                            &s->locks[i]->base, err);
     for (size_t i = 0; rc == RL_OK && i < s->cut_count; i++)

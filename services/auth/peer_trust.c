@@ -3,6 +3,7 @@
 #include "log/log.h"
 #include "message.h"
 #include "names/names.h"
+#include "peers/peers.h"
 #include "sshcert/sshkey.h"
 
 #include <stdlib.h>
@@ -251,32 +252,16 @@ Pb__RootTrust *rl_peer_root_trust(const Pb__TrustedCluster *document, const Pb__
 
 /* ---- whom to believe ---- */
 
-static void add_each(struct rl_trust *trust, enum rl_identity_kind kind, const char *cluster,
-                     const ProtobufCBinaryData *cas, size_t count)
-{
-    struct rl_error err;
-    for (size_t i = 0; i < count; i++)
-        if (rl_trust_add(trust, kind, cluster, RL_BINARY(cas[i]), &err) != RL_OK)
-            rl_log_error("an authority of another cluster is not believed",
-                         RL_TEXT("cluster", cluster), RL_TEXT("error", err.message));
-}
-
 rl_code rl_peer_listeners_trust(const struct rl_snapshot *snapshot, struct rl_trust **out,
                                 struct rl_error *err)
 {
-    struct rl_trust *trust = NULL;
-    rl_code rc = rl_authorities_trust(snapshot->authorities, &trust, err);
+    rl_code rc = rl_authorities_trust(snapshot->authorities, out, err);
     if (rc != RL_OK)
         return rc;
-    for (size_t i = 0; i < snapshot->cluster_count; i++) {
-        const Pb__PeerCluster *c = snapshot->clusters[i];
-        if (c->is_root)
-            add_each(trust, RL_IDENTITY_USER, c->name, c->trust->user_cas, c->trust->n_user_cas);
-        else
-            add_each(trust, RL_IDENTITY_SERVICE, c->name, c->trust->service_cas,
-                     c->trust->n_service_cas);
-    }
-    *out = trust;
+    size_t left_out = rl_peers_add_to_trust(*out, snapshot->clusters, snapshot->cluster_count);
+    if (left_out)
+        rl_log_error("authorities of other clusters are not believed",
+                     RL_NUMBER("authorities", left_out));
     return RL_OK;
 }
 

@@ -53,8 +53,7 @@ void rl_root_policy_stops(const struct rl_policy *policy, const char *root, Pb__
     size_t n = 0, cut_n = 0;
     rl_policy_locks(policy, &theirs, &n);
     for (size_t i = 0; i < n; i++)
-        if (theirs[i]->metadata && theirs[i]->spec &&
-            strcmp(theirs[i]->spec->target_kind, "user") == 0 &&
+        if (theirs[i]->metadata && rl_lock_is_of_users(theirs[i]) &&
             is_of(theirs[i]->spec->target_cluster, root))
             rl_message_append(locks, lock_count, lock_here(theirs[i], root));
     rl_policy_cuts(policy, &their_cuts, &cut_n);

@@ -1,6 +1,6 @@
 /* user: a checked certificate, held against what auth said last: its cluster, time, locks and cuts.
  * The roles are auth's and the far end's to judge; here only their names count, for locks on a
- * role, and those of a root cluster's user not even so: they are names of roles there.
+ * role, and those of a root cluster's user for that cluster's own locks.
  */
 #include "internal.h"
 
@@ -58,6 +58,8 @@ static rl_code check_stops(const struct rl_identity *identity, const struct user
         .home_cluster = now->cluster,
         .role_count = is_remote(identity, now) ? 0 : claims->n_roles,
         .roles = roles,
+        .remote_role_count = is_remote(identity, now) ? claims->n_roles : 0,
+        .remote_roles = claims->roles,
         .issued_at_ns = claims->issued_at_ns,
         .mfa = claims->mfa,
     };

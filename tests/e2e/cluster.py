@@ -203,7 +203,8 @@ class Leaf(Cluster):
     nodes_of_its_own = ("node-b", "node-rb")
 
     def __init__(self, root):
-        self.root, self.dir, self.run_dir = root, root.dir, root.run_dir / "leaf"
+        self.root, self.dir, self.run_dir = root, root.dir / "leaf", root.run_dir / "leaf"
+        self.dir.mkdir()
         self.env = dict(root.env)
         self.read_env()
         self.home = self.new_home("bob")

@@ -110,6 +110,53 @@ START_TEST(the_command_to_join_can_be_pasted)
 }
 END_TEST
 
+START_TEST(a_leafs_document_can_be_pasted_with_its_token)
+{
+    static char cluster[] = "trusted_cluster";
+    struct added a;
+    make(&a, cluster);
+    check_command(&a, "tctl create - <<'END'\nkind: trusted_cluster\nversion: v1\nmetadata:\n"
+                      "  name: \"root.example\"\nspec:\n  enabled: true\n"
+                      "  token: \"tok-1@sha256:00\"\n  proxy: \"root.example:443\"\n"
+                      "  role_map:\n    - {remote: access, local: [access]}\nEND");
+    static char evil[] = "x\nEND\ntouch /tmp/owned\n";
+    a.response.secret = evil;
+    char *command = tctl_join_command(&a.response, "root.example");
+    char *end = strstr(command, "\nEND");
+    ck_assert_ptr_nonnull(end);
+    ck_assert_str_eq(end, "\nEND"); /* the document's own, and the last */
+    free(command);
+}
+END_TEST
+
+START_TEST(clusters_are_shown_on_one_list)
+{
+    static char leaf[] = "leaf.example", online[] = "online", version[] = "0.1.0";
+    Pb__Metadata metadata = PB__METADATA__INIT;
+    Pb__RemoteClusterSpec spec = PB__REMOTE_CLUSTER_SPEC__INIT;
+    Pb__RemoteCluster below = PB__REMOTE_CLUSTER__INIT;
+    Pb__TrustedClusterSpec root_spec = PB__TRUSTED_CLUSTER_SPEC__INIT;
+    Pb__TrustedCluster above = PB__TRUSTED_CLUSTER__INIT;
+    metadata.name = leaf;
+    spec.status = online;
+    spec.version = version;
+    below.metadata = &metadata;
+    below.spec = &spec;
+    check_json(tctl_leaf_json(&below),
+               "{\"name\":\"leaf.example\",\"type\":\"leaf\",\"enabled\":true,"
+               "\"status\":\"online\",\"last_seen\":null,\"version\":\"0.1.0\",\"labels\":{}}");
+    root_spec.status = online;
+    above.metadata = &metadata;
+    above.spec = &root_spec;
+    check_json(tctl_root_json(&above),
+               "{\"name\":\"leaf.example\",\"type\":\"root\",\"enabled\":false,"
+               "\"status\":\"online\",\"last_seen\":null,\"version\":null,\"labels\":{}}");
+    below.spec = NULL;
+    ck_assert_ptr_null(tctl_leaf_json(&below));
+    ck_assert_ptr_null(tctl_root_json(NULL));
+}
+END_TEST
+
 START_TEST(what_auth_says_is_one_word_for_a_shell)
 {
     struct added a;
@@ -160,6 +207,8 @@ int main(void)
     tcase_add_test(t, a_user_is_the_contracts);
     tcase_add_test(t, a_token_is_the_contracts);
     tcase_add_test(t, the_command_to_join_can_be_pasted);
+    tcase_add_test(t, a_leafs_document_can_be_pasted_with_its_token);
+    tcase_add_test(t, clusters_are_shown_on_one_list);
     tcase_add_test(t, what_auth_says_is_one_word_for_a_shell);
     tcase_add_test(t, an_event_is_shown_whatever_bytes_are_in_it);
     return run_suite(t, "shown");

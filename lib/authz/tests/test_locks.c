@@ -33,7 +33,7 @@ static void teardown(void)
 
 static void set_text(char **field, const char *text)
 {
-    if ((*field)[0])
+    if (*field != protobuf_c_empty_string)
         free(*field);
     *field = rl_strdup(text);
 }
@@ -83,6 +83,39 @@ START_TEST(tells_users_of_one_name_in_two_clusters_apart)
     ck_assert_int_eq(try_lock("user", "alice", NULL), RL_E_DENIED);
     set_text(&lock->spec->target_cluster, "example.com");
     ck_assert_int_eq(try_lock("user", "alice", NULL), RL_OK);
+}
+END_TEST
+
+START_TEST(what_a_root_locks_is_named_as_in_the_root)
+{
+    static const struct {
+        const char *kind, *name, *cluster, *of; /* of: the subject's cluster */
+        bool stops;
+    } rows[] = {
+        {"role", "access", "root.example.com", "root.example.com", true},
+        {"role", "developer", "root.example.com", "root.example.com", false}, /* one here */
+        {"role", "access", "root.example.com", "other.example.com", false},
+        {"role", "access", "root.example.com", "example.com", false},
+        {"role", "access", "", "root.example.com", false},
+        {"role", "developer", "", "root.example.com", true},
+        {"role", "developer", "example.com", "root.example.com", true},
+        {"mfa_device", "otp", "root.example.com", "root.example.com", true},
+        {"mfa_device", "otp", "root.example.com", "example.com", false},
+        {"mfa_device", "otp", "", "root.example.com", true},
+        {"mfa_device", "alice/otp", "root.example.com", "root.example.com", true},
+        {"mfa_device", "bob/otp", "root.example.com", "root.example.com", false},
+        {"mfa_device", "alice/otp", "root.example.com", "example.com", false},
+        {"mfa_device", "alice/otp", "", "root.example.com", false},
+    };
+    char access[] = "access", *names[] = {access};
+    subject.remote_roles = names;
+    subject.remote_role_count = 1;
+    for (size_t i = 0; i < RL_COUNT(rows); i++) {
+        subject.cluster = rows[i].of;
+        set_text(&lock->spec->target_cluster, rows[i].cluster);
+        ck_assert_msg((try_lock(rows[i].kind, rows[i].name, NULL) == RL_E_DENIED) == rows[i].stops,
+                      "row %zu: %s %s", i, rows[i].kind, rows[i].name);
+    }
 }
 END_TEST
 
@@ -162,6 +195,7 @@ int main(void)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, stops_the_target_of_a_lock_and_no_other);
     tcase_add_test(t, tells_users_of_one_name_in_two_clusters_apart);
+    tcase_add_test(t, what_a_root_locks_is_named_as_in_the_root);
     tcase_add_test(t, ends_a_lock_when_it_expires);
     tcase_add_test(t, shows_the_message_of_a_lock_without_its_escapes);
     tcase_add_test(t, looks_at_no_node_and_no_login_where_there_is_none);

@@ -192,6 +192,82 @@ START_TEST(every_list_has_a_bound)
 }
 END_TEST
 
+/* ---- for any map ---- */
+
+#define ROUNDS 400
+
+static unsigned pick(unsigned n)
+{
+    static uint64_t state = 20;
+    state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (unsigned)(state >> 33) % n;
+}
+
+static const char *const remotes[] = {"a",        "b",        "a*", "*", "^(.*)$", "^(a|b)-(.*)$",
+                                      "^(a+)+b$", "^(broken$"};
+static const char *const locals[] = {"x", "y", "$1", "y-$2", "gone", "a"};
+static const char *const shown[] = {"a", "b", "a-x", "b-y", "x", "y", "gone", "a b", "\x1b"};
+
+/* "remote=local ..." of up to five mappings; heap text. */
+static char *random_map(void)
+{
+    char *map = rl_strdup("");
+    for (unsigned n = pick(5) + 1; n > 0; n--) {
+        char *longer = rl_sprintf("%s %s=%s", map, remotes[pick(RL_COUNT(remotes))],
+                                  locals[pick(RL_COUNT(locals))]);
+        free(map);
+        map = longer;
+    }
+    return map;
+}
+
+static size_t bits_of(struct world *w, const char *const *names, size_t count)
+{
+    char *list[RL_COUNT(shown)];
+    const Pb__Role **out = NULL;
+    size_t n = 0, bits = 0;
+    for (size_t i = 0; i < count; i++)
+        list[i] = (char *)(uintptr_t)names[i];
+    if (rl_role_map_apply(&w->map, list, count, &out, &n, NULL) != RL_OK)
+        return 0;
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < w->map.role_count; k++)
+            bits |= (size_t)(out[i] == w->roles[k]) << k;
+    free(out);
+    return bits;
+}
+
+/* Each name is mapped by itself: together they are what they are one by one, in any order, and
+ * nobody gets more by a mapping that is gone or by a role that the root may not choose. */
+START_TEST(names_are_mapped_one_by_one_and_less_never_gives_more)
+{
+    size_t given = 0;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        struct world w, strict;
+        char *map = random_map();
+        make_world(&w, map, "x y@" ROOT " a b y-x@" ROOT " y-y");
+        make_world(&strict, map, "x y a b y-x y-y"); /* none may be chosen by a captured name */
+        size_t all = bits_of(&w, shown, RL_COUNT(shown)), sum = 0;
+        const char *reversed[RL_COUNT(shown)];
+        for (size_t i = 0; i < RL_COUNT(shown); i++) {
+            sum |= bits_of(&w, &shown[i], 1);
+            reversed[RL_COUNT(shown) - 1 - i] = shown[i];
+        }
+        ck_assert_msg(all == sum, "%s", map);
+        ck_assert_msg(all == bits_of(&w, reversed, RL_COUNT(shown)), "%s", map);
+        ck_assert_msg((bits_of(&strict, shown, RL_COUNT(shown)) & ~all) == 0, "%s", map);
+        w.map.entry_count--;
+        ck_assert_msg((bits_of(&w, shown, RL_COUNT(shown)) & ~all) == 0, "%s", map);
+        w.map.entry_count++;
+        given += all != 0;
+        end_world(&w);
+        end_world(&strict);
+        free(map);
+    }
+    ck_assert_uint_gt(given, ROUNDS / 4); /* else nothing was looked at */
+}
+END_TEST
+
 int main(void)
 {
     TCase *t = tcase_create("role_map");
@@ -199,6 +275,7 @@ int main(void)
     tcase_add_test(t, who_has_too_many_roles_has_none);
     tcase_add_test(t, a_map_that_could_never_be_meant_is_refused);
     tcase_add_test(t, every_list_has_a_bound);
+    tcase_add_test(t, names_are_mapped_one_by_one_and_less_never_gives_more);
     Suite *s = suite_create("role_map");
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);

@@ -232,11 +232,13 @@ START_TEST(locks_and_cuts_are_of_a_name_and_a_cluster)
         const char *kind, *target, *cluster;
         rl_code want;
     } rows[] = {
-        {"user", "alice", "", RL_OK},        {"user", "alice", CLUSTER, RL_OK},
-        {"user", "alice", OTHER, RL_OK},     {"user", "alice", ROOT, RL_E_DENIED},
-        {"user", "bob", ROOT, RL_OK},        {"role", "guest", "", RL_E_DENIED},
-        {"role", "access", "", RL_OK},       {"login", "visitor", "", RL_E_DENIED},
-        {"node", "node-a", "", RL_E_DENIED}, {"user", "alice@" ROOT, "", RL_OK},
+        {"user", "alice", "", RL_OK},          {"user", "alice", CLUSTER, RL_OK},
+        {"user", "alice", OTHER, RL_OK},       {"user", "alice", ROOT, RL_E_DENIED},
+        {"user", "bob", ROOT, RL_OK},          {"role", "guest", "", RL_E_DENIED},
+        {"role", "access", "", RL_OK},         {"login", "visitor", "", RL_E_DENIED},
+        {"role", "access", ROOT, RL_E_DENIED}, /* as the root calls it */
+        {"role", "guest", ROOT, RL_OK},        {"node", "node-a", "", RL_E_DENIED},
+        {"user", "alice@" ROOT, "", RL_OK},
     };
     for (size_t i = 0; i < RL_COUNT(rows); i++) {
         set_lock(rows[i].kind, rows[i].target, rows[i].cluster);

@@ -163,6 +163,16 @@ rl_code rl_leaves_put(struct rl_db *db, const struct rl_leaf_row *r, uint64_t re
     return rc;
 }
 
+rl_code rl_leaves_count(struct rl_db *db, size_t *count, struct rl_error *err)
+{
+    struct rl_rows *rows = NULL;
+    rl_code rc = rl_query(db, &rows, err, "SELECT count(*) FROM remote_clusters");
+    if (rc == RL_OK)
+        *count = (size_t)rl_row_int(rows, 0, 0);
+    rl_rows_free(&rows);
+    return rc;
+}
+
 rl_code rl_leaves_have_trust(struct rl_db *db, struct rl_span trust_id, bool *is_there,
                              struct rl_error *err)
 {

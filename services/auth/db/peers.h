@@ -63,6 +63,7 @@ rl_code rl_leaves_find(struct rl_db *db, const char *name, bool lock, struct rl_
                        struct rl_error *err);
 rl_code rl_leaves_put(struct rl_db *db, const struct rl_leaf_row *row, uint64_t revision,
                       struct rl_error *err);
+rl_code rl_leaves_count(struct rl_db *db, size_t *count, struct rl_error *err);
 rl_code rl_leaves_have_trust(struct rl_db *db, struct rl_span trust_id, bool *is_there,
                              struct rl_error *err);
 rl_code rl_leaves_delete(struct rl_db *db, const char *name, struct rl_error *err);

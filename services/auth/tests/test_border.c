@@ -231,9 +231,10 @@ START_TEST(a_lock_is_on_a_name_and_a_cluster)
         const char *kind, *name, *cluster;
         rl_code want;
     } rows[] = {
-        {"user", "alice", "", RL_OK},         {"user", "alice", CLUSTER, RL_OK},
-        {"user", "alice", ROOT, RL_E_DENIED}, {"user", "bob", ROOT, RL_OK},
-        {"role", "access", "", RL_E_DENIED},  {"role", "auditor", "", RL_OK},
+        {"user", "alice", "", RL_OK},          {"user", "alice", CLUSTER, RL_OK},
+        {"user", "alice", ROOT, RL_E_DENIED},  {"user", "bob", ROOT, RL_OK},
+        {"role", "access", ROOT, RL_E_DENIED}, {"role", "auditor", ROOT, RL_OK},
+        {"role", "access", "", RL_E_DENIED},   {"role", "auditor", "", RL_OK},
         {"user", "alice@" ROOT, "", RL_OK},
     };
     for (size_t i = 0; i < RL_COUNT(rows); i++) {

@@ -205,6 +205,23 @@ START_TEST(a_leaf_has_a_name_of_its_own)
 }
 END_TEST
 
+START_TEST(a_root_has_room_for_so_many_leaves)
+{
+    Pb__TrustBundle *bundle = own_bundle(&leaf);
+    char *sql = rl_sprintf(
+        "INSERT INTO remote_clusters (name, label_keys, label_values, trust, trust_id, version,"
+        " token_id, revision) SELECT 'leaf-' || i, '{}', '{}', '', int4send(i), '', '', 1"
+        " FROM generate_series(2, %d) i",
+        RL_LEAVES_MAX);
+    pair_sql(&root, sql);
+    ok(establish_fresh(bundle, 1, 1));
+    pair_sql(&root, "UPDATE remote_clusters SET name = 'leaf-1' WHERE name = '" LEAF "'");
+    refused_with(establish_fresh(bundle, 1, 1), RL_E_EXHAUSTED, "leaves");
+    free(sql);
+    pb__trust_bundle__free_unpacked(bundle, NULL);
+}
+END_TEST
+
 START_TEST(versions_that_are_one_apart_come_together)
 {
     Pb__TrustBundle *bundle = own_bundle(&leaf);
@@ -544,6 +561,7 @@ static void add_establishing(TCase *t)
     tcase_add_test(t, the_secret_is_sent_to_nobody_but_the_one_with_the_pin);
     tcase_add_test(t, nobody_trusts_itself_and_trust_goes_one_way);
     tcase_add_test(t, a_leaf_has_a_name_of_its_own);
+    tcase_add_test(t, a_root_has_room_for_so_many_leaves);
     tcase_add_test(t, versions_that_are_one_apart_come_together);
     tcase_add_test(t, an_answer_that_was_lost_can_be_asked_for_again);
 }

@@ -540,10 +540,9 @@ START_TEST(locks_stop_the_user_of_that_cluster_only)
         const char *kind, *name, *cluster;
         bool stops;
     } rows[] = {
-        {"user", "alice", "", false},
-        {"user", "alice", "main", false},
+        {"user", "alice", "", false},  {"user", "alice", "main", false},
         {"role", "access", "", false}, /* the name of a role there */
-        {"user", "alice", ROOT, true},
+        {"user", "alice", ROOT, true}, {"role", "access", ROOT, true},
     };
     struct user u;
     say_root(true);
@@ -761,7 +760,7 @@ int main(void)
     tcase_add_test(tests, a_lock_on_another_ends_nothing);
     tcase_add_test(tests, a_roots_user_connects_while_the_root_is_trusted);
     tcase_add_test(tests, a_roots_user_goes_with_the_authority_that_signed);
-    tcase_add_loop_test(tests, locks_stop_the_user_of_that_cluster_only, 0, 4);
+    tcase_add_loop_test(tests, locks_stop_the_user_of_that_cluster_only, 0, 5);
     tcase_add_test(tests, a_leaf_of_that_name_makes_nobody_a_user);
     tcase_add_test(tests, a_connection_ends_with_its_certificate);
     tcase_add_test(tests, a_node_that_does_not_answer_is_given_up);

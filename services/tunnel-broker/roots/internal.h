@@ -36,6 +36,12 @@ struct link {
     size_t errand_count;
 };
 
+/* A question to auth. The root may go while it is asked: then the answer is for nobody. */
+struct root_call {
+    struct root *root; /* NULL: it has gone */
+    struct rl_rpc_call *call;
+};
+
 struct root {
     struct roots *roots;
     struct root *next;
@@ -57,13 +63,13 @@ struct root {
     struct rl_buf nonce;      /* to be said while nothing is held */
     Pb__PolicyUpdate *policy; /* that auth has not taken yet */
     bool is_policy_new;       /* nor been shown */
-    struct rl_rpc_call *taking;
+    struct root_call *taking;
     struct rl_timer *policy_retry;
     /* report.c */
     rl_code report_code; /* of the last connection that ended */
     char report_message[RL_ERROR_MESSAGE_BYTES];
     struct rl_timer *report;
-    struct rl_rpc_call *reporting;
+    struct root_call *reporting;
 };
 
 struct roots {
@@ -111,6 +117,12 @@ void root_policy_fill_hello(const struct root *root, Pb__Hello *hello);
 
 void root_report_init(struct root *root);
 void root_report_fini(struct root *root);
+/** With the root as its context; *call may be given to rl_rpc_unary(). */
+struct root_call *root_call_begin(struct root *root);
+/** It was answered, or never will be. NULL: the root has gone. */
+struct root *root_call_end(struct root_call *call);
+/** Whoever goes cancels what he asked: that must not turn the loop, which may be in a turn. */
+void root_call_forget(struct root_call **call);
 /** Something changed. `code`, `message`: what ended the last connection; RL_OK: nothing did. */
 void root_report(struct root *root, rl_code code, const char *message);
 

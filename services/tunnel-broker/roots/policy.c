@@ -27,10 +27,7 @@ static void drop(struct root *root)
 
 void root_policy_fini(struct root *root)
 {
-    if (root->taking)
-        rl_rpc_cancel(root->taking);
-    while (root->taking)
-        rl_loop_turn(root->roots->broker->config.loop, 10);
+    root_call_forget(&root->taking);
     drop(root);
     rl_timer_free(&root->policy_retry);
     rl_buf_fini(&root->nonce);
@@ -76,7 +73,9 @@ static void tell(struct root *root, bool needs_snapshot)
 static void on_taken(void *context, rl_code code, const char *message,
                      const ProtobufCMessage *reply)
 {
-    struct root *root = context;
+    struct root *root = root_call_end(context);
+    if (!root)
+        return;
     root->taking = NULL;
     if (code == RL_OK) {
         const Pb__TakeRootPolicyResponse *said = (const Pb__TakeRootPolicyResponse *)reply;
@@ -106,9 +105,10 @@ static void take(void *context)
     request.root = root->name;
     request.update = root->policy;
     root->is_policy_new = false;
+    root->taking = root_call_begin(root);
     rl_rpc_unary(rl_control_channel(root->roots->broker->control), &pb__control__descriptor,
-                 "TakeRootPolicy", &request.base, RL_CONTROL_DEADLINE_MS, on_taken, root,
-                 &root->taking);
+                 "TakeRootPolicy", &request.base, RL_CONTROL_DEADLINE_MS, on_taken, root->taking,
+                 &root->taking->call);
 }
 
 static Pb__PolicyUpdate *copy_of(const Pb__PolicyUpdate *update)

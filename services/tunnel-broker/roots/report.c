@@ -18,11 +18,31 @@ void root_report_init(struct root *root)
 
 void root_report_fini(struct root *root)
 {
-    if (root->reporting)
-        rl_rpc_cancel(root->reporting);
-    while (root->reporting)
-        rl_loop_turn(root->roots->broker->config.loop, 10);
+    root_call_forget(&root->reporting);
     rl_timer_free(&root->report);
+}
+
+struct root_call *root_call_begin(struct root *root)
+{
+    struct root_call *call = rl_alloc(sizeof *call);
+    *call = (struct root_call){.root = root};
+    return call;
+}
+
+struct root *root_call_end(struct root_call *call)
+{
+    struct root *root = call->root;
+    free(call);
+    return root;
+}
+
+void root_call_forget(struct root_call **call)
+{
+    if (*call) {
+        (*call)->root = NULL;
+        rl_rpc_cancel((*call)->call);
+    }
+    *call = NULL;
 }
 
 static bool is_attached(const struct root *root)
@@ -37,7 +57,9 @@ static void on_sent(void *context, rl_code code, const char *message, const Prot
 {
     (void)message; /* why auth is away the line to it says */
     (void)reply;
-    struct root *root = context;
+    struct root *root = root_call_end(context);
+    if (!root)
+        return;
     root->reporting = NULL;
     if (code != RL_E_CANCELLED && (code != RL_OK || !is_attached(root)))
         rl_timer_arm(root->report, REPEAT_MS);
@@ -55,9 +77,10 @@ static void send(void *context)
     request.is_attached = is_attached(root);
     request.code = request.is_attached ? 0 : (uint32_t)root->report_code;
     request.message = request.is_attached ? request.message : root->report_message;
+    root->reporting = root_call_begin(root);
     rl_rpc_unary(rl_control_channel(root->roots->broker->control), &pb__control__descriptor,
-                 "ReportRoot", &request.base, RL_CONTROL_DEADLINE_MS, on_sent, root,
-                 &root->reporting);
+                 "ReportRoot", &request.base, RL_CONTROL_DEADLINE_MS, on_sent, root->reporting,
+                 &root->reporting->call);
 }
 
 void root_report(struct root *root, rl_code code, const char *message)

@@ -46,6 +46,8 @@ struct fake_auth {
     bool is_root_attached; /* as was reported last */
     rl_code root_code;
     char root_message[256];
+    bool holds_reports; /* the last one waits for its answer */
+    struct rl_rpc_call *held_report;
 };
 
 struct cluster {
@@ -318,7 +320,10 @@ static inline void auth_report_root(struct rl_rpc_call *call, const ProtobufCMes
     auth->is_root_attached = r->is_attached;
     auth->root_code = (rl_code)r->code;
     snprintf(auth->root_message, sizeof auth->root_message, "%s", r->message);
-    rl_rpc_reply(call, &reply.base);
+    if (auth->holds_reports)
+        auth->held_report = call;
+    else
+        rl_rpc_reply(call, &reply.base);
 }
 
 static inline void auth_nothing(struct rl_rpc_call *call, const ProtobufCMessage *request,

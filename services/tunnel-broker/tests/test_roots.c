@@ -343,6 +343,22 @@ START_TEST(a_root_that_was_away_is_attached_again_and_auth_knows)
 }
 END_TEST
 
+START_TEST(a_root_is_left_while_auth_is_told_how_it_stands)
+{
+    c->auth.holds_reports = true;
+    root_stop();
+    TURN_UNTIL(c, c->auth.held_report);
+    auth_say_clusters(c, NULL, NULL);
+    TURN_UNTIL(c, rl_control_state(c->control)->n_clusters == 0);
+    Pb__ReportRootResponse late = PB__REPORT_ROOT_RESPONSE__INIT;
+    c->auth.holds_reports = false;
+    rl_rpc_reply(c->auth.held_report, &late.base);
+    root_start();
+    auth_say_clusters(c, NULL, r.address);
+    TURN_UNTIL(c, c->auth.is_root_attached && r.hellos == 2);
+}
+END_TEST
+
 START_TEST(an_open_that_waits_for_auth_outlives_neither_root_nor_broker)
 {
     struct wish w = honest();
@@ -571,6 +587,7 @@ int main(void)
     tcase_add_test(t, a_policy_of_the_root_goes_to_auth_and_the_root_hears_what_is_held);
     tcase_add_test(t, a_root_that_is_left_is_cut_at_once_with_all_that_came_from_it);
     tcase_add_test(t, a_root_that_was_away_is_attached_again_and_auth_knows);
+    tcase_add_test(t, a_root_is_left_while_auth_is_told_how_it_stands);
     tcase_add_test(t, an_open_that_waits_for_auth_outlives_neither_root_nor_broker);
     tcase_add_test(t, a_node_at_another_broker_of_the_leaf_is_dialled_there);
     tcase_add_test(t, a_broker_that_is_away_is_not_the_end_of_asking);
