@@ -67,6 +67,7 @@ struct agent {
     struct direct *direct;
     struct status_server *status;
     struct rl_timer *rest;      /* nothing is to be done: memory goes back */
+    bool has_rested;            /* once; it will again */
     struct carriage *carriages; /* carry.c: users' connections */
     struct guest *guests;       /* guests.c: who is here */
     struct rl_ring_budget unacknowledged;

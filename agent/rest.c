@@ -4,12 +4,19 @@
 #include "node.h"
 
 #define REST_MS 5000 /* without a user, before memory goes back */
+/* And once more when the last that a user leaves behind is over: his events are sent, and the
+ * connection to audit was closed. From then on there is only the heartbeat. */
+#define LATER_MS 40000
 
 static void on_rest(void *context)
 {
-    const struct agent *agent = context;
-    if (node_connections(agent->node) == 0)
-        rl_footprint_trim();
+    struct agent *agent = context;
+    if (node_connections(agent->node) != 0)
+        return;
+    rl_footprint_trim();
+    if (!agent->has_rested)
+        rl_timer_arm(agent->rest, LATER_MS);
+    agent->has_rested = true;
 }
 
 void agent_rest_begin(struct agent *agent)
@@ -20,6 +27,8 @@ void agent_rest_begin(struct agent *agent)
 
 void agent_rest_soon(struct agent *agent)
 {
-    if (agent->rest)
-        rl_timer_arm(agent->rest, REST_MS);
+    if (!agent->rest)
+        return;
+    agent->has_rested = false;
+    rl_timer_arm(agent->rest, REST_MS);
 }

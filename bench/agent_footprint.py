@@ -15,8 +15,9 @@ import device
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SESSIONS = int(os.environ.get("RL_BENCH_SESSIONS", "5"))
 SECONDS = int(os.environ.get("RL_BENCH_SECONDS", "120"))
-# The connection to audit is closed after 30 s, memory goes back after 5; then nothing happens.
-SETTLE_S = 40
+# The connection to audit is closed after 30 s, memory goes back after 5 and again after 45; then nothing
+# happens.
+SETTLE_S = 50
 MB = 1e6
 SIZES = {"amd64": None, "arm64": 6, "armhf": 4.5}
 NAME = "footprint"
@@ -42,12 +43,13 @@ def agent_size(bench):
 def agent(bench):
     c = bench.remoteler.cluster
     c.dev("stop", "node-r1").check()
-    command = [build("amd64"), *device.flags(c, NAME, f"--data-dir={c.dir}/{NAME}", device.token_file(c, NAME))]
+    flags = device.flags(c, NAME, f"--data-dir={c.dir}/{NAME}", device.token_file(c, NAME))
     try:
-        with device.Agent(c, NAME, command) as running:
-            running.wait_until_online()
-            c.ssh(NAME, "true").check()
-            yield c, running.process.pid
+        with device.on_small_pages(c, build("amd64")) as program:
+            with device.Agent(c, NAME, [program, *flags]) as running:
+                running.wait_until_online()
+                c.ssh(NAME, "true").check()
+                yield c, running.process.pid
     finally:
         c.dev("start", "node-r1").check()
 

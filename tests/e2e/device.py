@@ -1,5 +1,6 @@
 """A device with nothing but the static agent: a root of its own that cannot be written to, and no libc."""
 
+import contextlib
 import ctypes
 import os
 import pathlib
@@ -32,6 +33,20 @@ def binary(arch):
     if not path.exists():
         raise Skip(f"no static agent for {arch}: ./dev build agent --arch={arch}")
     return path
+
+
+@contextlib.contextmanager
+def on_small_pages(c, path):
+    """The same file as a device's flash has it. A file system with large folios (ext4 since Linux 6.16) maps up
+    to 2 MiB for a byte that is touched, and counts them as resident."""
+    place = c.dir / "small-pages"
+    place.mkdir()
+    run(["mount", "-t", "tmpfs", "-o", "mode=755,huge=never", "none", place]).check()
+    try:
+        yield pathlib.Path(shutil.copy(path, place))
+    finally:
+        run(["umount", "--lazy", place])
+        place.rmdir()
 
 
 def proxy_address(c):
