@@ -33,6 +33,14 @@ def delay_line(listen, target, port):
         stop(line)
 
 
+def allow(c, host, port):
+    """The router lets the device reach nothing else than the proxy."""
+    rule = f"nft add rule inet router forward iifname lan oifname uplink ip daddr {host} tcp dport {port} accept"
+    done = subprocess.run(["ip", "netns", "exec", c.router, *rule.split()], stderr=subprocess.PIPE)
+    if done.returncode != 0:
+        raise Failed(f"nft: {done.stderr.decode().strip()}")
+
+
 @contextlib.contextmanager
 def far_node(bench):
     """A node whose way out leads through the delay line: the words before scp's files."""
@@ -41,6 +49,7 @@ def far_node(bench):
         raise Failed("no network namespace can be made here: the node has no way of its own")
     host, port = device.proxy_address(c).rsplit(":", 1)
     with delay_line(host, "127.0.0.1", c.env["REMOTELER_PROXY"].rpartition(":")[2]) as line_port:
+        allow(c, host, line_port)
         command = [bench.programs / "remoteler", *device.flags(
             c, FAR, f"--data-dir={c.dir}/{FAR}", device.token_file(c, FAR), address=f"{host}:{line_port}")]
         with device.Agent(c, FAR, command) as agent:

@@ -34,6 +34,7 @@ StrictModes no
 UsePAM no
 UseDNS no
 LogLevel VERBOSE
+Subsystem sftp /usr/lib/openssh/sftp-server
 """
 
 CLIENT = """\
