@@ -118,6 +118,16 @@ static rl_code resolve_leaf(struct rl_auth *auth, const struct rl_rpc_peer *peer
     return rc;
 }
 
+/* A broker asks for who comes from a root; our own users come by proxies. */
+static rl_code check_asker(const struct rl_auth *auth, const struct rl_rpc_peer *peer,
+                           const Pb__Caller *caller, struct rl_error *err)
+{
+    bool is_ours = caller && strcmp(caller->cluster, auth->cluster) == 0;
+    if (is_ours && !rl_identity_is_service(peer->identity, "proxy"))
+        return rl_fail(err, RL_E_DENIED, "a broker asks for users of other clusters only");
+    return RL_OK;
+}
+
 rl_code rl_control_resolve(struct rl_auth *auth, const struct rl_rpc_peer *peer,
                            const Pb__ResolveTargetRequest *request,
                            Pb__ResolveTargetResponse *reply, struct rl_error *err)
@@ -130,7 +140,9 @@ rl_code rl_control_resolve(struct rl_auth *auth, const struct rl_rpc_peer *peer,
     struct rl_caller *caller = NULL;
     Pb__Node **nodes = NULL;
     size_t count = 0;
-    rl_code rc = open_caller(auth, request->caller, &caller, err);
+    rl_code rc = check_asker(auth, peer, request->caller, err);
+    if (rc == RL_OK)
+        rc = open_caller(auth, request->caller, &caller, err);
     if (rc == RL_OK)
         rc = find_nodes(auth, caller, request->target, &nodes, &count, err);
     if (rc == RL_OK) {

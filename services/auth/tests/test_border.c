@@ -146,6 +146,16 @@ START_TEST(lists_and_resolves_what_a_mapped_role_shows)
 }
 END_TEST
 
+START_TEST(a_broker_learns_nothing_of_what_our_own_users_see)
+{
+    static char own[] = CLUSTER;
+    rl_message_text(&claims->cluster, own);
+    identity.cluster = own;
+    refused(resolve("node-a"), RL_E_DENIED);
+    ck_assert_str_eq(err.message, "a broker asks for users of other clusters only");
+}
+END_TEST
+
 START_TEST(a_trait_of_the_root_is_external)
 {
     char login[64];
@@ -281,6 +291,7 @@ int main(void)
     TCase *t = tcase_create("border");
     tcase_add_checked_fixture(t, set_up, tear_down);
     tcase_add_test(t, lists_and_resolves_what_a_mapped_role_shows);
+    tcase_add_test(t, a_broker_learns_nothing_of_what_our_own_users_see);
     tcase_add_test(t, a_trait_of_the_root_is_external);
     tcase_add_test(t, who_is_not_mapped_has_nothing);
     tcase_add_test(t, a_root_that_is_not_trusted_now_has_no_users_here);
