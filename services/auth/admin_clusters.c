@@ -55,9 +55,15 @@ struct finding {
 static rl_code find_root(struct rl_db *db, void *context, struct rl_error *err)
 {
     struct finding *f = context;
+    size_t count = 0;
     rl_root_row_free(&f->row);
     rl_code rc = rl_roots_find(db, f->name, false, &f->row, err);
-    return rc == RL_E_NOT_FOUND ? RL_OK : rc;
+    if (rc != RL_E_NOT_FOUND)
+        return rc;
+    rc = rl_roots_count(db, &count, err);
+    return rc != RL_OK || count < RL_ROOTS_MAX
+               ? rc
+               : rl_fail(err, RL_E_EXHAUSTED, "%d clusters are trusted already", RL_ROOTS_MAX);
 }
 
 /* Trust is exchanged once: a document that comes again with the token that was used, or without

@@ -8,6 +8,8 @@
 #include "control.h"
 #include "db/peers.h"
 
+/** Each has a part of every node's policy. */
+#define RL_ROOTS_MAX 32
 /** Of a root's own users, at most: beyond that its policy is refused. */
 #define RL_ROOT_STOPS_MAX 4000
 

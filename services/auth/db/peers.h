@@ -1,6 +1,6 @@
 /* peers: other clusters: roots that this one trusts, leaves that trust this one, and where the
  * brokers of either are attached. Whoever changes a cluster calls rl_revision_bump() in the same
- * transaction, first; attachments change nobody's policy.
+ * transaction; attachments change nobody's policy.
  */
 #ifndef RL_AUTH_DB_PEERS_H
 #define RL_AUTH_DB_PEERS_H
@@ -31,6 +31,7 @@ rl_code rl_roots_list(struct rl_db *db, struct rl_root_row ***out, size_t *count
 /** Errors: RL_E_NOT_FOUND. With `lock` until the transaction ends. */
 rl_code rl_roots_find(struct rl_db *db, const char *name, bool lock, struct rl_root_row **out,
                       struct rl_error *err);
+rl_code rl_roots_count(struct rl_db *db, size_t *count, struct rl_error *err);
 /** Inserts, or replaces all of it. */
 rl_code rl_roots_put(struct rl_db *db, const struct rl_root_row *row, uint64_t revision,
                      struct rl_error *err);

@@ -141,6 +141,16 @@ rl_code rl_roots_find(struct rl_db *db, const char *name, bool lock, struct rl_r
     return rc;
 }
 
+rl_code rl_roots_count(struct rl_db *db, size_t *count, struct rl_error *err)
+{
+    struct rl_rows *rows = NULL;
+    rl_code rc = rl_query(db, &rows, err, "SELECT count(*) FROM trusted_clusters");
+    if (rc == RL_OK)
+        *count = (size_t)rl_row_int(rows, 0, 0);
+    rl_rows_free(&rows);
+    return rc;
+}
+
 /* Only the map: what else the spec has lies in columns of its own. */
 static rl_code pack_map(const Pb__TrustedClusterSpec *spec, struct rl_buf *out,
                         struct rl_error *err)

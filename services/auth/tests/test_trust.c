@@ -14,6 +14,7 @@
 #include "policy/policy.h"
 #include "protocol/protocol.h"
 #include "resource/resource.h"
+#include "root.h"
 #include "rotate.h"
 #include "session.h"
 
@@ -202,6 +203,23 @@ START_TEST(a_leaf_has_a_name_of_its_own)
     EVP_PKEY_free(key);
     rl_buf_fini(&der);
     pb__trust_bundle__free_unpacked(bundle, NULL);
+}
+END_TEST
+
+START_TEST(a_leaf_has_room_for_so_many_roots)
+{
+    char *sql = rl_sprintf(
+        "INSERT INTO trusted_clusters SELECT 'root-' || i, '{}', '{}', false, '', '', '', '', '',"
+        " '', '', 0, '', '', 1 FROM generate_series(1, %d) i",
+        RL_ROOTS_MAX);
+    pair_sql(&leaf, sql);
+    char *token = pair_token("trusted_cluster");
+    refused_with(pair_trust(ROOT, token, true, false, "access", "access"), RL_E_EXHAUSTED,
+                 "trusted already");
+    pair_sql(&leaf, "DELETE FROM trusted_clusters WHERE name = 'root-1'");
+    ok(pair_trust(ROOT, token, true, false, "access", "access"));
+    free(token);
+    free(sql);
 }
 END_TEST
 
@@ -561,6 +579,7 @@ static void add_establishing(TCase *t)
     tcase_add_test(t, the_secret_is_sent_to_nobody_but_the_one_with_the_pin);
     tcase_add_test(t, nobody_trusts_itself_and_trust_goes_one_way);
     tcase_add_test(t, a_leaf_has_a_name_of_its_own);
+    tcase_add_test(t, a_leaf_has_room_for_so_many_roots);
     tcase_add_test(t, a_root_has_room_for_so_many_leaves);
     tcase_add_test(t, versions_that_are_one_apart_come_together);
     tcase_add_test(t, an_answer_that_was_lost_can_be_asked_for_again);
