@@ -29,6 +29,15 @@ def tagged(stack, node):
     return done
 
 
+def reached(stack, node, how):
+    """Within a minute; else what ssh said last."""
+    last = []
+    try:
+        until(60, f"a session {how}", lambda: last.append(tagged(stack, node)) or last[-1].code == 0)
+    except Failed as problem:
+        raise Failed(f"{problem}: {last[-1].err[-500:]}") from None
+
+
 def image_bytes(name):
     return int(docker("image", "inspect", "--format={{.Size}}", name).check().out)
 
@@ -112,7 +121,7 @@ def test_images_are_small_and_share_layers(stack):
         assert config["User"] == "65532:65532" and config["Healthcheck"], name
         assert config["Labels"]["org.opencontainers.image.title"] == "Remoteler", name
     shared = set.intersection(*(set(of) for of in layers.values()))
-    assert len(shared) >= 3, layers
+    assert len(shared) >= 2, layers  # the base, and the libraries of all four
     assert all(len(set(of) - shared) <= 3 for of in layers.values()), layers
 
 
@@ -283,7 +292,7 @@ def test_of_two_brokers_and_two_proxies_one_may_die(stack):
     assert alive == {"broker": 2, "proxy": 2}, services
     for port in ports:
         stack.login(port).check()
-        until(60, f"a session by port {port}", lambda: tagged(stack, "node-r1").code == 0)
+        reached(stack, "node-r1", f"by port {port}")
     session = Session(stack, "node-r1")
     for i in range(2):
         victim = stack.containers("broker")[i]
@@ -295,7 +304,7 @@ def test_of_two_brokers_and_two_proxies_one_may_die(stack):
     gone = next(c for c in stack.containers("proxy") if published(c) == ports[0])
     docker("kill", gone["Id"]).check()
     stack.login(ports[1]).check()
-    until(60, "a session by the other proxy", lambda: tagged(stack, "node-r1").code == 0)
+    reached(stack, "node-r1", "by the other proxy")
     stack.env["REMOTELER_PORT"] = f"127.0.0.1:{stack.port}"
     stack.up().check()
     stack.wait_healthy("broker", "proxy")
