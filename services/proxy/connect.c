@@ -96,11 +96,11 @@ void connect_tell(struct user_connection *u, rl_code code, const char *reason)
         : code == RL_E_DENIED || code == RL_E_UNAUTHENTICATED || code == RL_E_NOT_FOUND ? "denied"
                                                                                         : "failure";
     rl_metric_add(code == RL_OK ? proxy->dials_ok : proxy->dials_failed, 1);
-    bool is_for_leaf = u->request && u->is_for_leaf;
+    const char *leaf = u->request && u->is_for_leaf ? u->request->cluster : NULL;
     rl_log_info("dial", RL_TEXT("user", u->identity ? u->identity->name : ""),
                 RL_TEXT("client", u->arrival.address),
-                RL_TEXT("cluster", is_for_leaf ? u->request->cluster : proxy->config.cluster),
-                RL_TEXT("target", u->request && !is_for_leaf ? u->request->target : ""),
+                RL_TEXT("cluster", leaf ? leaf : proxy->config.cluster),
+                RL_TEXT("target", u->request && !leaf ? u->request->target : ""),
                 RL_TEXT("node", u->where ? u->where->agent_id : ""),
                 RL_TEXT("session", u->session_id), RL_TEXT("code", rl_code_name(code)),
                 RL_TEXT("reason", reason),
