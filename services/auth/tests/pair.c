@@ -43,7 +43,7 @@ void pair_set_up(void)
     root = (struct side){.auth = auth};
     open_side(&leaf, leaf_name);
     process_wait_serving(&program);
-    snprintf(root_address, sizeof root_address, "127.0.0.1:%u", program.port);
+    snprintf(root_address, sizeof root_address, "localhost:%u", program.port);
     pair_use(&leaf);
     party_admin(&leaf.admin);
     pair_use(&root);
