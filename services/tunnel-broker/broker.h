@@ -22,7 +22,7 @@
 #define BROKER_POLICY_SPREAD_MS 30000 /* over which idle agents get a new policy */
 #define BROKER_KEEPALIVE_S (RL_RPC_HEARTBEAT_MS / 1000)
 #define BROKER_LEAF_ATTACHMENTS_MAX 8 /* of one leaf cluster */
-#define BROKER_LEAVERS_MAX 64          /* proxies that go away at once */
+#define BROKER_LEAVERS_MAX 64         /* proxies that go away at once */
 #define BROKER_COME_BACK_MS_MAX 60000
 
 struct broker_config {

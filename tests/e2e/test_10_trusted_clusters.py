@@ -185,6 +185,26 @@ def test_a_login_that_the_leafs_role_does_not_give_is_refused_there(c):
     assert 'role(s) guest do not allow login "nobody"' in refused.err, refused.err
 
 
+# ---- the two of them, as ./dev makes them ----
+
+
+def test_a_second_up_with_a_leaf_changes_nothing_and_succeeds(c):
+    before = [(p["name"], p["pid"]) for p in c.dev("ps", "--format=json").check().json]
+    assert {"leaf-auth", "leaf-postgres", "node-b", "node-rb"} <= {name for name, _ in before}, before
+    c.dev("up", "--with-leaf").check()
+    assert [(p["name"], p["pid"]) for p in c.dev("ps", "--format=json").check().json] == before
+
+
+def test_the_leaf_reaches_the_roots_public_port_and_nothing_else(c):
+    if not c.netns:
+        raise Skip("no network namespace here")
+    host, port = proxy_of(c).rsplit(":", 1)
+    others = [str(c.process(name)["ports"]["main"]) for name in ("auth", "postgres", "node-a")]
+    for each in [port, "22", *others]:
+        reached = c.leaf.in_network("timeout", "1", "bash", "-c", f"exec 3<>/dev/tcp/{host}/{each}").code == 0
+        assert reached == (each == port), (each, reached)
+
+
 # ---- logs ----
 
 

@@ -283,7 +283,7 @@ static void on_settle_down(void *context)
         int fd = channel->socket;
         channel->is_socket_awaited = false;
         channel->socket = -1;
-        on_dialled(channel, fd, RL_OK, NULL);
+        on_dialled(channel, fd, RL_OK, "");
     }
 }
 
