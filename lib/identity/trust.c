@@ -6,11 +6,14 @@
 #include "identity/spiffe.h"
 #include "names/names.h"
 
+#include <openssl/core_names.h>
+#include <openssl/err.h>
 #include <openssl/x509v3.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define AUTHORITIES_MAX 1024
+#define KEY_X_BYTES 48 /* of P-384, the longer one */
 
 struct rl_trust {
     char *cluster;
@@ -72,24 +75,43 @@ const struct rl_authority *rl_trust_at(const struct rl_trust *trust, size_t i)
     return &trust->authorities[i];
 }
 
+/* The end of the point's x, however the point is written: to compare keys themselves is dear, and
+ * a root holds those of hundreds of leaves. */
+static uint64_t key_hint(X509 *ca)
+{
+    BIGNUM *x = NULL;
+    uint8_t bytes[KEY_X_BYTES];
+    uint64_t hint = 0;
+    EVP_PKEY *key = X509_get0_pubkey(ca);
+    if (key && EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_EC_PUB_X, &x) == 1 &&
+        BN_bn2binpad(x, bytes, sizeof bytes) == (int)sizeof bytes)
+        memcpy(&hint, bytes + sizeof bytes - sizeof hint, sizeof hint);
+    BN_free(x);
+    ERR_clear_error();
+    return hint;
+}
+
 /* A key speaks for one kind of one cluster: the one that made a user authority of a host authority
  * would let every agent be anyone. */
-static const struct rl_authority *find_by_key(const struct rl_trust *trust, X509 *ca)
+static const struct rl_authority *find_by_key(const struct rl_trust *trust, X509 *ca, uint64_t hint)
 {
-    for (size_t i = 0; i < trust->count; i++)
-        if (EVP_PKEY_eq(X509_get0_pubkey(trust->authorities[i].certificate),
-                        X509_get0_pubkey(ca)) == 1)
-            return &trust->authorities[i];
+    for (size_t i = 0; i < trust->count; i++) {
+        const struct rl_authority *a = &trust->authorities[i];
+        if (hint && a->key_hint && a->key_hint != hint)
+            continue;
+        if (EVP_PKEY_eq(X509_get0_pubkey(a->certificate), X509_get0_pubkey(ca)) == 1)
+            return a;
+    }
     return NULL;
 }
 
 static rl_code check_new(const struct rl_trust *trust, enum rl_identity_kind kind,
-                         const char *cluster, X509 *ca, struct rl_error *err)
+                         const char *cluster, X509 *ca, uint64_t hint, struct rl_error *err)
 {
     if (rl_name_check_cluster(cluster, err) != RL_OK ||
         rl_certificate_check_authority(ca, cluster, err) != RL_OK)
         return RL_E_INVAL;
-    const struct rl_authority *known = find_by_key(trust, ca);
+    const struct rl_authority *known = find_by_key(trust, ca, hint);
     if (known && (known->kind != kind || strcmp(known->cluster, cluster) != 0))
         return rl_fail(err, RL_E_INVAL, "an authority is there twice: as %s and as %s authority",
                        rl_spiffe_authority_name(known->kind), rl_spiffe_authority_name(kind));
@@ -116,7 +138,8 @@ static rl_code add(struct rl_trust *trust, enum rl_identity_kind kind, const cha
     rl_code code = rl_x509_from_der(ca_der, &authority.certificate, err);
     if (code != RL_OK)
         return code;
-    code = check_new(trust, kind, cluster, authority.certificate, err);
+    authority.key_hint = key_hint(authority.certificate);
+    code = check_new(trust, kind, cluster, authority.certificate, authority.key_hint, err);
     if (code == RL_OK)
         code = rl_certificate_times(authority.certificate, &authority.not_before_s,
                                     &authority.not_after_s, err);

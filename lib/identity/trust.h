@@ -12,6 +12,7 @@ struct rl_authority {
     enum rl_identity_kind kind;
     char *cluster;
     int64_t not_before_s, not_after_s;
+    uint64_t key_hint; /* equal keys have the same; 0: not known */
     bool is_retired;
 };
 
