@@ -1,6 +1,6 @@
 /* admission: what happens between a ticket that arrives and a connection that is served: is it a
- * proxy's, or a broker's for who comes from a root, for us, fresh, once; is our policy as new as auth says it is? An agent that is behind
- * waits for its policy first.
+ * proxy's, or a broker's for who comes from a root, for us, fresh, once; is our policy as new as
+ * auth says it is? An agent that is behind waits for its policy first.
  */
 #ifndef RL_AGENT_ADMISSION_H
 #define RL_AGENT_ADMISSION_H
