@@ -20,8 +20,8 @@ void rl_errands_stop(struct rl_errands *errands);
 void rl_errands_free(struct rl_errands **errands);
 
 /** Does what is due. Blocks for the database and for roots, until `is_stopped` (may be NULL) says
- * that nobody waits for it any more. Errors: the database's; what a root did not hear is tried again
- * later. */
+ * that nobody waits for it any more. Errors: the database's; what a root did not hear is tried
+ * again later. */
 rl_code rl_errands_run(struct rl_auth *auth, const atomic_bool *is_stopped, struct rl_error *err);
 
 #endif
