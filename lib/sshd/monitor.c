@@ -275,7 +275,7 @@ static void watch_all(struct monitor *m, struct pollfd p[POLLED], bool reads_wir
 static int poll_open(struct pollfd p[POLLED], int wait_ms)
 {
     struct pollfd open[POLLED];
-    size_t at[POLLED], n = 0;
+    size_t at[POLLED] = {0}, n = 0;
     for (size_t i = 0; i < POLLED; i++)
         if (p[i].fd >= 0) {
             open[n] = p[i];

@@ -515,7 +515,7 @@ START_TEST(auth_is_reached_behind_a_header_that_this_broker_signs)
     struct rl_span hello = client_hello(room);
     root_send_bytes(hello);
     size_t n = 0;
-    struct rl_proxy_header header;
+    struct rl_proxy_header header = {0};
     enum rl_proxy_result result = RL_PROXY_MORE;
     TURN_UNTIL(c, ({
                    ssize_t m = read(fd, got + n, sizeof got - n);
