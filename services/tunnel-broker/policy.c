@@ -1,5 +1,5 @@
 /* policy: what auth signed for each agent, fetched for it and handed on unread. A few calls to auth
- * at a time; agents with live connections first, idle ones spread over half a minute.
+ * at a time; agents with live connections and leaves first, idle ones spread over half a minute.
  */
 #include "internal.h"
 
@@ -159,9 +159,10 @@ void policies_want(struct policies *p, struct attachment *attachment, bool at_on
     pump(p);
 }
 
+/* A leaf may have users of ours whose connections pass by another way. */
 void policies_want_all(struct policies *p)
 {
     for (struct attachment *a = p->broker->attachments; a; a = a->next)
         if (a->state == ATTACHMENT_HERE)
-            policies_want(p, a, a->live > 0);
+            policies_want(p, a, a->live > 0 || a->leaf);
 }

@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 import sys
 import time
 
@@ -116,6 +117,26 @@ def test_it_is_nobody_when_the_root_is_not_enabled(c):
     finally:
         set_link(c, True, MAP)
         until(30, "the direct way to be open again", lambda: direct(c, "node-b", "true").code == 0)
+
+
+def test_what_the_root_locks_by_role_ends_what_does_not_pass_through_it(c):
+    """The root's proxy sees nothing of this session; its auth has told the leaf's."""
+    via = " ".join(map(str, proxy_command(c.leaf, SNI, alice(c), "node-b")))
+    argv = ["ssh", "-F", c.ssh_config(), "-o", "BatchMode=yes", "-o", f"ProxyCommand={via}", "node-b.leaf"]
+    session = subprocess.Popen([*argv, "echo up; sleep 60"], env=c.env, stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert session.stdout.readline() == b"up\n"
+    c.tctl("lock", "--role=access", "--ttl=5m", "--message=everybody out").check()
+    try:
+        _, said = session.communicate(timeout=15)
+        assert b"everybody out" in said, said
+        refused = direct(c, "node-b", "true").check(255)
+        assert "everybody out" in refused.err, refused.err
+    finally:
+        session.kill()
+        for row in c.tctl("locks", "ls", "--format=json").check().json:
+            c.tctl("locks", "rm", row["id"]).check()
+    until(15, "the lock to be gone in the leaf", lambda: direct(c, "node-b", "true").code == 0)
 
 
 def test_a_role_that_is_mapped_to_an_administrators_administrates_nothing(c):
