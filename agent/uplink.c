@@ -40,11 +40,17 @@ static rl_code on_challenge(void *context, const Pb__Challenge *challenge, Pb__A
     return hello_sign(((struct uplink *)context)->agent, challenge, out, err);
 }
 
+/* What auth said last, perhaps before this process; NULL: nothing yet. */
+static const Pb__AgentSettings *settings_of(const struct agent *agent)
+{
+    const struct rl_policy *policy = policy_keeper_policy(agent->policy);
+    return policy ? rl_policy_settings(policy) : NULL;
+}
+
 /* The host authority may have been replaced. */
 static void expect_issuer(struct agent *agent)
 {
-    const struct rl_policy *policy = policy_keeper_policy(agent->policy);
-    const Pb__AgentSettings *settings = policy ? rl_policy_settings(policy) : NULL;
+    const Pb__AgentSettings *settings = settings_of(agent);
     if (settings)
         rl_enrol_expect_issuer(agent->enrol,
                                RL_SPAN(settings->host_ca_sha256.data, settings->host_ca_sha256.len),
@@ -163,8 +169,11 @@ static void on_down(void *context, bool is_news, rl_code code, const char *messa
     if (is_news)
         rl_log_warn("no connection", RL_TEXT("code", rl_code_name(code)),
                     RL_TEXT("reason", message));
-    if (code == RL_E_UNAUTHENTICATED)
-        rl_enrol_refused(uplink->agent->enrol); /* its authority may have been rotated away */
+    if (code != RL_E_UNAUTHENTICATED)
+        return;
+    const Pb__AgentSettings *settings = settings_of(uplink->agent);
+    /* its authority may have been rotated away */
+    rl_enrol_refused(uplink->agent->enrol, settings ? settings->renew_within_s : 0);
 }
 
 /* ---- made and reloaded ---- */

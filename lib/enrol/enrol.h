@@ -67,9 +67,9 @@ rl_code rl_enrol_take_trust(struct rl_enrol *enrol, const Pb__TrustBundle *bundl
 /** The authority that signs for this party's kind has this SHA-256 (of its DER). If another one
  * signed what it holds it renews, at random within this time. After rl_enrol_keep(). */
 void rl_enrol_expect_issuer(struct rl_enrol *enrol, struct rl_span ca_sha256, uint64_t within_s);
-/** Somebody refused the certificate: it is renewed now, but for that not more than once in ten
- * minutes. */
-void rl_enrol_refused(struct rl_enrol *enrol);
+/** Somebody refused the certificate: it is renewed at random within this time, which is taken for
+ * at least 3 s and at most 5 min; but for that not more than once in ten minutes. */
+void rl_enrol_refused(struct rl_enrol *enrol, uint64_t within_s);
 void rl_enrol_close(struct rl_enrol **enrol);
 
 /* What it holds; borrowed until `changed`, but id and cluster, which stay until it joins anew or is

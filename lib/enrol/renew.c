@@ -14,7 +14,10 @@
 #define RETRY_S_MAX 3600
 #define RETRY_DOUBLINGS_MAX 7
 #define REFUSED_S 600
-#define REFUSED_WITHIN_S 3 /* a fleet is refused at once */
+/* A fleet is refused at once: it comes within what auth told it for such a time, but nobody waits
+ * for long who can not work until then. */
+#define REFUSED_WITHIN_S_MIN 3
+#define REFUSED_WITHIN_S_MAX 300
 
 /* From 0 to below limit. */
 static uint64_t random_below(uint64_t limit)
@@ -77,13 +80,15 @@ void rl_enrol_expect_issuer(struct rl_enrol *enrol, struct rl_span ca_sha256, ui
     renew_within(enrol, within_s);
 }
 
-void rl_enrol_refused(struct rl_enrol *enrol)
+void rl_enrol_refused(struct rl_enrol *enrol, uint64_t within_s)
 {
     int64_t now_s = rl_enrol_now_s(enrol);
     if (enrol->refused_at_s && now_s - enrol->refused_at_s < REFUSED_S)
         return;
     enrol->refused_at_s = now_s;
-    renew_within(enrol, REFUSED_WITHIN_S);
+    renew_within(enrol, within_s < REFUSED_WITHIN_S_MIN   ? REFUSED_WITHIN_S_MIN
+                        : within_s > REFUSED_WITHIN_S_MAX ? REFUSED_WITHIN_S_MAX
+                                                          : within_s);
 }
 
 static void retry_later(struct rl_enrol *enrol, const struct rl_error *err)

@@ -436,10 +436,10 @@ START_TEST(renews_when_another_authority_signs_now_or_somebody_refused)
     ck_assert_int_eq(auth.renewals, 0);
     rl_enrol_expect_issuer(enrol, RL_SPAN(other, sizeof other), 1);
     TURN_UNTIL(auth.renewals == 1 && changes == 1);
-    rl_enrol_refused(enrol);
+    rl_enrol_refused(enrol, 0);
     auth.now_s += 5; /* somewhere within a few seconds */
     TURN_UNTIL(auth.renewals == 2 && changes == 2);
-    rl_enrol_refused(enrol);
+    rl_enrol_refused(enrol, 0);
     auth.now_s += 60;
     turn_a_while();
     ck_assert_int_eq(auth.renewals, 2); /* not again and again */
