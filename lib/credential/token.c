@@ -3,6 +3,7 @@
 
 #include "bytes/encoding.h"
 #include "bytes/secret.h"
+#include "status/memory.h"
 
 #include <openssl/evp.h>
 #include <stdlib.h>
@@ -31,6 +32,6 @@ rl_code rl_token_hash(const char *token, uint8_t hash[RL_TOKEN_HASH_BYTES], stru
     if (strnlen(token, RL_TOKEN_TEXT_BYTES + 1) != RL_TOKEN_TEXT_BYTES)
         return rl_fail(err, RL_E_INVAL, "this is not a token: it has %d characters",
                        RL_TOKEN_TEXT_BYTES);
-    RL_ASSERT(EVP_Digest(token, RL_TOKEN_TEXT_BYTES, hash, NULL, EVP_sha256(), NULL) == 1);
+    RL_NEED_MEMORY(EVP_Digest(token, RL_TOKEN_TEXT_BYTES, hash, NULL, EVP_sha256(), NULL) == 1, 0);
     return RL_OK;
 }

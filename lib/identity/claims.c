@@ -4,6 +4,7 @@
 #include "identity/claims.h"
 
 #include "identity/certificate.h"
+#include "status/memory.h"
 
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
@@ -21,7 +22,7 @@ static rl_code refuse(struct rl_error *err, const char *why)
 static X509_EXTENSION *find(X509 *certificate)
 {
     ASN1_OBJECT *oid = OBJ_txt2obj(RL_IDENTITY_OID, 1);
-    RL_ASSERT(oid);
+    RL_NEED_MEMORY(oid, 0);
     int at = X509_get_ext_by_OBJ(certificate, oid, -1);
     ASN1_OBJECT_free(oid);
     return at < 0 ? NULL : X509_get_ext(certificate, at);
