@@ -30,21 +30,6 @@ bool starve_has_begun(void)
     return has_begun;
 }
 
-/* The first allocations come before a sanitizer has its own memory: what they go through must do
- * without it. */
-#define PLAIN __attribute__((no_sanitize("address", "undefined")))
-
-PLAIN static bool is_refused(void)
-{
-    if (!is_armed)
-        return false;
-    unsigned long n = ++plan->count;
-    if (!plan->refused || n < plan->refused || (n > plan->refused && !plan->and_all_after))
-        return false;
-    has_begun = true;
-    return true;
-}
-
 /* ---- the allocator ---- */
 
 /* The sanitizer's, where there is one; else the C library's. That of threads does not bear being
@@ -62,6 +47,21 @@ void *REAL(calloc)(size_t count, size_t size);
 void *REAL(realloc)(void *old, size_t size);
 
 #define SHOWN __attribute__((visibility("default")))
+
+/* The first allocations come before a sanitizer has its own memory: what they go through must do
+ * without it. */
+#define PLAIN __attribute__((no_sanitize("address", "undefined")))
+
+PLAIN static bool is_refused(void)
+{
+    if (!is_armed)
+        return false;
+    unsigned long n = ++plan->count;
+    if (!plan->refused || n < plan->refused || (n > plan->refused && !plan->and_all_after))
+        return false;
+    has_begun = true;
+    return true;
+}
 
 SHOWN PLAIN void *malloc(size_t size)
 {
