@@ -143,10 +143,8 @@ static rl_code establish(struct rl_db *db, void *context, struct rl_error *err)
         rc = rl_revision_bump(db, &revision, err);
     if (rc != RL_OK)
         return rc;
-    if (e->is_again)
-        memcpy(e->trust_id, e->there->trust_id.p, sizeof e->trust_id);
-    else
-        rl_random(e->trust_id, sizeof e->trust_id);
+    /* A new one each time: a word of goodbye to the last that is still on its way ends nothing. */
+    rl_random(e->trust_id, sizeof e->trust_id);
     return keep_leaf(db, e, revision, err);
 }
 
