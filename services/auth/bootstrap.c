@@ -2,16 +2,16 @@
  * made only when it is not there. */
 #include "bootstrap.h"
 
+#include "authority/grant.h"
+#include "authority/issue.h"
 #include "bundle/bundle.h"
 #include "credential/token.h"
 #include "db/cluster.h"
 #include "db/schema.h"
 #include "db/users.h"
 #include "file/file.h"
-#include "grant.h"
-#include "issue.h"
 #include "log/log.h"
-#include "roles.h"
+#include "people/roles.h"
 
 #include <errno.h>
 #include <fcntl.h>

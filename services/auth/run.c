@@ -3,16 +3,16 @@
  * may go. */
 #include "run.h"
 
-#include "checkpoints.h"
+#include "clusters/errands.h"
 #include "db/instances.h"
 #include "dial/dial.h"
-#include "errands.h"
-#include "events.h"
 #include "health/health.h"
-#include "hub.h"
 #include "log/log.h"
 #include "output/output.h"
+#include "record/checkpoints.h"
+#include "record/events.h"
 #include "server.h"
+#include "services/hub.h"
 
 #include <malloc.h>
 #include <signal.h>

@@ -5,7 +5,7 @@
 #define RL_AUTH_SERVER_H
 
 #include "auth.h"
-#include "follow.h"
+#include "fleet/follow.h"
 
 struct rl_auth_server_config {
     struct rl_auth *auth;

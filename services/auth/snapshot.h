@@ -5,7 +5,7 @@
 #ifndef RL_AUTH_SNAPSHOT_H
 #define RL_AUTH_SNAPSHOT_H
 
-#include "authorities.h"
+#include "authority/authorities.h"
 #include "db/policy.h"
 #include "db/rotations.h"
 #include "policy/policy.h"

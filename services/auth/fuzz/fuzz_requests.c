@@ -2,17 +2,17 @@
  * logins, renewals, invitations, authorities of other clusters. The first byte says which; the rest
  * is the message. What passes is a name, a key, a token or a code of the form that the database and
  * the certificates rely on. */
-#include "join.h"
+#include "fleet/join.h"
 
+#include "authority/issue.h"
+#include "clusters/leaf.h"
+#include "clusters/peer_trust.h"
 #include "credential/password.h"
 #include "credential/token.h"
 #include "credential/totp.h"
 #include "fuzz.h"
-#include "issue.h"
-#include "leaf.h"
 #include "message.h"
 #include "names/names.h"
-#include "peer_trust.h"
 #include "sshcert/sshkey.h"
 
 #include <stdlib.h>

@@ -4,7 +4,7 @@
 #define RL_AUTH_TESTS_FIXTURE_H
 
 #include "auth.h"
-#include "events.h"
+#include "record/events.h"
 #include "remoteler/v1/control.pb-c.h"
 
 #include <check.h>

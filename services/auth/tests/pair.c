@@ -1,11 +1,11 @@
 #include "pair.h"
 
-#include "admin.h"
+#include "admin/admin.h"
 #include "clock/clock.h"
-#include "control.h"
+#include "clusters/errands.h"
 #include "credential/token.h"
-#include "errands.h"
 #include "process.h"
+#include "services/control.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,9 +1,9 @@
-#include "admin.h"
+#include "admin/admin.h"
 #include "clock/clock.h"
 #include "credential/token.h"
 #include "fixture.h"
+#include "people/session.h"
 #include "resource/resource.h"
-#include "session.h"
 
 #include <stdlib.h>
 #include <string.h>

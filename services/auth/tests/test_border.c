@@ -1,10 +1,10 @@
 /* What auth lets a user of a root cluster do: list and reach what a mapped role shows, never more.
  */
-#include "caller.h"
-#include "control.h"
 #include "credential/token.h"
 #include "fixture.h"
-#include "session.h"
+#include "people/caller.h"
+#include "people/session.h"
+#include "services/control.h"
 
 #include <stdlib.h>
 #include <string.h>

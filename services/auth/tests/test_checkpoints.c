@@ -1,7 +1,7 @@
 /* What auth signs over the audit log, and what it does not. */
-#include "checkpoints.h"
+#include "record/checkpoints.h"
 
-#include "admin.h"
+#include "admin/admin.h"
 #include "clock/clock.h"
 #include "db/checkpoints.h"
 #include "fixture.h"

@@ -1,8 +1,8 @@
 #include "clock/clock.h"
-#include "control.h"
 #include "credential/token.h"
 #include "fixture.h"
 #include "policy/policy.h"
+#include "services/control.h"
 
 #include <stdlib.h>
 #include <string.h>

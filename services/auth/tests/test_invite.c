@@ -1,8 +1,8 @@
-#include "admin.h"
+#include "admin/admin.h"
 #include "fixture.h"
-#include "invite.h"
-#include "login.h"
-#include "session.h"
+#include "people/invite.h"
+#include "people/login.h"
+#include "people/session.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 #include "credential/token.h"
 #include "fixture.h"
-#include "join.h"
+#include "fleet/join.h"
 #include "sshcert/sshcert.h"
 
 #include <stdlib.h>

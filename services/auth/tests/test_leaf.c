@@ -1,12 +1,12 @@
 /* A leaf as its root knows it: where its brokers are attached, who sees it, and when it is over. */
-#include "admin.h"
+#include "admin/admin.h"
+#include "authority/issue.h"
 #include "clock/clock.h"
-#include "control.h"
+#include "clusters/leaf.h"
 #include "credential/token.h"
-#include "issue.h"
-#include "leaf.h"
 #include "pair.h"
-#include "session.h"
+#include "people/session.h"
+#include "services/control.h"
 
 #include <stdio.h>
 #include <stdlib.h>

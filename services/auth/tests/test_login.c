@@ -1,8 +1,8 @@
-#include "admin.h"
+#include "admin/admin.h"
 #include "db/users.h"
 #include "fixture.h"
-#include "login.h"
-#include "session.h"
+#include "people/login.h"
+#include "people/session.h"
 #include "sshcert/sshcert.h"
 
 #include <stdlib.h>

@@ -1,9 +1,9 @@
 /* What another cluster says of its authorities: only what is fit is kept. */
+#include "authority/issue.h"
 #include "clock/clock.h"
+#include "clusters/peer_trust.h"
 #include "fixture.h"
-#include "issue.h"
 #include "names/names.h"
-#include "peer_trust.h"
 #include "sshcert/sshcert.h"
 #include "sshcert/sshkey.h"
 

@@ -1,8 +1,8 @@
 /* Several replicas at once: what may happen once happens once. */
 #include "credential/token.h"
 #include "fixture.h"
-#include "join.h"
-#include "login.h"
+#include "fleet/join.h"
+#include "people/login.h"
 
 #include <pthread.h>
 #include <stdlib.h>

@@ -1,11 +1,11 @@
-#include "admin.h"
+#include "admin/admin.h"
+#include "authority/issue.h"
+#include "authority/rotate.h"
 #include "clock/clock.h"
-#include "control.h"
 #include "credential/token.h"
 #include "fixture.h"
-#include "issue.h"
 #include "policy/policy.h"
-#include "rotate.h"
+#include "services/control.h"
 #include "sshcert/sshcert.h"
 
 #include <stdlib.h>

@@ -1,9 +1,9 @@
 /* The whole service: sockets, both transports, the database coming and going. */
+#include "authority/grant.h"
 #include "clock/clock.h"
 #include "credential/token.h"
 #include "fixture.h"
-#include "grant.h"
-#include "join.h"
+#include "fleet/join.h"
 #include "process.h"
 #include "protocol/protocol.h"
 #include "remoteler/v1/control.pb-c.h"

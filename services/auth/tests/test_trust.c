@@ -1,22 +1,22 @@
 /* Two clusters: trust is exchanged, kept up, cut and ended; what stops a user in the root stops it
  * in the leaf. */
-#include "admin.h"
-#include "caller.h"
+#include "admin/admin.h"
+#include "authority/issue.h"
+#include "authority/rotate.h"
 #include "clock/clock.h"
-#include "control.h"
+#include "clusters/errands.h"
+#include "clusters/leaf.h"
+#include "clusters/peer_trust.h"
+#include "clusters/root.h"
 #include "credential/token.h"
 #include "db/peers.h"
-#include "errands.h"
-#include "issue.h"
-#include "leaf.h"
 #include "pair.h"
-#include "peer_trust.h"
+#include "people/caller.h"
+#include "people/session.h"
 #include "policy/policy.h"
 #include "protocol/protocol.h"
 #include "resource/resource.h"
-#include "root.h"
-#include "rotate.h"
-#include "session.h"
+#include "services/control.h"
 
 #include <stdlib.h>
 #include <string.h>
