@@ -57,6 +57,7 @@ def test_sessions_survive_auth_and_audit_that_are_killed(c):
 
 def test_a_killed_proxy_ends_sessions_here_and_there(c):
     for node in ("node-a", "node-r1"):
+        until(10, f"{node} to be back", lambda node=node: works(c, node))
         session = begin(c, node, f"sleep {MARK}")
         kill(c, "proxy")
         c.dev("start", "proxy").check()
