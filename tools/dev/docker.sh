@@ -10,8 +10,8 @@ RL_PLUGINS_SUITE=trixie
 docker_answers() { docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }
 
 # docker_engine DIR: leaves DOCKER_HOST as it is where an engine answers; else starts one of our own,
-# with its data in DIR. Its bridge and its firewall rules are the machine's, as of any engine. False
-# when none can be had; the reason is in DIR/dockerd.log.
+# with its data in DIR. Its bridge and its firewall rules are the machine's while it runs, as of any
+# engine. False when none can be had; the reason is in DIR/dockerd.log.
 docker_engine() {
     local dir=$1
     if docker_answers; then return 0; fi
@@ -24,6 +24,7 @@ docker_engine() {
     mkdir -p "$dir/data"
     DOCKER_ENGINE_DIR=$(mktemp -d /tmp/rl-docker.XXXXXX) # a socket's path is 107 bytes at most
     export DOCKER_HOST=unix://$DOCKER_ENGINE_DIR/docker.sock
+    network_remember "$DOCKER_ENGINE_DIR"
     say_step "starting a Docker Engine in $dir"
     setsid dockerd --data-root="$dir/data" --exec-root="$DOCKER_ENGINE_DIR/exec" \
         --pidfile="$DOCKER_ENGINE_DIR/docker.pid" --host="$DOCKER_HOST" \
@@ -40,12 +41,42 @@ docker_engine() {
     done
 }
 
+# network_remember DIR, network_restore DIR: what an engine changes of the machine's network and
+# leaves so when it ends.
+network_remember() {
+    iptables-save >"$1/iptables" 2>/dev/null
+    ip6tables-save >"$1/ip6tables" 2>/dev/null
+    cat /proc/sys/net/ipv4/ip_forward >"$1/ip_forward"
+    if ip link show docker0 >/dev/null 2>&1; then touch "$1/docker0"; fi
+}
+
+# A table that was not there before is emptied: iptables-restore touches only those that it is given.
+restore_tables() {
+    local command=$1 saved=$2 table
+    for table in $("$command-save" 2>/dev/null | sed -n 's/^\*//p'); do
+        if grep -q "^\*$table\$" "$saved"; then continue; fi
+        "$command" -t "$table" -F
+        "$command" -t "$table" -X
+    done
+    "$command-restore" <"$saved"
+    if ! grep -q '^:FORWARD' "$saved"; then "$command" -P FORWARD ACCEPT; fi
+}
+
+network_restore() {
+    [ -e "$1/docker0" ] || ip link delete docker0 2>/dev/null || true
+    restore_tables iptables "$1/iptables"
+    restore_tables ip6tables "$1/ip6tables"
+    cat "$1/ip_forward" >/proc/sys/net/ipv4/ip_forward
+}
+
 # The engine that docker_engine has started, and nothing else.
 docker_engine_stop() {
     local deadline=$((SECONDS + 60))
     [ -n "${DOCKER_ENGINE_PID:-}" ] || return 0
     kill -TERM "$DOCKER_ENGINE_PID" 2>/dev/null || return 0
     while kill -0 "$DOCKER_ENGINE_PID" 2>/dev/null && [ "$SECONDS" -lt "$deadline" ]; do sleep 0.1; done
+    network_restore "$DOCKER_ENGINE_DIR"
+    umount "$DOCKER_ENGINE_DIR/exec/netns/default" 2>/dev/null || true
     rm -rf "$DOCKER_ENGINE_DIR"
 }
 
