@@ -132,74 +132,89 @@ static void print_event(void *ctx, const struct rl_sshd_event *e)
         e->target, e->command, e->reason);
 }
 
+enum {
+    DIR_,
+    LOGIN,
+    NO_PTY,
+    NO_FORWARDING,
+    NO_COPY,
+    IDLE,
+    EXPIRE,
+    SESSIONS,
+    GRACE,
+    ATTEMPTS,
+    MESSAGE,
+    AGENT,
+    MOTD,
+    FOREIGN
+};
+static const struct option options[] = {
+    {"dir", 1, NULL, DIR_},
+    {"login", 1, NULL, LOGIN},
+    {"no-pty", 0, NULL, NO_PTY},
+    {"no-forwarding", 0, NULL, NO_FORWARDING},
+    {"no-file-copy", 0, NULL, NO_COPY},
+    {"idle", 1, NULL, IDLE},
+    {"expire", 1, NULL, EXPIRE},
+    {"max-sessions", 1, NULL, SESSIONS},
+    {"grace", 1, NULL, GRACE},
+    {"message", 1, NULL, MESSAGE},
+    {"attempts", 1, NULL, ATTEMPTS},
+    {"agent", 0, NULL, AGENT},
+    {"motd", 1, NULL, MOTD},
+    {"foreign", 0, NULL, FOREIGN},
+    {NULL, 0, NULL, 0},
+};
+
+static void take_switch(struct harness *h, int option)
+{
+    if (option == NO_PTY)
+        h->grant.permit_pty = false;
+    else if (option == NO_FORWARDING)
+        h->grant.port_forwarding = false;
+    else if (option == NO_COPY)
+        h->grant.file_copy = false;
+    else if (option == AGENT)
+        h->grant.agent_forwarding = true;
+    else if (option == FOREIGN)
+        h->config.foreign_authorities_n = 1;
+    else
+        exit(2);
+}
+
+static void take_value(struct harness *h, int option, char *text)
+{
+    uint32_t value = (uint32_t)strtoul(text, NULL, 10);
+    if (option == DIR_)
+        h->dir = text;
+    else if (option == LOGIN && h->logins_n < LOGINS_MAX)
+        h->logins[h->logins_n++] = text;
+    else if (option == MOTD)
+        h->config.motd_path = text;
+    else if (option == IDLE)
+        h->grant.client_idle_timeout_s = value;
+    else if (option == EXPIRE)
+        h->expire_s = value;
+    else if (option == SESSIONS)
+        h->grant.max_sessions = value;
+    else if (option == GRACE)
+        h->config.login_grace_s = value;
+    else if (option == ATTEMPTS)
+        h->config.attempts_max = value;
+    else if (option == MESSAGE)
+        snprintf(h->grant.message, sizeof h->grant.message, "%s", text);
+    else
+        exit(2);
+}
+
 static void parse(struct harness *h, int argc, char **argv)
 {
-    enum {
-        DIR_,
-        LOGIN,
-        NO_PTY,
-        NO_FORWARDING,
-        NO_COPY,
-        IDLE,
-        EXPIRE,
-        SESSIONS,
-        GRACE,
-        ATTEMPTS,
-        MESSAGE,
-        AGENT,
-        MOTD,
-        FOREIGN
-    };
-    static const struct option options[] = {
-        {"dir", 1, NULL, DIR_},
-        {"login", 1, NULL, LOGIN},
-        {"no-pty", 0, NULL, NO_PTY},
-        {"no-forwarding", 0, NULL, NO_FORWARDING},
-        {"no-file-copy", 0, NULL, NO_COPY},
-        {"idle", 1, NULL, IDLE},
-        {"expire", 1, NULL, EXPIRE},
-        {"max-sessions", 1, NULL, SESSIONS},
-        {"grace", 1, NULL, GRACE},
-        {"message", 1, NULL, MESSAGE},
-        {"attempts", 1, NULL, ATTEMPTS},
-        {"agent", 0, NULL, AGENT},
-        {"motd", 1, NULL, MOTD},
-        {"foreign", 0, NULL, FOREIGN},
-        {NULL, 0, NULL, 0},
-    };
     h->grant.permit_pty = h->grant.port_forwarding = h->grant.file_copy = true;
     for (int o; (o = getopt_long(argc, argv, "", options, NULL)) >= 0;) {
-        uint32_t value = optarg ? (uint32_t)strtoul(optarg, NULL, 10) : 0;
-        if (o == DIR_)
-            h->dir = optarg;
-        else if (o == LOGIN && h->logins_n < LOGINS_MAX)
-            h->logins[h->logins_n++] = optarg;
-        else if (o == NO_PTY)
-            h->grant.permit_pty = false;
-        else if (o == NO_FORWARDING)
-            h->grant.port_forwarding = false;
-        else if (o == NO_COPY)
-            h->grant.file_copy = false;
-        else if (o == AGENT)
-            h->grant.agent_forwarding = true;
-        else if (o == FOREIGN)
-            h->config.foreign_authorities_n = 1;
-        else if (o == MOTD)
-            h->config.motd_path = optarg;
-        else if (o == IDLE)
-            h->grant.client_idle_timeout_s = value;
-        else if (o == EXPIRE)
-            h->expire_s = value;
-        else if (o == SESSIONS)
-            h->grant.max_sessions = value;
-        else if (o == GRACE)
-            h->config.login_grace_s = value;
-        else if (o == ATTEMPTS)
-            h->config.attempts_max = value;
-        else if (o == MESSAGE)
-            snprintf(h->grant.message, sizeof h->grant.message, "%s", optarg);
+        if (optarg)
+            take_value(h, o, optarg);
         else
-            exit(2);
+            take_switch(h, o);
     }
     if (!h->dir)
         exit(2);
