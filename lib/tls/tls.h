@@ -90,6 +90,9 @@ struct rl_tls_client *rl_tls_client_ref(struct rl_tls_client *client);
 void rl_tls_client_unref(struct rl_tls_client **client);
 rl_code rl_tls_client_reload(struct rl_tls_client *client, struct rl_tls_identity *identity,
                              struct rl_trust *trust, struct rl_error *err);
+/** A connecting SSL over a non-blocking socket; the descriptor stays the caller's. It offers the
+ * session of this client's last connection, once, where a trust had judged the server; identity and
+ * trust are checked anew. Errors: RL_E_INTERNAL. Owns: *out by SSL_free(). Threads: any. */
 rl_code rl_tls_connect(struct rl_tls_client *client, int fd, SSL **out, struct rl_error *err);
 
 /* ---- both sides ---- */

@@ -58,7 +58,7 @@ struct rl_tunnel_resume {
                                the feature bit in its first frame; who carries sets it only when
                                the bit was offered. */
     size_t ring_bytes_max;  /* unacknowledged; 1..RL_RING_BYTES_MAX */
-    size_t ring_bytes;      /* of it, until the far end is seen to take more; 0: all of it */
+    size_t ring_bytes;      /* of it, until the far end takes more or is far away; 0: all of it */
     struct rl_ring_budget *budget; /* of the process; NULL: none */
     uint32_t wait_ms;              /* 0: RL_TUNNEL_RESUME_MS */
     uint32_t dialler_wait_ms;      /* 0: RL_TUNNEL_DIALLER_MS; for who carries */
