@@ -8,7 +8,7 @@
 #define TSH_CALL_MS 20000
 
 struct tsh_inner;    /* inner.h */
-struct tsh_progress; /* client.c */
+struct tsh_progress; /* client_leaf.c */
 
 struct tsh_client {
     struct rl_loop *loop;
@@ -25,6 +25,10 @@ struct tsh_client {
  * cluster; RL_E_UNAVAILABLE; RL_E_UNAUTHENTICATED one does not believe the other. */
 rl_code tsh_client_open(const struct tsh_profile *profile, const char *cluster, const char *service,
                         struct tsh_client *out, struct rl_error *err);
+/** The same, of the profile's own cluster. */
+rl_code tsh_client_open_own(const struct tsh_profile *profile, const char *service,
+                            struct tsh_client *out, struct rl_error *err);
+
 /** Before a login: whom to believe. Exactly one of trust, pin, insecure. `cluster` NULL: whatever
  * cluster the proxy has. */
 struct tsh_bootstrap {
@@ -42,9 +46,5 @@ rl_code tsh_client_call(struct tsh_client *client, const ProtobufCServiceDescrip
                         const char *method, const ProtobufCMessage *request,
                         ProtobufCMessage **reply, struct rl_error *err);
 void tsh_client_close(struct tsh_client *client);
-
-/** The profile's own certificate and key, and its trust. */
-rl_code tsh_identity(const struct tsh_profile *profile, struct rl_tls_identity **identity,
-                     struct rl_trust **trust, struct rl_error *err);
 
 #endif

@@ -1,8 +1,8 @@
 #include "connect.h"
 
-#include "client.h"
 #include "dial/dial.h"
 #include "enrol/enrol.h"
+#include "identity.h"
 #include "leaves.h"
 #include "tunnel/tunnel.h"
 

@@ -1,6 +1,7 @@
 #include "inventory.h"
 
 #include "client.h"
+#include "clusters.h"
 #include "leaves.h"
 #include "names/names.h"
 #include "output/value.h"
@@ -52,7 +53,7 @@ rl_code tsh_inventory_refresh(const struct tsh_profile *profile, Pb__ListNodesRe
     bool changed = false;
     rl_code rc = tsh_client_open(profile, NULL, "auth", &client, err);
     if (rc == RL_OK && (rc = ask_for_nodes(&client, &request, &nodes, err)) == RL_OK &&
-        (rc = tsh_leaves_ask(&client, profile, &changed, NULL, err)) == RL_OK &&
+        (rc = tsh_clusters_ask(&client, profile, &changed, NULL, err)) == RL_OK &&
         (rc = tsh_sshconfig_keep_nodes(profile, nodes, err)) == RL_OK)
         rc = tsh_sshconfig_write(profile->home, err);
     tsh_client_close(&client);

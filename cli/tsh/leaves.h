@@ -4,20 +4,17 @@
 #ifndef TSH_LEAVES_H
 #define TSH_LEAVES_H
 
-#include "client.h"
+#include "identity/identity.h"
 #include "profile.h"
+#include "remoteler/v1/auth.pb-c.h"
 
-/** Asks auth which clusters there are. Keeps the leaves with their authorities; *changed tells
- * whether these are others than before: then tsh_sshconfig_write() is due. *out (may be NULL): all
- * that auth said; by pb__list_clusters_response__free_unpacked(). */
-rl_code tsh_leaves_ask(struct tsh_client *client, const struct tsh_profile *profile, bool *changed,
-                       Pb__ListClustersResponse **out, struct rl_error *err);
-/** The same with a connection of its own, and OpenSSH's files are brought up to date. */
-rl_code tsh_leaves_refresh(const struct tsh_profile *profile, bool *changed,
-                           Pb__ListClustersResponse **out, struct rl_error *err);
+/** Keeps the leaves that auth named, with their authorities. *changed tells whether these are
+ * others than before: then tsh_sshconfig_write() is due. */
+rl_code tsh_leaves_keep(const struct tsh_profile *profile, const Pb__ListClustersResponse *said,
+                        bool *changed, struct rl_error *err);
 /** Those that were kept, in order; none when nothing was. What is no cluster's name, the profile's
- * own name, and authorities of another cluster than they are said to be are left out. Owns: as
- * above. */
+ * own name, and authorities of another cluster than they are said to be are left out. Owns: by
+ * pb__list_clusters_response__free_unpacked(). */
 Pb__ListClustersResponse *tsh_leaves_read(const struct tsh_profile *profile);
 /** A leaf's authorities. Errors: RL_E_NOT_FOUND not one that is known. Owns: by rl_trust_unref().
  */

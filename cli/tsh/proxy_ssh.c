@@ -2,6 +2,7 @@
  * then bytes from stdin and to stdout. It starts with every ssh, so it does nothing that can wait.
  */
 #include "client.h"
+#include "clusters.h"
 #include "connect.h"
 #include "inventory.h"
 #include "leaves.h"
@@ -83,7 +84,7 @@ static rl_code run(const struct proxy_settings *s, const char *text, struct rl_e
         if (connection.trust_is_old)
             tsh_trust_refresh(&profile, NULL); /* ssh reads it when the node shows its key */
         if (connection.leaf_trust_is_old)
-            tsh_leaves_refresh(&profile, NULL, NULL, NULL);
+            tsh_clusters_refresh(&profile, NULL, NULL, NULL);
         refresh_later(&profile, connection.fd);
         rc = tsh_connection_relay(&connection, STDIN_FILENO, STDOUT_FILENO, err);
     }

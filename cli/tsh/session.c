@@ -1,6 +1,7 @@
 /* session: logout, status, clusters, passwd: about the login that there is. */
 #include "certificates.h"
 #include "client.h"
+#include "clusters.h"
 #include "file/file.h"
 #include "leaves.h"
 #include "output/value.h"
@@ -166,7 +167,7 @@ static rl_code clusters(struct tsh_profile *profile, enum rl_format format, stru
 {
     Pb__ListClustersResponse *list = NULL;
     char *selected = NULL;
-    rl_code rc = tsh_leaves_refresh(profile, NULL, &list, err);
+    rl_code rc = tsh_clusters_refresh(profile, NULL, &list, err);
     if (rc != RL_OK)
         return rc;
     rc = tsh_cluster_choose(profile, NULL, &selected, err);

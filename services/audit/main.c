@@ -2,15 +2,13 @@
  * of the end matters: calls close, the threads that answer them end, then what they used goes. */
 #include "audit.h"
 #include "graves.h"
-#include "health/healthcheck.h"
 #include "keeper.h"
 #include "log/log.h"
 #include "maintain.h"
-#include "output/output.h"
+#include "member/program.h"
 #include "settings.h"
 #include "stores.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,7 +30,9 @@ struct program {
     struct rl_rpc_server *h2, *grpc;
     char *address, *proxied_address, *control_address; /* NULL: does not listen yet */
     int draining;                                      /* servers */
-    bool is_stopping, is_failed;
+    bool is_stopping;
+    rl_code failed; /* RL_OK: it did not */
+    struct rl_error why;
 };
 
 /* ---- what auth says, and is told ---- */
@@ -187,8 +187,7 @@ static void on_ready(void *context)
         rl_control_beat(rl_member_control(p->member));
         return;
     }
-    rl_log_error("audit cannot listen", RL_TEXT("error", err.message));
-    p->is_failed = true;
+    p->failed = rl_fail(&p->why, rc, "audit cannot listen: %s", err.message);
     rl_loop_stop(p->loop);
 }
 
@@ -281,8 +280,19 @@ static rl_code start(struct program *p, struct rl_error *err)
     return rc == RL_OK ? start_keeper(p, err) : rc;
 }
 
-static void finish(struct program *p)
+static rl_code run(void *context, struct rl_error *err)
 {
+    struct program *p = context;
+    rl_code rc = start(p, err);
+    if (rc != RL_OK)
+        return rc;
+    rl_loop_run(p->loop);
+    return p->failed == RL_OK ? RL_OK : rl_fail(err, p->failed, "%s", p->why.message);
+}
+
+static void finish(void *context)
+{
+    struct program *p = context;
     p->is_stopping = true;
     rl_audit_graves_stop(&p->graves);
     rl_audit_keeper_stop(&p->keeper);
@@ -306,24 +316,15 @@ static void finish(struct program *p)
 int main(int argc, char **argv)
 {
     struct program p = {.loop = NULL};
-    struct rl_error err;
-    if (rl_healthcheck_is_asked(argc, argv))
-        return rl_healthcheck(&rl_audit_run_settings, &p.settings, &p.settings.member.health_listen,
-                              argc, argv);
-    if (argc == 2 && strcmp(argv[1], "version") == 0)
-        return rl_output_version(stdout, RL_FORMAT_TEXT, "remoteler-audit", &err) == RL_OK ? 0 : 1;
+    const struct rl_member_program program = {
+        .spec = &rl_audit_run_settings,
+        .settings = &p.settings,
+        .health_listen = &p.settings.member.health_listen,
+        .run = run,
+        .finish = finish,
+        .context = &p,
+    };
     if (argc > 1 && strcmp(argv[1], "maintain") == 0)
         return rl_audit_maintain_main(argc - 1, argv + 1);
-    rl_code rc = rl_settings_read(&rl_audit_run_settings, argc, argv, &p.settings, NULL, &err);
-    if (rc == RL_OK) {
-        rc = start(&p, &err);
-        if (rc == RL_OK)
-            rl_loop_run(p.loop);
-    }
-    if (rc != RL_OK && rc != RL_E_CANCELLED)
-        fprintf(stderr, "remoteler-audit: %s\n", err.message);
-    finish(&p);
-    if (p.is_failed)
-        return 1;
-    return rc == RL_OK || rc == RL_E_CANCELLED ? 0 : rc == RL_E_INVAL ? 2 : 1;
+    return rl_member_main(&program, argc, argv);
 }

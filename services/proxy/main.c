@@ -1,12 +1,10 @@
 /* remoteler-proxy: settings, membership, listener; the rest is proxy.h's. */
 #include "certificate.h"
-#include "health/healthcheck.h"
 #include "log/log.h"
-#include "output/output.h"
+#include "member/program.h"
 #include "proxy.h"
 #include "settings.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -202,8 +200,18 @@ static rl_code start(struct program *p, struct rl_error *err)
     return rc;
 }
 
-static void finish(struct program *p)
+static rl_code run(void *context, struct rl_error *err)
 {
+    struct program *p = context;
+    rl_code rc = start(p, err);
+    if (rc == RL_OK)
+        rl_loop_run(p->loop);
+    return rc;
+}
+
+static void finish(void *context)
+{
+    struct program *p = context;
     proxy_free(&p->proxy);
     rl_event_sender_free(&p->events, EVENTS_GRACE_MS);
     rl_rpc_channel_free(&p->audit);
@@ -217,20 +225,13 @@ static void finish(struct program *p)
 int main(int argc, char **argv)
 {
     struct program p = {.loop = NULL};
-    struct rl_error err;
-    if (rl_healthcheck_is_asked(argc, argv))
-        return rl_healthcheck(&proxy_settings_spec, &p.settings, &p.settings.member.health_listen,
-                              argc, argv);
-    if (argc == 2 && strcmp(argv[1], "version") == 0)
-        return rl_output_version(stdout, RL_FORMAT_TEXT, "remoteler-proxy", &err) == RL_OK ? 0 : 1;
-    rl_code rc = rl_settings_read(&proxy_settings_spec, argc, argv, &p.settings, NULL, &err);
-    if (rc == RL_OK) {
-        rc = start(&p, &err);
-        if (rc == RL_OK)
-            rl_loop_run(p.loop);
-    }
-    if (rc != RL_OK && rc != RL_E_CANCELLED)
-        fprintf(stderr, "remoteler-proxy: %s\n", err.message);
-    finish(&p);
-    return rc == RL_OK || rc == RL_E_CANCELLED ? 0 : rc == RL_E_INVAL ? 2 : 1;
+    const struct rl_member_program program = {
+        .spec = &proxy_settings_spec,
+        .settings = &p.settings,
+        .health_listen = &p.settings.member.health_listen,
+        .run = run,
+        .finish = finish,
+        .context = &p,
+    };
+    return rl_member_main(&program, argc, argv);
 }

@@ -1,14 +1,11 @@
 /* remoteler-broker: settings, membership, listeners; the rest is broker.h's. */
 #include "broker.h"
 #include "dial/http_proxy.h"
-#include "health/healthcheck.h"
 #include "log/log.h"
-#include "output/output.h"
+#include "member/program.h"
 #include "settings.h"
 
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 struct program {
     struct broker_settings settings;
@@ -168,8 +165,18 @@ static rl_code start(struct program *p, struct rl_error *err)
     return rc;
 }
 
-static void finish(struct program *p)
+static rl_code run(void *context, struct rl_error *err)
 {
+    struct program *p = context;
+    rl_code rc = start(p, err);
+    if (rc == RL_OK)
+        rl_loop_run(p->loop);
+    return rc;
+}
+
+static void finish(void *context)
+{
+    struct program *p = context;
     broker_free(&p->broker);
     rl_member_free(&p->member);
     rl_tls_server_unref(&p->dial_tls);
@@ -184,20 +191,13 @@ static void finish(struct program *p)
 int main(int argc, char **argv)
 {
     struct program p = {.loop = NULL};
-    struct rl_error err;
-    if (rl_healthcheck_is_asked(argc, argv))
-        return rl_healthcheck(&broker_settings_spec, &p.settings, &p.settings.member.health_listen,
-                              argc, argv);
-    if (argc == 2 && strcmp(argv[1], "version") == 0)
-        return rl_output_version(stdout, RL_FORMAT_TEXT, "remoteler-broker", &err) == RL_OK ? 0 : 1;
-    rl_code rc = rl_settings_read(&broker_settings_spec, argc, argv, &p.settings, NULL, &err);
-    if (rc == RL_OK) {
-        rc = start(&p, &err);
-        if (rc == RL_OK)
-            rl_loop_run(p.loop);
-    }
-    if (rc != RL_OK && rc != RL_E_CANCELLED)
-        fprintf(stderr, "remoteler-broker: %s\n", err.message);
-    finish(&p);
-    return rc == RL_OK || rc == RL_E_CANCELLED ? 0 : rc == RL_E_INVAL ? 2 : 1;
+    const struct rl_member_program program = {
+        .spec = &broker_settings_spec,
+        .settings = &p.settings,
+        .health_listen = &p.settings.member.health_listen,
+        .run = run,
+        .finish = finish,
+        .context = &p,
+    };
+    return rl_member_main(&program, argc, argv);
 }
