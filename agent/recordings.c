@@ -13,6 +13,7 @@
 #define RETRY_MS_MIN 200
 #define RETRY_MS_MAX 5000
 #define TICK_MS 1000
+#define SPOOL_BATCHES 4  /* a small spool is sent before it is full */
 #define BEATS_IN_GRACE 9 /* so that an outage is noticed early in the grace */
 
 /* A session that runs. */
@@ -34,12 +35,14 @@ struct recordings {
     struct recording *open;
     size_t open_count, strict_count;
     struct item *first, **end;
-    size_t bytes, bytes_max;
+    size_t count, bytes, bytes_max;
     size_t batch_max, in_flight; /* parts: the first so many of the queue */
     struct rl_rpc_call *call;
     struct rl_timer *sending, *tick;
     uint32_t retry_ms;
+    bool is_away; /* the last call failed: `sending` is armed for the next attempt */
     uint64_t grace_ms;
+    uint64_t sent_ms;     /* the last time that parts were sent */
     uint64_t answered_ms; /* the last time that audit took something */
     uint64_t waiting_ms;  /* since when it did not take what we have; 0: it has everything */
     uint64_t beat_ms;     /* when it was last told who is live */
@@ -82,6 +85,7 @@ static void drop_first(struct recordings *r)
     if (!r->first)
         r->end = &r->first;
     r->bytes -= item->bytes;
+    r->count--;
     pb__recording_part__free_unpacked(item->part, NULL);
     free(item);
 }
@@ -110,6 +114,24 @@ static void lose(struct recordings *r, struct recording *x, Pb__RecordingPart *p
         end_strict(r, x, "there is no room left for what audit did not take");
 }
 
+/* Parts of a busy node go together, because a transaction costs audit more than what is in it. One
+ * that comes after a pause goes at once. */
+static uint64_t pause_ms(const struct recordings *r)
+{
+    size_t share = r->bytes_max / SPOOL_BATCHES;
+    size_t bytes_enough = share < RECORDINGS_BATCH_BYTES ? share : RECORDINGS_BATCH_BYTES;
+    uint64_t since_ms = now_ms(r) - r->sent_ms;
+    if (r->count >= r->batch_max || r->bytes >= bytes_enough || since_ms >= RECORDINGS_PACE_MS)
+        return 0;
+    return RECORDINGS_PACE_MS - since_ms;
+}
+
+static void send_soon(struct recordings *r)
+{
+    if (!r->call && !r->is_away)
+        rl_timer_arm(r->sending, pause_ms(r));
+}
+
 /* Takes the part. Beginnings and ends are small, and have room of their own. */
 static void push(struct recordings *r, struct recording *x, Pb__RecordingPart *part)
 {
@@ -125,10 +147,10 @@ static void push(struct recordings *r, struct recording *x, Pb__RecordingPart *p
     *r->end = item;
     r->end = &item->next;
     r->bytes += n;
+    r->count++;
     if (!r->waiting_ms)
         r->waiting_ms = now_ms(r);
-    if (!r->call && !rl_timer_is_armed(r->sending))
-        rl_timer_arm(r->sending, 0);
+    send_soon(r);
 }
 
 bool recordings_is_full(const struct recordings *r)
@@ -158,9 +180,9 @@ static void on_taken(struct recordings *r)
     r->waiting_ms = r->first ? r->answered_ms : 0;
     r->retry_ms = RETRY_MS_MIN;
     r->batch_max = RECORDINGS_BATCH_PARTS;
-    r->has_lost = false;
+    r->is_away = r->has_lost = false;
     if (r->first)
-        rl_timer_arm(r->sending, 0);
+        send_soon(r);
     if (!recordings_is_full(r))
         node_read_recordings(r->agent->node);
 }
@@ -171,7 +193,8 @@ static void on_refused(struct recordings *r, const char *message)
     if (r->in_flight > 1) {
         r->batch_max = 1;
         r->in_flight = 0;
-        rl_timer_arm(r->sending, 0);
+        r->is_away = false;
+        send_soon(r);
         return;
     }
     if (r->in_flight == 1) {
@@ -205,6 +228,7 @@ static void on_done(void *context, rl_code code, const char *message, const Prot
     } else {
         r->in_flight = 0;
         r->beat_ms = 0;
+        r->is_away = true;
         rl_timer_arm(r->sending, r->retry_ms);
         r->retry_ms = r->retry_ms * 2 > RETRY_MS_MAX ? RETRY_MS_MAX : r->retry_ms * 2;
     }
@@ -245,6 +269,7 @@ static void send_batch(void *context)
     request.live = live;
     request.parts = parts;
     r->in_flight = request.n_parts;
+    r->sent_ms = request.n_parts ? now_ms(r) : r->sent_ms;
     r->beat_ms = is_beat ? now_ms(r) : r->beat_ms;
     if (!r->waiting_ms)
         r->waiting_ms = now_ms(r);

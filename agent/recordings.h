@@ -15,6 +15,7 @@
 
 #define RECORDINGS_BATCH_PARTS 64
 #define RECORDINGS_BATCH_BYTES (1u << 20)
+#define RECORDINGS_PACE_MS 100          /* a batch that is not full waits so long after the last */
 #define RECORDINGS_LIVE_MAX 1024        /* told in one call */
 #define RECORDINGS_KEPT_FREE (1u << 20) /* for beginnings and ends, which are small */
 #define RECORDINGS_STALL_MS 2000        /* without an answer for so long, nobody waits for audit */

@@ -275,6 +275,56 @@ START_TEST(terminals_wait_while_audit_answers_and_go_on_when_it_has_taken)
 }
 END_TEST
 
+START_TEST(parts_of_a_busy_node_go_together)
+{
+    begin_session(SESSION, "best_effort");
+    uint64_t before_ms = rl_clock_boot_ms();
+    take(RL_OK);
+    for (int i = 0; i < 3; i++) {
+        show(SESSION, 'x', 10);
+        rl_loop_turn(agent.loop, 0);
+    }
+    take(RL_OK);
+    ck_assert_uint_ge(rl_clock_boot_ms() - before_ms, RECORDINGS_PACE_MS);
+    ck_assert_int_eq(audit.calls, 2);
+    ck_assert_uint_eq(audit.request->n_parts, 3);
+}
+END_TEST
+
+START_TEST(a_part_that_comes_alone_and_a_batch_that_is_full_go_at_once)
+{
+    begin_session(SESSION, "best_effort");
+    take(RL_OK);
+    uint64_t until = rl_clock_boot_ms() + RECORDINGS_PACE_MS;
+    while (rl_clock_boot_ms() <= until)
+        rl_loop_turn(agent.loop, 10);
+    show(SESSION, 'x', 10);
+    rl_loop_turn(agent.loop, 0);
+    ck_assert_int_eq(audit.calls, 2);
+    take(RL_OK);
+    for (int i = 0; i < 2; i++)
+        show(SESSION, 'x', PART_BYTES); /* a quarter of the spool */
+    rl_loop_turn(agent.loop, 0);
+    ck_assert_int_eq(audit.calls, 3);
+    take(RL_OK);
+}
+END_TEST
+
+START_TEST(what_comes_while_audit_is_away_does_not_hasten_the_next_attempt)
+{
+    begin_session(SESSION, "best_effort");
+    take(RL_OK);
+    show(SESSION, 'x', 10);
+    take(RL_E_UNAVAILABLE);
+    uint64_t failed_ms = rl_clock_boot_ms();
+    for (int i = 0; i < 2; i++)
+        show(SESSION, 'x', PART_BYTES);
+    take(RL_OK);
+    ck_assert_uint_ge(rl_clock_boot_ms() - failed_ms, 150);
+    ck_assert_uint_eq(audit.request->n_parts, 3);
+}
+END_TEST
+
 START_TEST(nobody_waits_for_an_audit_that_does_not_answer)
 {
     begin_session(SESSION, "best_effort");
@@ -335,6 +385,9 @@ int main(void)
     tcase_add_test(t, strict_ends_after_the_grace_without_audit_and_best_effort_does_not);
     tcase_add_test(t, one_refused_part_does_not_take_the_others_along);
     tcase_add_test(t, terminals_wait_while_audit_answers_and_go_on_when_it_has_taken);
+    tcase_add_test(t, parts_of_a_busy_node_go_together);
+    tcase_add_test(t, a_part_that_comes_alone_and_a_batch_that_is_full_go_at_once);
+    tcase_add_test(t, what_comes_while_audit_is_away_does_not_hasten_the_next_attempt);
     tcase_add_test(t, nobody_waits_for_an_audit_that_does_not_answer);
     tcase_add_test(t, a_session_whose_process_was_killed_has_an_end);
     tcase_add_test(t, a_part_of_no_session_is_left_alone);
