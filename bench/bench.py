@@ -6,6 +6,7 @@ import functools
 
 from peers.jumphost import JumpHost
 from peers.remoteler import Remoteler
+from peers.ssh_server import SshServer
 from peers.tcp import TcpNode
 
 
@@ -36,6 +37,10 @@ class Bench:
     @functools.cached_property
     def jump_host(self):
         return self.started(JumpHost(self.dir / "jumphost"))
+
+    @functools.cached_property
+    def ssh_server(self):
+        return self.started(SshServer(self.dir / "ssh-server", self.programs))
 
     def ssh_ways(self):
         """Subject and peer; with --noise the peer twice."""

@@ -124,23 +124,47 @@ def copy_tree(tree, copied, words, origin, destination, env):
     return FILES / seconds
 
 
+def ways_for_files(bench):
+    """The words before scp's files, the node's name, the environment. All exchange keys by one method:
+    it is files that are counted."""
+    host, server = bench.jump_host, bench.ssh_server
+    config = str(host.config({"KexAlgorithms": "curve25519-sha256"}))
+    return {
+        "own": (["-F", str(server.config)], server.host, server.env),
+        "sshd": (["-F", config], "target", host.env),
+        "tunnel": (["-F", bench.remoteler.cluster.ssh_config(), "-o", "BatchMode=yes"], "node-r1",
+                   bench.remoteler.env),
+        "jump": (["-F", config, "-J", "jump"], "target", host.env),
+    }
+
+
+# The SSH server against another, both reached straight; the tunnel, of which each question of a file
+# takes all hops, against a way of as many parties, and against none at all.
+COMPARED = (
+    ("straight", "own", "sshd", (AT_LEAST, 0.9)),
+    ("tunnel, jump host", "tunnel", "jump", None),
+    ("tunnel, one sshd", "tunnel", "sshd", None),
+)
+
+
 def scp_files(bench):
     """`scp -r` of 1,000 files of 4 KiB"""
     directory = bench.dir / "scp-files"
     shutil.rmtree(directory, ignore_errors=True)
     tree = make_tree(directory)
-    ways = ((["-F", bench.remoteler.cluster.ssh_config(), "-o", "BatchMode=yes"], "node-r1", bench.remoteler.env),
-            (["-F", str(bench.jump_host.config({}))], "target", bench.jump_host.env))
+    ways = ways_for_files(bench)
     try:
         for direction in ("up", "down"):
             runs = []
-            for words, node, env in ways:
-                copied = directory / f"copied-{node}"
+            for name, (words, node, env) in ways.items():
+                copied = directory / f"copied-{name}"
                 ends = (str(tree), f"{node}:{copied}") if direction == "up" else (f"{node}:{tree}", str(copied))
                 runs.append(lambda copied=copied, words=words, ends=ends, env=env:
                             copy_tree(tree, copied, words, *ends, env))
-            subject, peer = measure(runs, PAIRS)
-            yield {"variant": direction, "files": FILES, **compare(subject, peer, "files/s", (AT_LEAST, 0.9))}
+            rates_of = dict(zip(ways, measure(runs, PAIRS)))
+            for variant, subject, peer, aim in COMPARED:
+                yield {"variant": f"{direction}, {variant}", "files": FILES,
+                       **compare(rates_of[subject], rates_of[peer], "files/s", aim)}
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
