@@ -33,6 +33,7 @@
 /* Free at the end of the heap, before the kernel gets it back: buffers of the data path come and
  * go, and a heap that shrinks and grows with them costs system calls and page faults. */
 #define HEAP_KEPT_BYTES (1 << 20)
+#define CLOCK_APART_S 60 /* what is worth a word */
 #define BUILD_TIME_FLOOR_NS                                                                        \
     INT64_C(1763769600000000000) /* 2025-11-22: no clock is right before                           \
                                   */
@@ -57,9 +58,15 @@ static void on_changed(void *context)
 
 static void on_trouble(void *context, rl_code code, const char *message)
 {
-    (void)context;
-    rl_log_warn("renewing the certificate", RL_TEXT("code", rl_code_name(code)),
-                RL_TEXT("reason", message));
+    const struct agent *agent = context;
+    if (rl_enrol_has_expired(agent->enrol))
+        rl_log_error("the certificate has expired and could not be renewed; if that stays so, "
+                     "start once with --token= a new token (tctl tokens add --type=node) to join "
+                     "again under the same id",
+                     RL_TEXT("code", rl_code_name(code)), RL_TEXT("reason", message));
+    else
+        rl_log_warn("renewing the certificate", RL_TEXT("code", rl_code_name(code)),
+                    RL_TEXT("reason", message));
 }
 
 /* "10.0.0.1:3022" to the host alone, for the certificate; heap text. */
@@ -124,20 +131,33 @@ static void raise_clock_floor(struct agent *agent)
         rl_trusted_clock_init(&agent->clock, auth_ns);
 }
 
-/* It was off for longer than its certificate lives. Auth knows it by its key still: with a new
- * token it gets its old id back. If that is refused, the clock may be what is wrong: it goes on. */
-static void join_again(struct agent *agent)
+static void on_heard_time(void *context, int64_t time_ns)
+{
+    struct agent *agent = context;
+    int64_t ahead_s = (rl_clock_wall_ns() - time_ns) / 1000000000;
+    rl_trusted_clock_learn(&agent->clock, time_ns);
+    if (ahead_s > CLOCK_APART_S || ahead_s < -CLOCK_APART_S)
+        rl_log_warn("this machine's clock is wrong; auth's time counts here",
+                    RL_NUMBER("ahead_s", ahead_s));
+}
+
+/* It was off for longer than its certificate lives: auth renews it for a while still, and after
+ * that knows its key, so that a new token gives it its old id back. If that is refused too it goes
+ * on: to say so, and to try again. */
+static void come_back(struct agent *agent)
 {
     struct rl_error err;
-    if (!agent->settings.token) {
-        rl_log_error(
-            "the certificate has expired; start once with --token= a new token to join again "
-            "under the same id");
+    uint64_t generation = rl_enrol_generation(agent->enrol);
+    rl_code rc = rl_enrol_return(agent->enrol, JOIN_TIMEOUT_MS, &err);
+    if (rc == RL_OK && rl_enrol_generation(agent->enrol) != generation)
+        rl_log_info("the certificate had expired; auth renewed it",
+                    RL_TEXT("id", rl_enrol_id(agent->enrol)));
+    if (rc == RL_OK)
         return;
-    }
-    if (join(agent, &err) != RL_OK)
-        rl_log_error("the certificate has expired, and joining again was refused",
-                     RL_TEXT("reason", err.message));
+    on_trouble(agent, rc, err.message);
+    bool is_refused = rc != RL_E_UNAVAILABLE && rc != RL_E_DEADLINE;
+    if (is_refused && agent->settings.token && join(agent, &err) != RL_OK)
+        rl_log_error("joining again was refused", RL_TEXT("reason", err.message));
 }
 
 static rl_code open_identity(struct agent *agent, struct rl_error *err)
@@ -168,6 +188,7 @@ static rl_code open_identity(struct agent *agent, struct rl_error *err)
         .http_proxy = agent->http_proxy,
         .changed = on_changed,
         .trouble = on_trouble,
+        .heard_time = on_heard_time,
         .context = agent,
         .now_s = agent_now_s,
         .now_context = agent,
@@ -180,7 +201,7 @@ static rl_code open_identity(struct agent *agent, struct rl_error *err)
     if (rc == RL_OK && needs_join)
         rc = join(agent, err);
     else if (rc == RL_OK && rl_enrol_has_expired(agent->enrol))
-        join_again(agent);
+        come_back(agent);
     if (rc == RL_OK)
         rl_enrol_keep(agent->enrol);
     return rc;

@@ -171,6 +171,7 @@ static void on_down(void *context, bool is_news, rl_code code, const char *messa
                     RL_TEXT("reason", message));
     if (code != RL_E_UNAUTHENTICATED)
         return;
+    rl_enrol_ask_time(uplink->agent->enrol); /* ours may be wrong */
     const Pb__AgentSettings *settings = settings_of(uplink->agent);
     /* its authority may have been rotated away */
     rl_enrol_refused(uplink->agent->enrol, settings ? settings->renew_within_s : 0);

@@ -30,13 +30,19 @@ static void on_down(void *context, rl_code code, const char *message)
     rl_fail(&enrol->down, code == RL_OK ? RL_E_UNAVAILABLE : code, "%s", message);
 }
 
+char *rl_enrol_sni(const struct rl_enrol *enrol)
+{
+    const struct rl_trust *trust = enrol->held->trust;
+    return trust ? rl_sprintf("auth.%s" RL_TLS_SNI_SUFFIX, rl_trust_cluster(trust))
+                 : rl_strdup(NAMELESS_SNI);
+}
+
 static rl_code create_tls(struct rl_enrol *enrol, bool with_own, struct rl_error *err)
 {
     const struct rl_held *held = enrol->held;
     const struct rl_enrol_config *config = &enrol->config;
     bool by_pin = !with_own && config->ca_pin;
-    char *sni = held->trust ? rl_sprintf("auth.%s" RL_TLS_SNI_SUFFIX, rl_trust_cluster(held->trust))
-                            : rl_strdup(NAMELESS_SNI);
+    char *sni = rl_enrol_sni(enrol);
     const struct rl_tls_client_config tls = {
         .identity = with_own ? held->tls : NULL,
         .trust = by_pin ? NULL : held->trust,
@@ -158,6 +164,7 @@ rl_code rl_enrol_open(const struct rl_enrol_config *config, bool *needs_join, st
     enrol->message = rl_strdup("");
     enrol->timer = rl_timer_create(config->loop, rl_enrol_on_timer, enrol);
     enrol->hang_up = rl_task_create(config->loop, rl_enrol_on_hang_up, enrol);
+    enrol->stop_asking = rl_task_create(config->loop, rl_enrol_stop_asking, enrol);
     rl_code code = rl_enrol_config_read_pin(&enrol->config, err);
     if (code == RL_OK)
         code = rl_directory_open(enrol->config.state_dir, enrol->config.in_memory,
@@ -181,8 +188,10 @@ void rl_enrol_close(struct rl_enrol **enrol)
     *enrol = NULL;
     gone->is_closing = true;
     rl_enrol_disconnect(gone);
+    rl_enrol_stop_asking(gone);
     rl_timer_free(&gone->timer);
     rl_task_free(&gone->hang_up);
+    rl_task_free(&gone->stop_asking);
     rl_held_free(&gone->renewal);
     rl_held_free(&gone->held);
     rl_directory_close(&gone->directory);
@@ -274,8 +283,8 @@ static void fill_request(const struct rl_enrol *enrol, Pb__JoinRequest *request)
     request->advertise_address = borrow(config->advertise_address);
 }
 
-static rl_code ask(struct rl_enrol *enrol, const Pb__JoinRequest *request, uint32_t timeout_ms,
-                   Pb__JoinResponse **answer, struct rl_error *err)
+static rl_code ask_once(struct rl_enrol *enrol, const Pb__JoinRequest *request, uint32_t timeout_ms,
+                        Pb__JoinResponse **answer, struct rl_error *err)
 {
     ProtobufCMessage *reply = NULL;
     rl_code code = rl_enrol_connect(enrol, false, err);
@@ -289,6 +298,16 @@ static rl_code ask(struct rl_enrol *enrol, const Pb__JoinRequest *request, uint3
     if (code == RL_OK)
         *answer = (Pb__JoinResponse *)reply;
     return code;
+}
+
+/* Auth's certificate is not good by our clock: perhaps it is the clock. */
+static rl_code ask(struct rl_enrol *enrol, const Pb__JoinRequest *request, uint32_t timeout_ms,
+                   Pb__JoinResponse **answer, struct rl_error *err)
+{
+    rl_code code = ask_once(enrol, request, timeout_ms, answer, err);
+    if (code != RL_E_UNAUTHENTICATED || rl_enrol_wait_for_time(enrol, NULL) != RL_OK)
+        return code;
+    return ask_once(enrol, request, timeout_ms, answer, err);
 }
 
 static rl_code use_answer(struct rl_enrol *enrol, const Pb__JoinResponse *answer,

@@ -38,6 +38,9 @@ struct rl_enrol_config {
     /* A renewal failed and will be tried again; or the identity was stopped by auth. For the log.
      */
     void (*trouble)(void *context, rl_code code, const char *message);
+    /* Auth has told what time it is, to one that asked. NULL: nobody asks; the wall clock is good.
+     */
+    void (*heard_time)(void *context, int64_t time_ns);
     void *context;
     int64_t (*now_s)(void *context); /* NULL: the wall clock */
     void *now_context;
@@ -54,9 +57,13 @@ rl_code rl_enrol_open(const struct rl_enrol_config *config, bool *needs_join, st
  * Errors: auth's own words; RL_E_UNAVAILABLE when it can not be reached: try again. */
 rl_code rl_enrol_join(struct rl_enrol *enrol, const char *token, uint32_t timeout_ms,
                       struct rl_error *err);
-/** Its certificate is over by its own clock: it was off for too long to renew. Only joining again
- * helps, with a new token and under its old id; or nothing, if it is the clock that is wrong. */
+/** Its certificate is over by its own clock, or it is the clock that is wrong. */
 bool rl_enrol_has_expired(const struct rl_enrol *enrol);
+/** For who was off for longer than its certificate lives: asks what time it is, where that is asked
+ * for, and if the certificate is over by that too, renews it now, which auth does for a while after
+ * its end. Turns the loop until auth has answered or timeout_ms. Errors: auth's own words, after
+ * which only joining again helps, with a new token and under the old id; RL_E_UNAVAILABLE. */
+rl_code rl_enrol_return(struct rl_enrol *enrol, uint32_t timeout_ms, struct rl_error *err);
 /** From now on renews by itself. */
 void rl_enrol_keep(struct rl_enrol *enrol);
 /** Auth has said whom the cluster trusts now: kept, and told by `changed` when it is new. While a
@@ -70,6 +77,9 @@ void rl_enrol_expect_issuer(struct rl_enrol *enrol, struct rl_span ca_sha256, ui
 /** Somebody refused the certificate: it is renewed at random within this time, which is taken for
  * at least 3 s and at most 5 min; but for that not more than once in ten minutes. */
 void rl_enrol_refused(struct rl_enrol *enrol, uint64_t within_s);
+/** A certificate was refused, somebody's or ours: it may be our clock. Asks auth what time it is,
+ * at most once a minute, and tells `heard_time`. */
+void rl_enrol_ask_time(struct rl_enrol *enrol);
 void rl_enrol_close(struct rl_enrol **enrol);
 
 /* What it holds; borrowed until `changed`, but id and cluster, which stay until it joins anew or is

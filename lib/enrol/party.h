@@ -21,16 +21,24 @@ struct rl_enrol {
     struct rl_rpc_channel *channel;
     struct rl_error down; /* why the connection failed; code RL_OK: it did not */
 
+    /* what time it is: time.c */
+    struct rl_rpc_channel *time_channel; /* NULL: nobody is asked now */
+    struct rl_task *stop_asking;
+    uint8_t nonce[32];
+    uint64_t asked_boot_ms; /* 0: never */
+
     /* renewing */
     struct rl_timer *timer;
     struct rl_task *hang_up; /* outside of the channel's own callbacks */
     int64_t renew_at_s;
-    int64_t refused_at_s; /* renewed because of a refusal; 0: never */
-    uint32_t failures;    /* in a row */
+    uint64_t refused_boot_ms; /* renewed because of a refusal; 0: never */
+    uint32_t failures;        /* in a row */
     bool is_kept, is_closing;
 };
 
 int64_t rl_enrol_now_s(const struct rl_enrol *enrol);
+/** auth.CLUSTER.remoteler.internal; heap text. */
+char *rl_enrol_sni(const struct rl_enrol *enrol);
 /** A channel to auth. `with_own`: shows the certificate that is held; else nothing, and believes
  * the pin, where there is one, before the trust that is held. */
 rl_code rl_enrol_connect(struct rl_enrol *enrol, bool with_own, struct rl_error *err);
@@ -48,5 +56,12 @@ void rl_enrol_config_fini(struct rl_enrol_config *config);
 void rl_enrol_schedule(struct rl_enrol *enrol);
 void rl_enrol_on_timer(void *enrol);
 void rl_enrol_on_hang_up(void *enrol);
+/** The clock was set right: is a renewal due? */
+void rl_enrol_look_again(struct rl_enrol *enrol);
+
+/** Turns the loop until auth has told the time, or has not. Errors: RL_E_PRECONDITION nobody is
+ * there to hear it, or nothing to believe it by. */
+rl_code rl_enrol_wait_for_time(struct rl_enrol *enrol, struct rl_error *err);
+void rl_enrol_stop_asking(void *enrol);
 
 #endif

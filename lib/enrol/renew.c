@@ -5,6 +5,7 @@
 #include "enrol/party.h"
 
 #include "bytes/secret.h"
+#include "clock/clock.h"
 #include "sshcert/sshkey.h"
 
 #define CALL_TIMEOUT_MS 30000
@@ -13,7 +14,7 @@
 #define RETRY_S_FIRST 30
 #define RETRY_S_MAX 3600
 #define RETRY_DOUBLINGS_MAX 7
-#define REFUSED_S 600
+#define REFUSED_MS 600000
 /* A fleet is refused at once: it comes within what auth told it for such a time, but nobody waits
  * for long who can not work until then. */
 #define REFUSED_WITHIN_S_MIN 3
@@ -62,6 +63,8 @@ void rl_enrol_keep(struct rl_enrol *enrol)
 static void renew_within(struct rl_enrol *enrol, uint64_t within_s)
 {
     int64_t now_s = rl_enrol_now_s(enrol);
+    if (enrol->is_kept && enrol->failures && !enrol->channel)
+        sleep_s(enrol, random_below(within_s)); /* due, and it waits to be tried again */
     if (!enrol->is_kept || enrol->renew_at_s <= now_s + (int64_t)within_s)
         return; /* it is due by then as it is */
     enrol->renew_at_s = now_s + (int64_t)random_below(within_s);
@@ -82,10 +85,10 @@ void rl_enrol_expect_issuer(struct rl_enrol *enrol, struct rl_span ca_sha256, ui
 
 void rl_enrol_refused(struct rl_enrol *enrol, uint64_t within_s)
 {
-    int64_t now_s = rl_enrol_now_s(enrol);
-    if (enrol->refused_at_s && now_s - enrol->refused_at_s < REFUSED_S)
+    uint64_t now_ms = rl_clock_boot_ms(); /* the other one may be put right meanwhile */
+    if (enrol->refused_boot_ms && now_ms - enrol->refused_boot_ms < REFUSED_MS)
         return;
-    enrol->refused_at_s = now_s;
+    enrol->refused_boot_ms = now_ms;
     renew_within(enrol, within_s < REFUSED_WITHIN_S_MIN   ? REFUSED_WITHIN_S_MIN
                         : within_s > REFUSED_WITHIN_S_MAX ? REFUSED_WITHIN_S_MAX
                                                           : within_s);
@@ -100,6 +103,8 @@ static void retry_later(struct rl_enrol *enrol, const struct rl_error *err)
         span_s = RETRY_S_MAX;
     enrol->failures++;
     sleep_s(enrol, span_s / 2 + random_below(span_s / 2));
+    if (err->code == RL_E_UNAUTHENTICATED || enrol->down.code == RL_E_UNAUTHENTICATED)
+        rl_enrol_ask_time(enrol);
     if (enrol->config.trouble)
         enrol->config.trouble(enrol->config.context, err->code, err->message);
 }
@@ -158,49 +163,106 @@ static void on_answer(void *context, rl_code code, const char *message,
         enrol->config.changed(enrol->config.context);
 }
 
-static void send_request(struct rl_enrol *enrol, const struct rl_held *asked,
-                         const struct rl_buf *tls_key, const struct rl_buf *ssh_key,
-                         const struct rl_buf *proof)
+/* What a renewal says; its buffers. */
+struct asking {
+    Pb__RenewRequest request;
+    struct rl_buf tls_key, ssh_key, proof;
+};
+
+static void asking_init(struct asking *a)
+{
+    pb__renew_request__init(&a->request);
+    rl_buf_init(&a->tls_key, RL_ENROL_STATE_BYTES_MAX);
+    rl_buf_init(&a->ssh_key, RL_ENROL_STATE_BYTES_MAX);
+    rl_buf_init(&a->proof, RL_ENROL_STATE_BYTES_MAX);
+}
+
+static void asking_fini(struct asking *a)
+{
+    rl_buf_fini(&a->tls_key);
+    rl_buf_fini(&a->ssh_key);
+    rl_buf_fini(&a->proof);
+}
+
+static void fill_request(const struct rl_enrol *enrol, const struct rl_held *asked,
+                         struct asking *a)
 {
     static char version[] = RL_VERSION;
     const struct rl_enrol_config *config = &enrol->config;
-    Pb__RenewRequest request = PB__RENEW_REQUEST__INIT;
-    request.tls_public_key = (ProtobufCBinaryData){tls_key->n, tls_key->p};
-    request.ssh_public_key = (ProtobufCBinaryData){ssh_key->n, ssh_key->p};
-    request.proof = (ProtobufCBinaryData){proof->n, proof->p};
-    request.generation = asked->state->generation;
-    request.n_addresses = config->address_count;
-    request.addresses = (char **)(uintptr_t)config->addresses;
-    request.version = version;
+    Pb__RenewRequest *request = &a->request;
+    request->tls_public_key = (ProtobufCBinaryData){a->tls_key.n, a->tls_key.p};
+    request->ssh_public_key = (ProtobufCBinaryData){a->ssh_key.n, a->ssh_key.p};
+    request->proof = (ProtobufCBinaryData){a->proof.n, a->proof.p};
+    request->generation = asked->state->generation;
+    request->n_addresses = config->address_count;
+    request->addresses = (char **)(uintptr_t)config->addresses;
+    request->version = version;
     if (config->advertise_address)
-        request.advertise_address = (char *)(uintptr_t)config->advertise_address;
-    rl_rpc_unary(enrol->channel, &pb__fleet__descriptor, "Renew", &request.base, CALL_TIMEOUT_MS,
-                 on_answer, enrol, NULL);
+        request->advertise_address = (char *)(uintptr_t)config->advertise_address;
+}
+
+/* The request, and a channel for it. */
+static rl_code prepare_request(struct rl_enrol *enrol, struct asking *a, struct rl_error *err)
+{
+    const struct rl_held *asked = NULL;
+    rl_code code = prepare(enrol, &asked, err);
+    if (code == RL_OK)
+        code = rl_key_to_spki(asked->next_tls_key, &a->tls_key, err);
+    if (code == RL_OK && asked->ssh_key)
+        code = rl_sshkey_public_blob(asked->ssh_key, &a->ssh_key, err);
+    if (code == RL_OK)
+        code = rl_proof_renew(asked->next_tls_key, rl_tls_identity_certificate(asked->tls),
+                              &a->proof, err);
+    if (code == RL_OK)
+        code = rl_enrol_connect(enrol, true, err);
+    if (code == RL_OK)
+        fill_request(enrol, asked, a);
+    return code;
 }
 
 static rl_code begin(struct rl_enrol *enrol, struct rl_error *err)
 {
-    const struct rl_held *asked = NULL;
-    struct rl_buf tls_key, ssh_key, proof;
-    rl_buf_init(&tls_key, RL_ENROL_STATE_BYTES_MAX);
-    rl_buf_init(&ssh_key, RL_ENROL_STATE_BYTES_MAX);
-    rl_buf_init(&proof, RL_ENROL_STATE_BYTES_MAX);
-    rl_code code = prepare(enrol, &asked, err);
+    struct asking a;
+    asking_init(&a);
+    rl_code code = prepare_request(enrol, &a, err);
     if (code == RL_OK)
-        code = rl_key_to_spki(asked->next_tls_key, &tls_key, err);
-    if (code == RL_OK && asked->ssh_key)
-        code = rl_sshkey_public_blob(asked->ssh_key, &ssh_key, err);
-    if (code == RL_OK)
-        code = rl_proof_renew(asked->next_tls_key, rl_tls_identity_certificate(asked->tls), &proof,
-                              err);
-    if (code == RL_OK)
-        code = rl_enrol_connect(enrol, true, err);
-    if (code == RL_OK)
-        send_request(enrol, asked, &tls_key, &ssh_key, &proof);
-    rl_buf_fini(&tls_key);
-    rl_buf_fini(&ssh_key);
-    rl_buf_fini(&proof);
+        rl_rpc_unary(enrol->channel, &pb__fleet__descriptor, "Renew", &a.request.base,
+                     CALL_TIMEOUT_MS, on_answer, enrol, NULL);
+    asking_fini(&a);
     return code;
+}
+
+static rl_code renew_now(struct rl_enrol *enrol, uint32_t timeout_ms, struct rl_error *err)
+{
+    struct asking a;
+    ProtobufCMessage *reply = NULL;
+    asking_init(&a);
+    rl_code code = prepare_request(enrol, &a, err);
+    if (code == RL_OK)
+        code = rl_rpc_unary_wait(enrol->channel, &pb__fleet__descriptor, "Renew", &a.request.base,
+                                 timeout_ms, &reply, err);
+    rl_enrol_disconnect(enrol);
+    if (code == RL_E_UNAVAILABLE && enrol->down.code != RL_OK)
+        code = rl_fail(err, enrol->down.code, "%s", enrol->down.message);
+    if (code == RL_OK)
+        code = use_answer(enrol, (const Pb__JoinResponse *)reply, err);
+    if (reply)
+        protobuf_c_message_free_unpacked(reply, NULL);
+    asking_fini(&a);
+    return code;
+}
+
+rl_code rl_enrol_return(struct rl_enrol *enrol, uint32_t timeout_ms, struct rl_error *err)
+{
+    RL_ASSERT(enrol->held->tls && !enrol->is_kept);
+    rl_enrol_wait_for_time(enrol, NULL); /* if not, auth judges by its own clock */
+    return rl_enrol_has_expired(enrol) ? renew_now(enrol, timeout_ms, err) : RL_OK;
+}
+
+void rl_enrol_look_again(struct rl_enrol *enrol)
+{
+    if (enrol->is_kept && !enrol->channel)
+        sleep_until_due(enrol);
 }
 
 void rl_enrol_on_timer(void *context)

@@ -5,6 +5,7 @@
 #include "protocol/protocol.h"
 
 #define TIME_CONTEXT "remoteler-time-v1"
+#define AUTHORITY_BYTES_MAX 8192
 
 rl_code rl_auth_ping(struct rl_auth *auth, const struct rl_rpc_peer *peer,
                      const Pb__PingRequest *request, Pb__PingResponse *reply, struct rl_error *err)
@@ -23,6 +24,22 @@ rl_code rl_auth_ping(struct rl_auth *auth, const struct rl_rpc_peer *peer,
     reply->time_ns = rl_voted_clock_now_ns(&auth->clock);
     rl_snapshot_unref(&snapshot);
     return RL_OK;
+}
+
+/* For who knows the pin and nothing else, by a clock that says that auth's certificate is over. */
+static rl_code fill_endorsement(const struct rl_authorities *authorities, Pb__TimeResponse *reply,
+                                struct rl_error *err)
+{
+    struct rl_buf ca;
+    rl_buf_init(&ca, AUTHORITY_BYTES_MAX);
+    rl_code rc = rl_x509_to_der(authorities->service.certificate, &ca, err);
+    if (rc == RL_OK) {
+        rl_message_bytes(&reply->policy_key, rl_buf_span(&authorities->policy_spki));
+        rl_message_bytes(&reply->service_ca, rl_buf_span(&ca));
+        rl_message_bytes(&reply->endorsement, rl_buf_span(&authorities->policy_endorsement));
+    }
+    rl_buf_fini(&ca);
+    return rc;
 }
 
 rl_code rl_auth_time(struct rl_auth *auth, const struct rl_rpc_peer *peer,
@@ -52,6 +69,7 @@ rl_code rl_auth_time(struct rl_auth *auth, const struct rl_rpc_peer *peer,
         rl_message_bytes(&reply->statement, rl_buf_span(&packed));
         rl_message_bytes(&reply->signature, rl_buf_span(&signature));
         rl_message_text(&reply->key_id, policy->key_id);
+        rc = fill_endorsement(snapshot->authorities, reply, err);
     }
     rl_buf_fini(&packed);
     rl_buf_fini(&signature);

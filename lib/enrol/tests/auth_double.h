@@ -1,5 +1,5 @@
-/* auth_double: an auth of two calls, Join and Renew, on the test's own loop: it checks what auth
- * checks of proofs and generations, and can be told to answer wrongly. */
+/* auth_double: an auth of three calls, Join, Renew and Time, on the test's own loop: it checks what
+ * auth checks of proofs and generations, and can be told to answer wrongly. */
 #ifndef RL_ENROL_TESTS_AUTH_DOUBLE_H
 #define RL_ENROL_TESTS_AUTH_DOUBLE_H
 
@@ -25,10 +25,21 @@ enum wrong {
     SSH_CERTIFICATE_FOR_ANOTHER,
 };
 
+enum wrong_time {
+    RIGHT_TIME,
+    NO_ENDORSEMENT, /* an auth of the release before */
+    OTHER_NONCE,
+    OTHER_CLUSTER,
+    SIGNED_BY_ANOTHER,
+    ENDORSED_BY_A_HOLDER, /* by the key of a certificate, as who stole it could */
+    ENDORSED_BY_A_STRANGER,
+};
+
 struct auth_double {
     struct rl_loop *loop;
     struct authority services, hosts, users, strangers;
     EVP_PKEY *host_ssh_ca, *other_key;
+    EVP_PKEY *own_key, *time_key;
     struct rl_buf der[4], ssh_ca_blob;
     ProtobufCBinaryData cas[3], ssh_ca;
     Pb__CaKey *policy_key; /* NULL: none; borrowed */
@@ -44,9 +55,10 @@ struct auth_double {
     const char *id;
 
     /* what happened, and what is to happen */
-    int joins, renewals;
+    int joins, renewals, times;
     char last_agent_id[64], last_node_name[64];
     enum wrong wrong;
+    enum wrong_time wrong_time;
     bool lose_answer;        /* the renewal counts, and the caller does not hear of it */
     struct rl_error refusal; /* code RL_OK: none */
 };
@@ -249,6 +261,55 @@ static inline void double_renew(struct rl_rpc_call *call, const ProtobufCMessage
                       RL_SPAN(request->ssh_public_key.data, request->ssh_public_key.len));
 }
 
+static inline void double_sign_time(struct auth_double *d, const Pb__SignedTime *said,
+                                    Pb__TimeResponse *answer, struct rl_buf buf[4])
+{
+    for (int i = 0; i < 4; i++)
+        rl_buf_init(&buf[i], 4096);
+    buf[0].n += pb__signed_time__pack(
+        said, rl_buf_reserve(&buf[0], pb__signed_time__get_packed_size(said)));
+    EVP_PKEY *signer = d->wrong_time == SIGNED_BY_ANOTHER ? d->other_key : d->time_key;
+    EVP_PKEY *endorser = d->wrong_time == ENDORSED_BY_A_HOLDER     ? d->own_key
+                         : d->wrong_time == ENDORSED_BY_A_STRANGER ? d->strangers.key
+                                                                   : d->services.key;
+    ck_assert_int_eq(rl_key_to_spki(d->time_key, &buf[1], NULL), RL_OK);
+    ck_assert_int_eq(rl_key_sign(signer, "remoteler-time-v1", rl_buf_span(&buf[0]), &buf[2], NULL),
+                     RL_OK);
+    ck_assert_int_eq(
+        rl_key_sign(endorser, "remoteler-policy-key-v1", rl_buf_span(&buf[1]), &buf[3], NULL),
+        RL_OK);
+    answer->statement = (ProtobufCBinaryData){buf[0].n, buf[0].p};
+    answer->signature = (ProtobufCBinaryData){buf[2].n, buf[2].p};
+    if (d->wrong_time == NO_ENDORSEMENT)
+        return;
+    size_t ca = d->wrong_time == ENDORSED_BY_A_STRANGER ? 3 : 0;
+    answer->policy_key = (ProtobufCBinaryData){buf[1].n, buf[1].p};
+    answer->service_ca = (ProtobufCBinaryData){d->der[ca].n, d->der[ca].p};
+    answer->endorsement = (ProtobufCBinaryData){buf[3].n, buf[3].p};
+}
+
+static inline void double_time(struct rl_rpc_call *call, const ProtobufCMessage *message,
+                               void *context)
+{
+    static char own_cluster[] = "main", other_cluster[] = "other";
+    static uint8_t other_nonce[32];
+    struct auth_double *d = context;
+    const Pb__TimeRequest *request = (const Pb__TimeRequest *)message;
+    Pb__SignedTime said = PB__SIGNED_TIME__INIT;
+    Pb__TimeResponse answer = PB__TIME_RESPONSE__INIT;
+    struct rl_buf buf[4];
+    d->times++;
+    said.nonce = request->nonce;
+    if (d->wrong_time == OTHER_NONCE)
+        said.nonce = (ProtobufCBinaryData){sizeof other_nonce, other_nonce};
+    said.cluster = d->wrong_time == OTHER_CLUSTER ? other_cluster : own_cluster;
+    said.time_ns = d->now_s * 1000000000;
+    double_sign_time(d, &said, &answer, buf);
+    rl_rpc_reply(call, &answer.base);
+    for (int i = 0; i < 4; i++)
+        rl_buf_fini(&buf[i]);
+}
+
 static inline void double_not_here(struct rl_rpc_call *call, const ProtobufCMessage *message,
                                    void *context)
 {
@@ -297,6 +358,7 @@ static inline void double_make_authorities(struct auth_double *d)
     ck_assert_int_eq(rl_sshkey_public_blob(d->host_ssh_ca, &d->ssh_ca_blob, NULL), RL_OK);
     d->ssh_ca = (ProtobufCBinaryData){d->ssh_ca_blob.n, d->ssh_ca_blob.p};
     d->other_key = fresh_key();
+    ck_assert_int_eq(rl_sshkey_generate(&d->time_key, NULL), RL_OK); /* Ed25519 */
 }
 
 static inline void double_make_tls(struct auth_double *d)
@@ -304,6 +366,7 @@ static inline void double_make_tls(struct auth_double *d)
     static const char *const alpn[] = {"h2", NULL};
     struct rl_tls_identity *identity = NULL;
     EVP_PKEY *key = fresh_key();
+    d->own_key = key;
     X509 *leaf = authority_issue_at(&d->services, UUID_B, "auth", key, NOW_S, 3000ull * 86400);
     struct rl_buf der;
     rl_buf_init(&der, 65536);
@@ -321,7 +384,6 @@ static inline void double_make_tls(struct auth_double *d)
     rl_tls_identity_unref(&identity);
     rl_buf_fini(&der);
     X509_free(leaf);
-    EVP_PKEY_free(key);
 }
 
 static inline void double_start(struct auth_double *d)
@@ -330,7 +392,7 @@ static inline void double_start(struct auth_double *d)
                                                     .closed = double_stream_closed};
     static const struct rl_rpc_handler auth[] = {
         {.method = "Ping", .unary = double_not_here},
-        {.method = "Time", .unary = double_not_here},
+        {.method = "Time", .unary = double_time},
         {.method = "Join", .unary = double_join},
         {.method = "Login", .unary = double_not_here},
         {.method = "Invitation", .unary = double_not_here},
@@ -372,6 +434,8 @@ static inline void double_destroy(struct auth_double *d)
     authority_free(&d->strangers);
     EVP_PKEY_free(d->host_ssh_ca);
     EVP_PKEY_free(d->other_key);
+    EVP_PKEY_free(d->own_key);
+    EVP_PKEY_free(d->time_key);
     for (size_t i = 0; i < 4; i++)
         rl_buf_fini(&d->der[i]);
     rl_buf_fini(&d->ssh_ca_blob);

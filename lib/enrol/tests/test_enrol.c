@@ -535,6 +535,116 @@ START_TEST(can_be_closed_while_a_renewal_is_under_way)
 }
 END_TEST
 
+/* ---- a clock that is wrong ---- */
+
+#define DAY_S INT64_C(86400)
+
+static int64_t wrong_now_s; /* what the machine says, until auth has told the time */
+static int heard;
+
+static int64_t machine_now_s(void *context)
+{
+    (void)context;
+    return wrong_now_s;
+}
+
+static void on_heard_time(void *context, int64_t time_ns)
+{
+    (void)context;
+    wrong_now_s = time_ns / 1000000000;
+    heard++;
+}
+
+static void open_with_clock(int64_t now_s)
+{
+    struct rl_enrol_config config = config_of("agent");
+    config.now_s = machine_now_s;
+    config.now_context = NULL;
+    config.heard_time = on_heard_time;
+    wrong_now_s = now_s;
+    heard = 0;
+    open_with(&config);
+}
+
+static const int64_t wrong_clocks_s[] = {0, NOW_S - 365 * DAY_S, NOW_S + 3650 * DAY_S};
+
+START_TEST(joins_whatever_its_clock_says)
+{
+    open_with_clock(wrong_clocks_s[_i]);
+    join_well();
+    ck_assert_int_eq(heard, 1);
+    ck_assert_int_eq(wrong_now_s, NOW_S);
+}
+END_TEST
+
+START_TEST(renews_whatever_its_clock_says)
+{
+    open_agent();
+    join_well();
+    rl_enrol_close(&enrol);
+    open_with_clock(wrong_clocks_s[_i]);
+    auth.now_s = NOW_S + CERTIFICATE_LIFE_S / 2;
+    rl_enrol_keep(enrol);
+    rl_enrol_ask_time(enrol); /* somebody's certificate was refused */
+    rl_enrol_ask_time(enrol);
+    TURN_UNTIL(changes == 1);
+    ck_assert_int_eq(auth.renewals, 1);
+    ck_assert_int_eq(auth.times, 1);
+    rl_enrol_ask_time(enrol); /* not again and again */
+    turn_a_while();
+    ck_assert_int_eq(auth.times, 1);
+}
+END_TEST
+
+START_TEST(a_certificate_that_only_the_clock_calls_expired_is_kept)
+{
+    open_agent();
+    join_well();
+    rl_enrol_close(&enrol);
+    open_with_clock(NOW_S + 3650 * DAY_S);
+    ck_assert(rl_enrol_has_expired(enrol));
+    ck_assert_int_eq(rl_enrol_return(enrol, PATIENCE_MS, NULL), RL_OK);
+    ck_assert(!rl_enrol_has_expired(enrol));
+    ck_assert_int_eq(auth.renewals, 0);
+}
+END_TEST
+
+START_TEST(a_time_that_the_pinned_authority_does_not_stand_for_is_not_believed)
+{
+    struct rl_error err;
+    auth.wrong_time = (enum wrong_time)_i;
+    open_with_clock(NOW_S + 3650 * DAY_S);
+    if (_i != OTHER_CLUSTER) /* nobody has said yet which one it is */
+        ck_assert_int_eq(rl_enrol_join(enrol, JOIN_TOKEN, PATIENCE_MS, &err), RL_E_UNAUTHENTICATED);
+    else
+        join_well();
+    ck_assert_int_eq(auth.times, 1);
+    ck_assert_int_eq(heard, _i == OTHER_CLUSTER);
+    rl_enrol_close(&enrol);
+
+    open_agent();
+    join_well();
+    rl_enrol_close(&enrol);
+    open_with_clock(NOW_S + 3650 * DAY_S);
+    troubles = 0;
+    rl_enrol_ask_time(enrol);
+    TURN_UNTIL(troubles == 1);
+    ck_assert_int_eq(last_trouble.code, RL_E_UNAUTHENTICATED);
+    ck_assert_int_eq(heard, 0);
+}
+END_TEST
+
+START_TEST(can_be_closed_while_it_asks_for_the_time)
+{
+    open_with_clock(0);
+    rl_enrol_ask_time(enrol);
+    rl_loop_turn(auth.loop, 10);
+    rl_enrol_close(&enrol);
+    turn_a_while();
+    ck_assert_int_eq(heard, 0);
+}
+END_TEST
+
 int main(void)
 {
     TCase *t = tcase_create("enrol");
@@ -563,6 +673,12 @@ int main(void)
     tcase_add_test(t, a_refused_renewal_is_told_and_keeps_what_there_is);
     tcase_add_test(t, a_renewal_can_not_make_another_of_it);
     tcase_add_test(t, can_be_closed_while_a_renewal_is_under_way);
+    tcase_add_loop_test(t, joins_whatever_its_clock_says, 0, RL_COUNT(wrong_clocks_s));
+    tcase_add_loop_test(t, renews_whatever_its_clock_says, 0, RL_COUNT(wrong_clocks_s));
+    tcase_add_test(t, a_certificate_that_only_the_clock_calls_expired_is_kept);
+    tcase_add_loop_test(t, a_time_that_the_pinned_authority_does_not_stand_for_is_not_believed,
+                        NO_ENDORSEMENT, ENDORSED_BY_A_STRANGER + 1);
+    tcase_add_test(t, can_be_closed_while_it_asks_for_the_time);
     Suite *s = suite_create("enrol");
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);

@@ -199,6 +199,15 @@ static Pb__TrustBundle *make_bundle(const struct rl_authorities *a, const char *
     return b;
 }
 
+/* So that who knows the pin only believes what the policy key signs. */
+static rl_code endorse_policy_key(struct rl_authorities *a, struct rl_error *err)
+{
+    rl_code rc = rl_key_to_spki(a->policy.key, &a->policy_spki, err);
+    return rc == RL_OK ? rl_key_sign(a->service.key, RL_POLICY_KEY_CONTEXT,
+                                     rl_buf_span(&a->policy_spki), &a->policy_endorsement, err)
+                       : rc;
+}
+
 static void forget_wrapped(struct rl_authorities *a)
 {
     for (size_t i = 0; i < a->count; i++)
@@ -210,9 +219,13 @@ rl_code rl_authorities_load(struct rl_db *db, const char *cluster, const struct 
                             struct rl_authorities **out, struct rl_error *err)
 {
     struct rl_authorities *a = rl_alloc(sizeof *a);
+    rl_buf_init(&a->policy_spki, PUBLIC_BYTES_MAX);
+    rl_buf_init(&a->policy_endorsement, PUBLIC_BYTES_MAX);
     rl_code rc = rl_authorities_list(db, &a->list, &a->count, err);
     if (rc == RL_OK)
         rc = open_all(a, cluster, wrap, err);
+    if (rc == RL_OK)
+        rc = endorse_policy_key(a, err);
     if (rc != RL_OK) {
         rl_authorities_close(&a);
         return rc;
@@ -238,6 +251,8 @@ void rl_authorities_close(struct rl_authorities **authorities)
     if (a->bundle)
         pb__trust_bundle__free_unpacked(a->bundle, NULL);
     free(a->ca_pin);
+    rl_buf_fini(&a->policy_spki);
+    rl_buf_fini(&a->policy_endorsement);
     rl_authorities_free(&a->list, a->count);
     free(a);
     *authorities = NULL;

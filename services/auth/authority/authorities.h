@@ -9,6 +9,9 @@
 
 #define RL_AUTHORITY_TTL_S (10ull * 365 * 86400)
 
+/** What is signed to endorse the policy key. Source: proto/remoteler/v1/auth.proto */
+#define RL_POLICY_KEY_CONTEXT "remoteler-policy-key-v1"
+
 /** One kind of authority with the key that signs now. */
 struct rl_authority {
     char *key_id;
@@ -21,6 +24,8 @@ struct rl_authorities {
     struct rl_authority host_x509, host_ssh; /* agents */
     struct rl_authority service;             /* X.509: auth, proxy, broker, audit */
     struct rl_authority policy;              /* policy, statements, time */
+    struct rl_buf policy_spki;               /* its public half ... */
+    struct rl_buf policy_endorsement;        /* ... signed by `service`, which everybody pins */
     Pb__TrustBundle *bundle;
     char *ca_pin;                    /* of the service authority */
     Pb__CertificateAuthority **list; /* without private keys */

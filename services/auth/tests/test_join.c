@@ -1,6 +1,7 @@
 #include "credential/token.h"
 #include "fixture.h"
 #include "fleet/join.h"
+#include "public.h"
 #include "sshcert/sshcert.h"
 
 #include <stdlib.h>
@@ -321,6 +322,39 @@ START_TEST(nobody_is_certified_by_the_clusters_own_names)
 }
 END_TEST
 
+START_TEST(the_time_is_told_so_that_the_pin_is_enough_to_believe_it)
+{
+    uint8_t nonce[32] = {7};
+    Pb__TimeRequest request = PB__TIME_REQUEST__INIT;
+    INIT_REPLY(reply, TimeResponse, time_response);
+    request.nonce = (ProtobufCBinaryData){sizeof nonce, nonce};
+    ok(rl_auth_time(auth, &node.peer, &request, &reply, &err));
+    struct rl_snapshot *snapshot = NULL;
+    ok(rl_snapshots_current(auth->snapshots, &snapshot, &err));
+    X509 *ca = NULL;
+    EVP_PKEY *key = NULL;
+    ok(rl_x509_from_der(RL_BINARY(reply.service_ca), &ca, &err));
+    char *pin = rl_identity_pin(ca);
+    ck_assert_str_eq(pin, snapshot->authorities->ca_pin);
+    ok(rl_key_verify(X509_get0_pubkey(ca), "remoteler-policy-key-v1", RL_BINARY(reply.policy_key),
+                     RL_BINARY(reply.endorsement), &err));
+    ok(rl_key_from_spki(RL_BINARY(reply.policy_key), &key, &err));
+    ok(rl_key_verify(key, "remoteler-time-v1", RL_BINARY(reply.statement),
+                     RL_BINARY(reply.signature), &err));
+    Pb__SignedTime *said = pb__signed_time__unpack(NULL, reply.statement.len, reply.statement.data);
+    ck_assert(rl_span_equal(RL_BINARY(said->nonce), RL_SPAN(nonce, sizeof nonce)));
+    ck_assert_str_eq(said->cluster, CLUSTER);
+    pb__signed_time__free_unpacked(said, NULL);
+    request.nonce.len = 15;
+    refused(rl_auth_time(auth, &node.peer, &request, &reply, &err), RL_E_INVAL);
+    EVP_PKEY_free(key);
+    X509_free(ca);
+    free(pin);
+    rl_snapshot_unref(&snapshot);
+    fixture_clear(&reply.base);
+}
+END_TEST
+
 int main(void)
 {
     TCase *t = tcase_create("join");
@@ -341,6 +375,7 @@ int main(void)
     tcase_add_test(t, a_renewal_counts_and_may_be_asked_for_again);
     tcase_add_test(t, two_holders_of_one_generation_are_both_stopped);
     tcase_add_test(t, a_removed_node_does_not_renew);
+    tcase_add_test(t, the_time_is_told_so_that_the_pin_is_enough_to_believe_it);
     tcase_add_test(t, nobody_is_certified_by_the_clusters_own_names);
     return fixture_main("join", t);
 }
