@@ -98,6 +98,13 @@ function(rl_fuzzer name)
     if(RL_FUZZ)
         add_executable(fuzz_${name} ${A_SOURCE})
         target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+        if(NOT TARGET fuzzers)
+            add_custom_target(fuzzers)
+        endif()
+        add_dependencies(fuzzers fuzz_${name})
+        file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/corpora) # what each begins with
+        file(CREATE_LINK ${CMAKE_CURRENT_SOURCE_DIR}/${A_CORPUS} ${CMAKE_BINARY_DIR}/corpora/${name}
+            SYMBOLIC)
     else()
         add_executable(fuzz_${name} ${A_SOURCE} ${CMAKE_SOURCE_DIR}/tests/fuzz/replay.c
             ${CMAKE_SOURCE_DIR}/tests/memory/starve.c)

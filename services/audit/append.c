@@ -151,8 +151,8 @@ static void write_batches(struct rl_audit *audit, struct append_batch *batches)
     size_t count = lay_out(batches, entries), at = 0;
     struct rl_error err;
     int64_t began_ns = rl_clock_wall_ns();
-    rl_code rc = count ? rl_audit_insert(audit->config.store, audit->config.replica, began_ns,
-                                         entries, count, &err)
+    rl_code rc = count ? rl_audit_insert(audit->config.store, audit->config.replica,
+                                         audit_now_ns(audit), entries, count, &err)
                        : RL_OK;
     rl_metric_add(audit->metrics.transactions, 1);
     rl_metric_add(audit->metrics.busy_us, (rl_clock_wall_ns() - began_ns) / 1000);

@@ -16,6 +16,11 @@ static const struct rl_rpc_handler handlers[] = {
     {.method = "Play", .stream = &audit_play_ops, .opened = audit_play_opened},
 };
 
+int64_t audit_now_ns(const struct rl_audit *audit)
+{
+    return audit->config.clock ? rl_voted_clock_now_ns(audit->config.clock) : rl_clock_wall_ns();
+}
+
 static void make_metrics(struct rl_audit *a, struct rl_health *h)
 {
     a->metrics.events = rl_health_counter(h, "remoteler_audit_events_total", "Events taken", NULL);

@@ -4,6 +4,7 @@
 #ifndef RL_AUDIT_H
 #define RL_AUDIT_H
 
+#include "clock/clock.h"
 #include "health/health.h"
 #include "rpc/rpc.h"
 #include "store/store.h"
@@ -26,7 +27,9 @@ struct rl_audit_config {
     struct rl_workers *searchers;  /* for searches: appends have the servers' workers */
     struct rl_workers *recorders;  /* for recordings */
     struct rl_health *health;      /* may be NULL */
-    uint32_t decide_again_ms;      /* 0: RL_AUDIT_DECIDE_AGAIN_MS */
+    /* When what comes in was received; borrowed. NULL: the wall clock says. */
+    const struct rl_voted_clock *clock;
+    uint32_t decide_again_ms; /* 0: RL_AUDIT_DECIDE_AGAIN_MS */
     /* What is called to auth, at the moment; NULL: auth is not known yet. On the loop's thread. */
     struct rl_rpc_channel *(*auth)(void *context);
     void *context;

@@ -35,6 +35,8 @@ struct rl_audit {
     bool is_closing;
 };
 
+/** The time that things are received and filed at. Any thread. */
+int64_t audit_now_ns(const struct rl_audit *audit);
 /** May this user `verb` resources of `kind`? Asks auth; on the loop's thread. False: auth is not
  * known yet, and `done` is not called. */
 bool audit_ask_auth(struct rl_audit *audit, const struct rl_identity *caller, const char *address,

@@ -17,21 +17,21 @@ struct rl_audit_keeper {
     struct rl_audit_keeper_config config;
     struct rl_workers *worker;
     struct rl_timer *timer;
-    bool is_working, was_ready, is_registered;
+    bool is_working, was_ready, is_registered, has_said_time;
     uint64_t maintained_ms; /* of CLOCK_BOOTTIME; 0: never */
     char said[RL_ERROR_MESSAGE_BYTES];
     /* a round's own */
     uint64_t retention_s;
-    bool is_maintained;
+    int64_t ahead_s; /* of PostgreSQL's clock, when they do not agree; else 0 */
+    bool is_maintained, do_clocks_agree;
     rl_code rc;
     struct rl_error err;
 };
 
-rl_code rl_audit_maintain(struct rl_store *owner, struct rl_store *writer, uint64_t retention_s,
-                          struct rl_error *err)
+rl_code rl_audit_maintain(struct rl_store *owner, struct rl_store *writer, int64_t now_ns,
+                          uint64_t retention_s, struct rl_error *err)
 {
     struct rl_audit_retained done = {0, 0};
-    int64_t now_ns = rl_clock_wall_ns();
     rl_code rc = rl_store_migrate(owner, rl_audit_migrations, rl_audit_migration_count, err);
     if (rc == RL_OK)
         rc = rl_audit_admit_writer(owner, writer, err);
@@ -75,12 +75,12 @@ static rl_code check_privileges(struct rl_db *db, void *context, struct rl_error
     return rc;
 }
 
-rl_code rl_audit_check_database(struct rl_store *writer, struct rl_error *err)
+rl_code rl_audit_check_database(struct rl_store *writer, int64_t now_ns, struct rl_error *err)
 {
     rl_code rc = rl_store_check_version(writer, rl_audit_migrations, rl_audit_migration_count, err);
     if (rc == RL_OK)
         rc = rl_store_transaction(writer, check_privileges, NULL, err);
-    return rc == RL_OK ? rl_audit_check_partition(writer, rl_clock_wall_ns(), err) : rc;
+    return rc == RL_OK ? rl_audit_check_partition(writer, now_ns, err) : rc;
 }
 
 /* ---- rounds ---- */
@@ -99,6 +99,17 @@ static void say(struct rl_audit_keeper *keeper)
     strcpy(keeper->said, error);
 }
 
+static void say_time(struct rl_audit_keeper *keeper)
+{
+    if (!keeper->do_clocks_agree && !keeper->has_said_time)
+        rl_log_error("this clock and PostgreSQL's do not agree: what is received is filed by "
+                     "neither, but by what has passed since they did",
+                     RL_NUMBER("ahead_s", keeper->ahead_s));
+    else if (keeper->do_clocks_agree && keeper->has_said_time)
+        rl_log_info("this clock and PostgreSQL's agree again");
+    keeper->has_said_time = !keeper->do_clocks_agree;
+}
+
 static void on_round_over(void *context)
 {
     struct rl_audit_keeper *keeper = context;
@@ -107,6 +118,7 @@ static void on_round_over(void *context)
     if (keeper->is_maintained)
         keeper->maintained_ms = rl_loop_now_ms(keeper->config.loop);
     say(keeper);
+    say_time(keeper);
     rl_health_need(keeper->config.health, "database", is_good);
     rl_timer_arm(keeper->timer, is_good ? RL_AUDIT_KEEPER_LOOK_MS : RL_AUDIT_KEEPER_RETRY_MS);
     if (is_good && !keeper->was_ready) {
@@ -122,19 +134,36 @@ static bool is_due(const struct rl_audit_keeper *keeper)
             rl_clock_boot_ms() - keeper->maintained_ms >= RL_AUDIT_MAINTAIN_MS);
 }
 
+static rl_code hear_time(struct rl_db *db, void *context, struct rl_error *err)
+{
+    struct rl_audit_keeper *keeper = context;
+    struct rl_rows *rows = NULL;
+    rl_code rc = rl_query(db, &rows, err, "SELECT clock_timestamp()");
+    if (rc == RL_OK) {
+        int64_t own_ns = rl_clock_wall_ns(), database_ns = rl_row_time(rows, 0, 0);
+        keeper->do_clocks_agree =
+            rl_voted_clock_hear(keeper->config.clock, own_ns, database_ns, rl_clock_boot_ms());
+        keeper->ahead_s = (own_ns - database_ns) / 1000000000;
+    }
+    rl_rows_free(&rows);
+    return rc;
+}
+
 static void work(void *context)
 {
     struct rl_audit_keeper *keeper = context;
     const struct rl_audit_keeper_config *c = &keeper->config;
     bool due = is_due(keeper);
-    keeper->rc =
-        due ? rl_audit_maintain(c->owner, c->writer, keeper->retention_s, &keeper->err) : RL_OK;
+    keeper->rc = rl_store_transaction(c->writer, hear_time, keeper, &keeper->err);
+    int64_t now_ns = rl_voted_clock_now_ns(c->clock);
+    if (keeper->rc == RL_OK && due)
+        keeper->rc =
+            rl_audit_maintain(c->owner, c->writer, now_ns, keeper->retention_s, &keeper->err);
     keeper->is_maintained = due && keeper->rc == RL_OK;
     if (keeper->rc == RL_OK)
-        keeper->rc = rl_audit_check_database(c->writer, &keeper->err);
+        keeper->rc = rl_audit_check_database(c->writer, now_ns, &keeper->err);
     if (keeper->rc == RL_OK && !keeper->is_registered) {
-        keeper->rc =
-            rl_audit_register_replica(c->writer, c->replica, rl_clock_wall_ns(), &keeper->err);
+        keeper->rc = rl_audit_register_replica(c->writer, c->replica, now_ns, &keeper->err);
         keeper->is_registered = keeper->rc == RL_OK;
     }
     rl_loop_post(c->loop, on_round_over, keeper);
@@ -157,6 +186,7 @@ rl_code rl_audit_keeper_start(const struct rl_audit_keeper_config *config,
 {
     struct rl_audit_keeper *keeper = rl_alloc(sizeof *keeper);
     keeper->config = *config;
+    keeper->do_clocks_agree = true;
     rl_code rc = rl_workers_create(1, 1, &keeper->worker, err);
     if (rc != RL_OK) {
         free(keeper);

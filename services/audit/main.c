@@ -25,6 +25,7 @@ struct program {
     struct rl_workers *writers, *searchers, *recorders;
     struct rl_audit *audit;
     struct rl_audit_keeper *keeper;
+    struct rl_voted_clock clock; /* when what comes in was received */
     struct rl_audit_graves *graves;
     struct rl_tls_server *tls;
     struct rl_rpc_server *h2, *grpc;
@@ -201,6 +202,7 @@ static rl_code make_audit(struct program *p, struct rl_error *err)
         .searchers = p->searchers,
         .recorders = p->recorders,
         .health = rl_member_health(p->member),
+        .clock = &p->clock,
         .auth = auth_of,
         .context = p,
     };
@@ -243,6 +245,7 @@ static rl_code start_keeper(struct program *p, struct rl_error *err)
         .writer = p->writer,
         .owner = p->owner,
         .replica = rl_member_id(p->member),
+        .clock = &p->clock,
         .retention_s = p->settings.retention_s,
         .health = rl_member_health(p->member),
         .ready = on_ready,

@@ -1,5 +1,6 @@
 #include "maintain.h"
 
+#include "clock/clock.h"
 #include "keeper.h"
 #include "log/log.h"
 #include "settings.h"
@@ -19,7 +20,7 @@ static rl_code maintain(const struct rl_audit_maintain_settings *s, struct rl_er
     if (rc == RL_OK)
         rc = rl_audit_open_owner(s->owner_database, &owner, err);
     if (rc == RL_OK)
-        rc = rl_audit_maintain(owner, writer, s->retention_s, err);
+        rc = rl_audit_maintain(owner, writer, rl_clock_wall_ns(), s->retention_s, err);
     if (rc == RL_OK)
         rl_log_info("the database is up to date");
     rl_store_close(&writer);

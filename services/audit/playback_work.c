@@ -2,7 +2,6 @@
  * down before a byte of it is sent, and that somebody was refused as well. */
 #include "playback.h"
 
-#include "clock/clock.h"
 #include "db/insert.h"
 #include "event/event.h"
 #include "log/log.h"
@@ -25,7 +24,7 @@ static Pb__Event *make_event(const struct reading *r, const char *type, const ch
 {
     char channel[16];
     const Pb__Recording *x = r->found.count ? r->found.items[0] : NULL;
-    Pb__Event *event = rl_event_create(type, outcome, rl_clock_wall_ns());
+    Pb__Event *event = rl_event_create(type, outcome, audit_now_ns(r->audit));
     rl_event_set(&event->cluster, r->audit->config.cluster);
     rl_event_set(&event->user, r->caller->name);
     rl_event_set(&event->user_cluster, r->caller->cluster);
@@ -53,7 +52,7 @@ static rl_code write_event(struct reading *r, const char *outcome, const char *r
     Pb__Event *event = make_event(r, type, outcome);
     rl_event_set(&event->reason, reason);
     struct rl_audit_entry entry = {.event = event, .sender_kind = "audit", .sender_id = c->replica};
-    rl_code rc = rl_audit_insert(c->store, c->replica, rl_clock_wall_ns(), &entry, 1, err);
+    rl_code rc = rl_audit_insert(c->store, c->replica, audit_now_ns(r->audit), &entry, 1, err);
     rl_event_free(&event);
     return rc;
 }
@@ -71,7 +70,7 @@ static void tell(void *context)
     struct rl_error err;
     struct rl_audit_entry entry = {
         .event = told->event, .sender_kind = "audit", .sender_id = told->replica};
-    if (rl_audit_insert(told->store, told->replica, rl_clock_wall_ns(), &entry, 1, &err) != RL_OK)
+    if (rl_audit_insert(told->store, told->replica, told->event->time_ns, &entry, 1, &err) != RL_OK)
         rl_log_error("that somebody left a session could not be written",
                      RL_TEXT("session_id", told->event->session_id), RL_TEXT("error", err.message));
     rl_event_free(&told->event);
@@ -98,8 +97,8 @@ static rl_code find(struct reading *r, struct rl_error *err)
         filter.own_user = r->caller->name;
         filter.own_cluster = r->caller->cluster;
     }
-    return rl_audit_list_recordings(r->audit->config.store, &filter, rl_clock_wall_ns(), &r->found,
-                                    err);
+    return rl_audit_list_recordings(r->audit->config.store, &filter, audit_now_ns(r->audit),
+                                    &r->found, err);
 }
 
 /* What one may not see and what is not there are told in the same words. */
@@ -129,8 +128,8 @@ static rl_code find_one(struct reading *r, struct rl_error *err)
 static rl_code look_whether_live(struct reading *r, struct rl_error *err)
 {
     struct rl_audit_recordings now = {0};
-    rl_code rc =
-        rl_audit_list_recordings(r->audit->config.store, &r->filter, rl_clock_wall_ns(), &now, err);
+    rl_code rc = rl_audit_list_recordings(r->audit->config.store, &r->filter,
+                                          audit_now_ns(r->audit), &now, err);
     if (rc == RL_OK)
         r->is_gone = !now.count || strcmp(now.items[0]->status, "live") != 0;
     rl_audit_recordings_clear(&now);

@@ -2,7 +2,6 @@
  * a node which has much to send does not hold up events. What is over is closed every so often. */
 #include "internal.h"
 
-#include "clock/clock.h"
 #include "db/recordings.h"
 #include "judge.h"
 #include "log/log.h"
@@ -52,7 +51,7 @@ static void write_parts(void *context)
     size_t accepted = 0;
     rl_code rc =
         rl_audit_write_recording(job->audit->config.store, rl_rpc_peer(job->call)->identity->name,
-                                 rl_clock_wall_ns(), job->request, &accepted, &err);
+                                 audit_now_ns(job->audit), job->request, &accepted, &err);
     if (rc == RL_OK) {
         accept(job, accepted);
     } else if (is_refusal(rc)) {
@@ -100,8 +99,8 @@ static void close_some(void *context)
     size_t closed = 0;
     do {
         /* A database that is away is the keeper's to tell of. */
-        if (rl_audit_close_recordings(c->store, c->replica, c->cluster, rl_clock_wall_ns(), &closed,
-                                      &err) != RL_OK)
+        if (rl_audit_close_recordings(c->store, c->replica, c->cluster, audit_now_ns(audit),
+                                      &closed, &err) != RL_OK)
             break;
     } while (closed == RL_AUDIT_RECORDINGS_CLOSE_MAX);
     rl_loop_post(c->loop, on_closed, audit);

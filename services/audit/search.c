@@ -7,7 +7,6 @@
  */
 #include "internal.h"
 
-#include "clock/clock.h"
 #include "db/search.h"
 #include "log/log.h"
 #include "query.h"
@@ -235,7 +234,7 @@ static rl_code read_step(struct search *search, struct rl_error *err)
     switch (search->step) {
     case STEP_FIND:
         if (follow)
-            rc = rl_audit_read_heads(store, rl_clock_wall_ns(), &search->heads, err);
+            rc = rl_audit_read_heads(store, audit_now_ns(search->audit), &search->heads, err);
         if (rc == RL_OK)
             rc = rl_audit_find_start(store, &filter, search->query.limit, &search->place,
                                      &search->more, err);
@@ -245,8 +244,8 @@ static rl_code read_step(struct search *search, struct rl_error *err)
                                 &search->page, err);
         break;
     case STEP_NEWS:
-        rc = rl_audit_read_news(store, &filter, rl_clock_wall_ns(), &search->heads, &search->page,
-                                &search->more, err);
+        rc = rl_audit_read_news(store, &filter, audit_now_ns(search->audit), &search->heads,
+                                &search->page, &search->more, err);
         break;
     }
     return rc;

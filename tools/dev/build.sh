@@ -12,7 +12,7 @@ build_dir() {
 }
 
 rl_dev_build() {
-    local preset=${1:-release} dir
+    local preset=${1:-release} dir only=()
     if [ "$preset" = agent ]; then
         agent_build "${@:2}"
         return
@@ -21,7 +21,10 @@ rl_dev_build() {
     # shellcheck disable=SC2086 # a list of words
     ensure_packages $RL_PACKAGES_BUILD
     # shellcheck disable=SC2086
-    if [ "$preset" = fuzz ]; then ensure_packages $RL_PACKAGES_FUZZ; fi
+    if [ "$preset" = fuzz ]; then
+        ensure_packages $RL_PACKAGES_FUZZ
+        only=(--target fuzzers)
+    fi
     dir=$(build_dir "$preset")
     say_step "building $preset"
     (cd "$RL_ROOT" && cmake --preset "$preset" -B "$dir") >"$RL_RUN/log/cmake.log" 2>&1 ||
@@ -29,7 +32,7 @@ rl_dev_build() {
             tail -20 "$RL_RUN/log/cmake.log" >&2
             die "configuring failed"
         }
-    cmake --build "$dir" >"$RL_RUN/log/build.log" 2>&1 ||
+    cmake --build "$dir" "${only[@]}" >"$RL_RUN/log/build.log" 2>&1 ||
         {
             grep -B2 -A12 -E 'error|FAILED' "$RL_RUN/log/build.log" | head -60 >&2
             die "the build failed; all of it: $RL_RUN/log/build.log"

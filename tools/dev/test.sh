@@ -53,7 +53,8 @@ run_python() {
     if [ "$status" != 0 ]; then grep -vE ' ok$' "$log" | tail -150 >&2; fi
 }
 
-# Each fuzzer for some seconds, with libFuzzer; what it finds is left in the log directory.
+# Each fuzzer for some seconds, with libFuzzer, from its corpus on; what it finds is left in the log
+# directory, and what it learned, for the next time.
 run_fuzzers() {
     local dir program name seconds=${RL_FUZZ_SECONDS:-30} work=$RL_RUN/log/fuzz
     rl_dev_build fuzz
@@ -61,9 +62,9 @@ run_fuzzers() {
     for program in "$dir"/bin/fuzz_*; do
         name=${program##*/fuzz_}
         say_step "fuzzing $name for $seconds s"
-        mkdir -p "$work/$name"
-        if (cd "$work/$name" && "$program" -max_total_time="$seconds" -print_final_stats=1) \
-            >"$work/$name.log" 2>&1; then
+        mkdir -p "$work/$name/learned"
+        if "$program" -max_total_time="$seconds" -print_final_stats=1 -artifact_prefix="$work/$name/" \
+            "$work/$name/learned" "$dir/corpora/$name" >"$work/$name.log" 2>&1; then
             TESTS_PASSED=$((TESTS_PASSED + 1))
         else
             TESTS_FAILED=$((TESTS_FAILED + 1))

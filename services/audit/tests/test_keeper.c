@@ -13,6 +13,7 @@
 static struct world *w;
 static struct rl_error err;
 static int64_t now_ns;
+static struct rl_voted_clock voted;
 static int ready;
 
 static void start(void)
@@ -228,6 +229,7 @@ static struct rl_audit_keeper *start_keeper(struct rl_store *owner)
         .writer = w->writer,
         .owner = owner,
         .replica = REPLICA,
+        .clock = &voted,
         .retention_s = 365 * DAY_S,
         .ready = on_ready,
     };
@@ -239,13 +241,25 @@ static struct rl_audit_keeper *start_keeper(struct rl_store *owner)
 START_TEST(the_owner_makes_everything_and_then_it_is_ready)
 {
     ck_assert_int_eq(run_sql(w->owner, "DROP SCHEMA audit CASCADE", &err), RL_OK);
-    ck_assert_int_ne(rl_audit_check_database(w->writer, &err), RL_OK);
+    ck_assert_int_ne(rl_audit_check_database(w->writer, now_ns, &err), RL_OK);
     struct rl_audit_keeper *keeper = start_keeper(w->owner);
     TURN_UNTIL(w, ready == 1);
-    ck_assert_int_eq(rl_audit_check_database(w->writer, &err), RL_OK);
+    ck_assert_int_eq(rl_audit_check_database(w->writer, now_ns, &err), RL_OK);
     ck_assert_int_eq(number_of(w->owner, "SELECT count(*) FROM replicas"), 1);
     rl_audit_keeper_stop(&keeper);
     ck_assert_ptr_null(keeper);
+}
+END_TEST
+
+/* What audit's own clock says is not asked when nothing else agrees with it: here it is at 1970. */
+START_TEST(the_time_of_receipt_is_postgresqls_when_nothing_else_was_heard)
+{
+    voted = (struct rl_voted_clock){0};
+    struct rl_audit_keeper *keeper = start_keeper(NULL);
+    TURN_UNTIL(w, ready == 1);
+    int64_t apart_ns = rl_voted_clock_at(&voted, 0, rl_clock_boot_ms()) - rl_clock_wall_ns();
+    ck_assert_int_lt(llabs(apart_ns), INT64_C(5000000000));
+    rl_audit_keeper_stop(&keeper);
 }
 END_TEST
 
@@ -267,7 +281,7 @@ START_TEST(without_an_owner_it_waits_for_the_job)
 {
     ck_assert_int_eq(run_sql(w->owner, "DROP SCHEMA audit CASCADE", &err), RL_OK);
     struct rl_audit_keeper *keeper = start_keeper(NULL);
-    ck_assert_int_eq(rl_audit_maintain(w->owner, w->writer, DAY_S, &err), RL_OK);
+    ck_assert_int_eq(rl_audit_maintain(w->owner, w->writer, now_ns, DAY_S, &err), RL_OK);
     TURN_UNTIL(w, ready == 1);
     rl_audit_keeper_stop(&keeper);
 }
@@ -276,15 +290,15 @@ END_TEST
 START_TEST(a_database_that_could_be_rewritten_is_not_fit)
 {
     struct rl_store *writer = w->writer;
-    ck_assert_int_eq(rl_audit_check_database(w->owner, &err), RL_E_PRECONDITION);
+    ck_assert_int_eq(rl_audit_check_database(w->owner, now_ns, &err), RL_E_PRECONDITION);
     ck_assert_ptr_nonnull(strstr(err.message, "could rewrite"));
     ck_assert_int_eq(run_sql(w->owner, "GRANT DELETE ON uids TO audit_writer", &err), RL_OK);
-    ck_assert_int_eq(rl_audit_check_database(writer, &err), RL_E_PRECONDITION);
+    ck_assert_int_eq(rl_audit_check_database(writer, now_ns, &err), RL_E_PRECONDITION);
     /* and the owner takes it away again */
-    ck_assert_int_eq(rl_audit_maintain(w->owner, writer, DAY_S, &err), RL_OK);
-    ck_assert_int_eq(rl_audit_check_database(writer, &err), RL_OK);
+    ck_assert_int_eq(rl_audit_maintain(w->owner, writer, now_ns, DAY_S, &err), RL_OK);
+    ck_assert_int_eq(rl_audit_check_database(writer, now_ns, &err), RL_OK);
     ck_assert_int_eq(run_sql(w->owner, "REVOKE INSERT ON events FROM audit_writer", &err), RL_OK);
-    ck_assert_int_eq(rl_audit_check_database(writer, &err), RL_E_PRECONDITION);
+    ck_assert_int_eq(rl_audit_check_database(writer, now_ns, &err), RL_E_PRECONDITION);
     ck_assert_ptr_nonnull(strstr(err.message, "may not insert"));
 }
 END_TEST
@@ -305,6 +319,7 @@ int main(void)
     tcase_add_test(tcase, a_chain_goes_on_after_everything_was_dropped);
     tcase_add_test(tcase, a_uid_is_kept_as_long_as_its_event);
     tcase_add_test(tcase, the_owner_makes_everything_and_then_it_is_ready);
+    tcase_add_test(tcase, the_time_of_receipt_is_postgresqls_when_nothing_else_was_heard);
     tcase_add_test(tcase, it_waits_for_postgresql);
     tcase_add_test(tcase, without_an_owner_it_waits_for_the_job);
     tcase_add_test(tcase, a_database_that_could_be_rewritten_is_not_fit);
