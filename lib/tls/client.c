@@ -106,7 +106,8 @@ static int keep_session(SSL *ssl, SSL_SESSION *session)
     return 0; /* OpenSSL's reference stays its own */
 }
 
-/* A ticket is shown once: who watches the wire does not see the same one twice (RFC 8446, C.4). */
+/* A server is shown a ticket once: who watches the wire does not see the same one on two
+ * connections (RFC 8446, C.4). */
 static SSL_SESSION *take_session(struct rl_tls_client *client, const SSL_CTX *context)
 {
     pthread_mutex_lock(&client->current.lock);
@@ -218,13 +219,35 @@ rl_code rl_tls_client_reload(struct rl_tls_client *client, struct rl_tls_identit
     return RL_OK;
 }
 
-/* Offers what is left of the last connection. Not taken, it costs nothing but its bytes. */
-static void resume(struct rl_tls_client *client, SSL *ssl)
+/* Offers what is left of the last connection. Not taken, it costs nothing but its bytes. A copy is
+ * offered: OpenSSL spoils its own when the attempt fails. */
+static SSL_SESSION *resume(struct rl_tls_client *client, SSL *ssl)
 {
     SSL_SESSION *last = take_session(client, SSL_get_SSL_CTX(ssl));
-    if (last && SSL_set_session(ssl, last) != 1)
+    SSL_SESSION *shown = last ? SSL_SESSION_dup(last) : NULL;
+    if (shown && SSL_set_session(ssl, shown) != 1)
         ERR_clear_error();
-    SSL_SESSION_free(last);
+    SSL_SESSION_free(shown);
+    return last;
+}
+
+/* Of an attempt that no server has answered: while it is away a client comes again and again, and
+ * would have nothing left to resume when it is back. Whoever watches sees one address try the same
+ * twice, which it could tell anyway. */
+void rl_tls_client_take_back(SSL *ssl, struct rl_tls_session *session)
+{
+    struct rl_tls_client *client = session->client;
+    SSL_SESSION *offered = session->offered;
+    OSSL_HANDSHAKE_STATE state = SSL_get_state(ssl);
+    session->offered = NULL;
+    pthread_mutex_lock(&client->current.lock);
+    if ((state == TLS_ST_BEFORE || state == TLS_ST_CW_CLNT_HELLO) && !client->last &&
+        client->current.context == SSL_get_SSL_CTX(ssl)) {
+        client->last = offered;
+        offered = NULL;
+    }
+    pthread_mutex_unlock(&client->current.lock);
+    SSL_SESSION_free(offered);
 }
 
 static SSL *begin(struct rl_tls_client *client, struct rl_trust **trust)
@@ -249,7 +272,6 @@ rl_code rl_tls_connect(struct rl_tls_client *client, int fd, SSL **out, struct r
     }
     SSL_set_bio(ssl, bio, bio);
     SSL_set_connect_state(ssl);
-    resume(client, ssl);
     bool by_system = client->web_host && !client->is_insecure;
     struct rl_tls_session *session = rl_alloc(sizeof *session);
     session->client = rl_tls_client_ref(client);
@@ -259,6 +281,7 @@ rl_code rl_tls_connect(struct rl_tls_client *client, int fd, SSL **out, struct r
     session->now_context = client->now_context;
     session->peer_must_show = !by_system && !client->is_insecure;
     session->alpn_must_match = client->alpn != NULL;
+    session->offered = resume(client, ssl);
     rl_tls_session_attach(ssl, session);
     *out = ssl;
     return RL_OK;

@@ -30,9 +30,11 @@ static void free_session(void *parent, void *pointer, CRYPTO_EX_DATA *data, int 
                          void *context)
 {
     struct rl_tls_session *session = pointer;
-    (void)parent, (void)data, (void)index, (void)number, (void)context;
+    (void)data, (void)index, (void)number, (void)context;
     if (!session)
         return;
+    if (session->offered)
+        rl_tls_client_take_back(parent, session);
     rl_tls_server_unref(&session->server);
     rl_tls_client_unref(&session->client);
     rl_trust_unref(&session->trust);

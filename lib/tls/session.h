@@ -22,6 +22,7 @@ struct rl_tls_session {
     bool peer_must_show; /* a certificate */
     bool alpn_must_match;
     char *sni_expected;       /* NULL: any; "" : none */
+    SSL_SESSION *offered;     /* client: to be resumed; NULL: none was left of another connection */
     struct rl_identity *peer; /* ref, once it was judged */
     struct rl_error failure;  /* code RL_OK: none */
 };
@@ -30,6 +31,8 @@ struct rl_tls_session {
 void rl_tls_session_attach(SSL *ssl, struct rl_tls_session *session);
 struct rl_tls_session *rl_tls_session_of(const SSL *ssl);
 int64_t rl_tls_session_now_s(const struct rl_tls_session *session);
+/** The connection ends: what it offered to resume and nobody looked at is kept for the next one. */
+void rl_tls_client_take_back(SSL *ssl, struct rl_tls_session *session);
 /** For SSL_CTX_set_cert_verify_callback. */
 int rl_tls_verify(X509_STORE_CTX *store, void *unused);
 

@@ -317,6 +317,54 @@ START_TEST(our_client_resumes_what_broke_off_and_each_time_anew)
 }
 END_TEST
 
+/* A server that is away: the ClientHello is sent, and whoever took it hangs up. */
+static void connect_in_vain(struct rl_tls_server *server, struct rl_tls_client *client)
+{
+    struct pair p;
+    pair_open(&p, server, client, NULL);
+    ck_assert_int_eq(rl_tls_handshake(p.client, &p.client_err), RL_TLS_WANT_READ);
+    shutdown(p.server_fd, SHUT_WR);
+    ck_assert_int_eq(rl_tls_handshake(p.client, &p.client_err), RL_TLS_FAILED);
+    pair_close(&p);
+}
+
+START_TEST(our_client_still_has_what_no_server_has_looked_at)
+{
+    struct rl_tls_server *server = server_of("connect", true, false);
+    struct rl_trust *believed = trust_in_services();
+    struct rl_tls_client *client = client_of(believed);
+    ck_assert(!connect_once(server, client));
+    connect_in_vain(server, client);
+    connect_in_vain(server, client);
+    ck_assert(connect_once(server, client));
+    connect_in_vain(server, client);
+    ck_assert_int_eq(rl_tls_client_reload(client, NULL, believed, NULL), RL_OK);
+    ck_assert(!connect_once(server, client));
+    rl_tls_client_unref(&client);
+    rl_trust_unref(&believed);
+    rl_tls_server_unref(&server);
+}
+END_TEST
+
+START_TEST(our_client_shows_a_server_each_ticket_once)
+{
+    struct pair p;
+    struct rl_tls_server *server = server_of("connect", true, false);
+    struct rl_trust *believed = trust_in_services();
+    struct rl_tls_client *client = client_of(believed);
+    ck_assert(!connect_once(server, client));
+    pair_open(&p, server, client, NULL);
+    ck_assert_int_eq(rl_tls_handshake(p.client, &p.client_err), RL_TLS_WANT_READ);
+    ck_assert_int_eq(rl_tls_handshake(p.server, &p.server_err), RL_TLS_WANT_READ);
+    rl_tls_handshake(p.client, &p.client_err); /* reads the answer */
+    pair_close(&p);
+    ck_assert(!connect_once(server, client));
+    rl_tls_client_unref(&client);
+    rl_trust_unref(&believed);
+    rl_tls_server_unref(&server);
+}
+END_TEST
+
 START_TEST(our_client_forgets_with_its_certificate_and_its_trust)
 {
     struct rl_tls_server *server = server_of("connect", true, false);
@@ -368,6 +416,8 @@ int main(void)
     tcase_add_test(t, refuses_keys_of_the_wrong_length_or_number);
     tcase_add_test(t, our_client_resumes_what_broke_off_and_each_time_anew);
     tcase_add_test(t, our_client_forgets_with_its_certificate_and_its_trust);
+    tcase_add_test(t, our_client_still_has_what_no_server_has_looked_at);
+    tcase_add_test(t, our_client_shows_a_server_each_ticket_once);
     tcase_add_test(t, our_client_judges_a_resumed_server_by_the_time_of_now);
     Suite *s = suite_create("resumption");
     suite_add_tcase(s, t);
