@@ -165,15 +165,10 @@ static void challenge(struct attachment *a)
     attachment_send(a, &message, NULL);
 }
 
-static void on_epoch(void *context, rl_code code, const char *message,
-                     const ProtobufCMessage *reply)
+void attachment_epoch(struct attachment *a, uint64_t epoch, rl_code code, const char *message)
 {
-    struct attachment *a = context;
-    a->asking = NULL;
-    if (a->state != ATTACHMENT_ASKING) {
-        free_if_done(a);
+    if (a->state != ATTACHMENT_ASKING)
         return;
-    }
     if (code != RL_OK) {
         uint16_t jitter;
         rl_random(&jitter, sizeof jitter);
@@ -181,7 +176,7 @@ static void on_epoch(void *context, rl_code code, const char *message,
         attachment_end(a, code == RL_E_DENIED ? code : RL_E_UNAVAILABLE, message);
         return;
     }
-    a->epoch = ((const Pb__NextEpochResponse *)reply)->epoch;
+    a->epoch = epoch;
     challenge(a);
 }
 
@@ -218,12 +213,7 @@ void attach_opened(struct rl_rpc_call *call, void *context)
         rl_rpc_end(call, err.code, err.message);
         return;
     }
-    struct attachment *a = create(broker, call);
-    Pb__NextEpochRequest request = PB__NEXT_EPOCH_REQUEST__INIT;
-    request.agent_id = a->agent_id;
-    request.broker_id = (char *)(uintptr_t)broker->config.id;
-    rl_rpc_unary(rl_control_channel(broker->control), &pb__control__descriptor, "NextEpoch",
-                 &request.base, RL_CONTROL_DEADLINE_MS, on_epoch, a, &a->asking);
+    epochs_want(broker->epochs, create(broker, call));
 }
 
 static void take_held(struct attachment *a, uint64_t version, ProtobufCBinaryData sha256)
@@ -316,8 +306,12 @@ static void on_hello(struct attachment *a, const Pb__SignedHello *signed_hello)
     attachments_put(a->broker, a);
     adopt_connections(a);
     attachment_welcome(a);
+    /* One that is not behind has most likely what there is: auth says so with its verdict. */
+    a->policy_by_report = !a->leaf && !a->policy_nonce.n && a->held_sha256_n && a->held_version &&
+                          a->held_version >= policies_version_known(a->broker);
     reports_attached(a->broker->reports, a, signed_hello);
-    policies_want(a->broker->policies, a, true);
+    if (!a->policy_by_report)
+        policies_want(a->broker->policies, a, true);
     rl_metric_add(a->broker->attached_total, 1);
     rl_log_info("agent attached", RL_TEXT("agent", a->agent_id), RL_NUMBER("epoch", a->epoch),
                 RL_TEXT("address", a->address), RL_TEXT("version", hello->version));
@@ -369,6 +363,7 @@ static void on_closed(struct rl_rpc_call *call, rl_code code, const char *messag
     if (!a)
         return;
     a->call = NULL;
+    epochs_forget(a->broker->epochs, a);
     policies_forget(a->broker->policies, a);
     rl_timer_disarm(a->timer);
     if (a->state == ATTACHMENT_HERE) {

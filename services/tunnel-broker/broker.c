@@ -89,6 +89,7 @@ rl_code broker_create(const struct broker_config *config, struct broker **out, s
     broker->bucket_count = config->agents_max + 1;
     broker->buckets = rl_alloc_array(broker->bucket_count, sizeof *broker->buckets);
     admission_init(&broker->admission, config->attach_rate, rl_loop_now_ms(config->loop));
+    broker->epochs = epochs_create(broker);
     broker->reports = reports_create(broker);
     broker->policies = policies_create(broker);
     broker->leavers = leavers_create(broker);
@@ -190,6 +191,7 @@ void broker_free(struct broker **holder)
     roots_free(&broker->roots);
     while (broker->attachments) /* but for auth's answers, which come later */
         rl_loop_turn(broker->config.loop, 10);
+    epochs_free(&broker->epochs);
     reports_free(&broker->reports);
     policies_free(&broker->policies);
     leavers_free(&broker->leavers);

@@ -16,6 +16,7 @@
 #define BROKER_DIALLERS_MAX 1000     /* connections of proxies */
 #define BROKER_HELLO_MS 10000        /* for an agent to answer its challenge */
 #define BROKER_HELLO_BYTES_MAX 65536
+#define BROKER_EPOCHS_MAX 256         /* that auth is asked for at once */
 #define BROKER_REPORT_MS 100          /* attachments are gathered for so long ... */
 #define BROKER_REPORT_MAX 256         /* ... or so many, and told to auth */
 #define BROKER_POLICY_CALLS_MAX 32    /* to auth at once */

@@ -14,6 +14,7 @@ struct hop;
 struct pending;
 struct reports;
 struct policies;
+struct epochs;
 struct leavers;
 struct roots;
 struct errand;
@@ -43,6 +44,7 @@ struct broker {
     struct hop *hops;       /* relay.c */
     size_t joined, orphans; /* orphans: joined, and the attachment is over */
 
+    struct epochs *epochs;       /* epochs.c */
     struct reports *reports;     /* report.c */
     struct policies *policies;   /* policy.c */
     struct leavers *leavers;     /* leave.c */
@@ -69,8 +71,9 @@ struct attachment {
     struct broker *broker;
     struct attachment *next, *previous; /* of all */
     struct attachment *in_bucket, *in_leaves;
-    struct rl_rpc_call *call;   /* NULL when the stream is over */
-    struct rl_rpc_call *asking; /* NextEpoch or PolicyFor on its way */
+    struct rl_rpc_call *call;      /* NULL when the stream is over */
+    struct attachment *epoch_next; /* epochs.c */
+    struct rl_rpc_call *asking;    /* PolicyFor on its way */
     enum attachment_state state;
     char *agent_id, *address;
     char *leaf; /* "cluster/LEAF", whose broker it is; NULL: it is an agent */
@@ -86,6 +89,7 @@ struct attachment {
     size_t held_sha256_n;
     struct rl_buf policy_nonce;
     bool wants_policy, waits_for_policy;
+    bool policy_by_report; /* auth says with its verdict whether it needs another */
     struct attachment *policy_next;
 };
 
@@ -94,6 +98,9 @@ void attach_opened(struct rl_rpc_call *call, void *context);
 struct attachment *attachments_find(const struct broker *broker, const char *agent_id);
 void attachments_put(struct broker *broker, struct attachment *attachment);
 void attachments_remove(struct broker *broker, struct attachment *attachment);
+/** Auth has said which epoch, or why none (epochs.c). */
+void attachment_epoch(struct attachment *attachment, uint64_t epoch, rl_code code,
+                      const char *message);
 /** Auth has answered (policy.c); may free it. */
 void attachment_asked(struct attachment *attachment);
 /** Ends it from here; the reason is told to the agent and to auth. */
@@ -135,12 +142,21 @@ struct leavers *leavers_create(struct broker *broker);
 void leavers_free(struct leavers **leavers);
 void leave_asked(struct rl_rpc_call *call, const ProtobufCMessage *request, void *context);
 
+/* ---- epochs.c: auth is asked for an epoch ---- */
+
+struct epochs *epochs_create(struct broker *broker);
+void epochs_free(struct epochs **epochs);
+/** attachment_epoch() comes later, unless it is forgotten before. */
+void epochs_want(struct epochs *epochs, struct attachment *attachment);
+void epochs_forget(struct epochs *epochs, struct attachment *attachment);
+
 /* ---- report.c: what auth is told ---- */
 
 struct reports *reports_create(struct broker *broker);
 void reports_free(struct reports **reports);
-/** With the hello as it was signed, borrowed: auth checks it. */
-void reports_attached(struct reports *reports, const struct attachment *attachment,
+/** With the hello as it was signed, borrowed: auth checks it, and says whether the policy that it
+ * names is what there is; if not, the policy is fetched then. */
+void reports_attached(struct reports *reports, struct attachment *attachment,
                       const Pb__SignedHello *hello);
 void reports_detached(struct reports *reports, const struct attachment *attachment,
                       const char *reason);

@@ -86,12 +86,14 @@ static Pb__AttachmentReport *add(struct reports *r, const struct attachment *a, 
     return &item->report;
 }
 
-void reports_attached(struct reports *reports, const struct attachment *attachment,
+void reports_attached(struct reports *reports, struct attachment *attachment,
                       const Pb__SignedHello *hello)
 {
     Pb__AttachmentReport *report = add(reports, attachment, true);
-    if (!report)
+    if (!report) {
+        attachment->policy_by_report = false;
         return;
+    }
     size_t n = pb__signed_hello__get_packed_size(hello);
     uint8_t *packed = rl_alloc(n);
     pb__signed_hello__pack(hello, packed);
@@ -116,15 +118,34 @@ void reports_complete(struct reports *reports)
         rl_timer_arm(reports->timer, 0);
 }
 
+static struct attachment *find(struct broker *broker, const char *agent_id, uint64_t epoch)
+{
+    struct attachment *a = attachments_find(broker, agent_id);
+    return a && (epoch == 0 || a->epoch == epoch) ? a : NULL;
+}
+
 static void obey(struct broker *broker, const Pb__ReportAttachmentsResponse *response)
 {
     for (size_t i = 0; i < response->n_verdicts; i++) {
         const Pb__AttachmentVerdict *verdict = response->verdicts[i];
-        if (verdict->code == 0)
-            continue;
-        struct attachment *a = attachments_find(broker, verdict->agent_id);
-        if (a && (verdict->epoch == 0 || a->epoch == verdict->epoch))
+        struct attachment *a = find(broker, verdict->agent_id, verdict->epoch);
+        if (a && verdict->code == 0 && verdict->policy_is_current)
+            a->policy_by_report = false;
+        else if (a && verdict->code != 0)
             attachment_end(a, rl_code_from_number((long)verdict->code), verdict->message);
+    }
+}
+
+/* Of those that auth was told of now, whoever it has not called current. */
+static void fetch_policies(struct reports *r)
+{
+    struct item *item = r->first;
+    for (size_t i = 0; i < r->in_flight; i++, item = item->next) {
+        struct attachment *a = find(r->broker, item->report.agent_id, item->report.epoch);
+        if (!a || !a->policy_by_report)
+            continue;
+        a->policy_by_report = false;
+        policies_want(r->broker->policies, a, true);
     }
 }
 
@@ -133,10 +154,11 @@ static void on_done(void *context, rl_code code, const char *message, const Prot
     struct reports *r = context;
     r->call = NULL;
     if (code == RL_OK) {
+        obey(r->broker, (const Pb__ReportAttachmentsResponse *)reply);
+        fetch_policies(r);
         for (; r->in_flight; r->in_flight--)
             drop_first(r);
         r->complete_in_flight = false;
-        obey(r->broker, (const Pb__ReportAttachmentsResponse *)reply);
         if (r->count || r->complete_due)
             rl_timer_arm(r->timer, BROKER_REPORT_MS);
         return;

@@ -9,39 +9,79 @@
 #include <stdlib.h>
 #include <string.h>
 
-rl_code rl_attachments_offer(struct rl_db *db, const char *agent_id, const char *holder_id,
-                             uint64_t *epoch, struct rl_error *err)
+/* In one order, by whoever does it: rows are locked. */
+rl_code rl_attachments_offer(struct rl_db *db, const char *holder_id, const char *const *agent_ids,
+                             size_t count, struct rl_offered **out, size_t *offered_count,
+                             struct rl_error *err)
 {
     struct rl_rows *rows = NULL;
     rl_code rc = rl_query(db, &rows, err,
-                          "INSERT INTO attachments (agent_id, holder_id, offered_epoch)"
-                          " VALUES ($1, $2, nextval('attachment_epoch'))"
-                          " ON CONFLICT (agent_id, holder_id) DO UPDATE"
-                          " SET offered_epoch = excluded.offered_epoch RETURNING offered_epoch",
-                          rl_param_text(agent_id), rl_param_text(holder_id));
-    if (rc == RL_OK)
-        *epoch = (uint64_t)rl_row_int(rows, 0, 0);
+                          "WITH offered AS (INSERT INTO attachments"
+                          "  (agent_id, holder_id, offered_epoch)"
+                          "  SELECT id, $1, nextval('attachment_epoch') FROM instances"
+                          "  WHERE id = ANY ($2::uuid[]) AND kind = 'agent' ORDER BY id"
+                          "  ON CONFLICT (agent_id, holder_id) DO UPDATE"
+                          "  SET offered_epoch = excluded.offered_epoch"
+                          "  RETURNING agent_id, offered_epoch)"
+                          " SELECT o.agent_id, i.name, o.offered_epoch FROM offered o"
+                          " JOIN instances i ON i.id = o.agent_id",
+                          rl_param_text(holder_id), rl_param_texts(agent_ids, count));
+    if (rc != RL_OK)
+        return rc;
+    size_t n = rl_rows_count(rows);
+    struct rl_offered *list = rl_alloc_array(n, sizeof *list);
+    for (size_t i = 0; i < n; i++) {
+        const char *name = rl_row_text(rows, i, 1);
+        list[i].agent_id = rl_strdup(rl_row_text(rows, i, 0));
+        list[i].name = rl_strdup(name ? name : "");
+        list[i].epoch = (uint64_t)rl_row_int(rows, i, 2);
+    }
     rl_rows_free(&rows);
-    return rc;
+    *out = list;
+    *offered_count = n;
+    return RL_OK;
 }
 
-rl_code rl_attachments_attach(struct rl_db *db, const char *agent_id, const char *holder_id,
-                              uint64_t epoch, const char *peer_address, struct rl_error *err)
+void rl_offered_free(struct rl_offered **offered, size_t count)
 {
-    size_t n = 0;
-    rl_code rc = rl_exec(db, &n, err,
-                         "UPDATE attachments SET epoch = $3, is_attached = true,"
-                         " peer_address = $4, changed = now() WHERE agent_id = $1"
-                         " AND holder_id = $2 AND offered_epoch = $3 AND epoch <= $3",
-                         rl_param_text(agent_id), rl_param_text(holder_id),
-                         rl_param_int((int64_t)epoch), rl_param_text(peer_address));
-    if (rc == RL_OK && n == 0)
-        return rl_fail(err, RL_E_ABORTED, "a later attachment took the place of epoch %llu",
-                       (unsigned long long)epoch);
-    if (rc == RL_OK)
-        rc = rl_exec(db, NULL, err,
-                     "UPDATE instances SET last_seen = now(), peer_address = $2 WHERE id = $1",
-                     rl_param_text(agent_id), rl_param_text(peer_address));
+    for (size_t i = 0; *offered && i < count; i++) {
+        free((*offered)[i].agent_id);
+        free((*offered)[i].name);
+    }
+    free(*offered);
+    *offered = NULL;
+}
+
+rl_code rl_attachments_attach(struct rl_db *db, const char *holder_id,
+                              const struct rl_arrived *arrived, size_t count, char ***attached,
+                              size_t *attached_count, struct rl_error *err)
+{
+    const char **ids = rl_alloc_array(count, sizeof *ids);
+    const char **addresses = rl_alloc_array(count, sizeof *addresses);
+    int64_t *epochs = rl_alloc_array(count, sizeof *epochs);
+    for (size_t i = 0; i < count; i++) {
+        ids[i] = arrived[i].agent_id;
+        addresses[i] = arrived[i].peer_address;
+        epochs[i] = (int64_t)arrived[i].epoch;
+    }
+    struct rl_rows *rows = NULL;
+    rl_code rc =
+        rl_query(db, &rows, err,
+                 "WITH came AS (UPDATE attachments a SET epoch = c.epoch, is_attached = true,"
+                 "  peer_address = c.address, changed = now()"
+                 "  FROM unnest($2::uuid[], $3, $4) c (id, epoch, address) WHERE a.agent_id = c.id"
+                 "  AND a.holder_id = $1 AND a.offered_epoch = c.epoch AND a.epoch <= c.epoch"
+                 "  RETURNING a.agent_id, a.peer_address)"
+                 " UPDATE instances i SET last_seen = now(), peer_address = came.peer_address"
+                 " FROM came WHERE i.id = came.agent_id RETURNING i.id",
+                 rl_param_text(holder_id), rl_param_texts(ids, count), rl_param_ints(epochs, count),
+                 rl_param_texts(addresses, count));
+    for (size_t i = 0; rc == RL_OK && i < rl_rows_count(rows); i++)
+        rl_message_append(attached, attached_count, rl_strdup(rl_row_text(rows, i, 0)));
+    rl_rows_free(&rows);
+    free(ids);
+    free(addresses);
+    free(epochs);
     return rc;
 }
 

@@ -114,6 +114,33 @@ rl_code rl_instances_find(struct rl_db *db, const char *id, bool lock, struct rl
     return rc == RL_OK ? first_of(rows, out, err) : rc;
 }
 
+rl_code rl_instances_find_all(struct rl_db *db, const char *const *ids, size_t count,
+                              struct rl_instance ***out, size_t *found, struct rl_error *err)
+{
+    struct rl_rows *rows = NULL;
+    rl_code rc = rl_query(db, &rows, err,
+                          "SELECT " INSTANCE_COLUMNS " FROM instances WHERE id = ANY ($1::uuid[])"
+                          " ORDER BY id FOR UPDATE",
+                          rl_param_texts(ids, count));
+    if (rc != RL_OK)
+        return rc;
+    size_t n = rl_rows_count(rows);
+    struct rl_instance **list = rl_alloc_array(n, sizeof *list);
+    for (size_t i = 0; i < n; i++)
+        list[i] = instance_of(rows, i);
+    rc = rl_rows_check(rows, err);
+    rl_rows_free(&rows);
+    for (size_t i = 0; rc != RL_OK && i < n; i++)
+        rl_instance_free(&list[i]);
+    if (rc != RL_OK) {
+        free(list);
+        return rc;
+    }
+    *out = list;
+    *found = n;
+    return RL_OK;
+}
+
 rl_code rl_instances_find_joined(struct rl_db *db, const char *token_id, struct rl_span tls_key,
                                  int64_t seconds, struct rl_instance **out, struct rl_error *err)
 {

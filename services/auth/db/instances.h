@@ -26,6 +26,9 @@ void rl_instance_labels(const struct rl_instance *instance, Pb__Label ***labels,
 /** Errors: RL_E_NOT_FOUND. With `lock` until the transaction ends. */
 rl_code rl_instances_find(struct rl_db *db, const char *id, bool lock, struct rl_instance **out,
                           struct rl_error *err);
+/** Those that there are, by id, locked until the transaction ends. Owns: each and the array. */
+rl_code rl_instances_find_all(struct rl_db *db, const char *const *ids, size_t count,
+                              struct rl_instance ***out, size_t *found, struct rl_error *err);
 /** Who joined with this token and key, within `seconds`. Locked until the transaction ends. Errors:
  * RL_E_NOT_FOUND. */
 rl_code rl_instances_find_joined(struct rl_db *db, const char *token_id, struct rl_span tls_key,
@@ -40,11 +43,25 @@ rl_code rl_instances_delete(struct rl_db *db, const char *id, struct rl_error *e
 
 /* ---- attachments ---- */
 
-rl_code rl_attachments_offer(struct rl_db *db, const char *agent_id, const char *holder_id,
-                             uint64_t *epoch, struct rl_error *err);
-/** Errors: RL_E_ABORTED: not the latest epoch that was handed out for these two. */
-rl_code rl_attachments_attach(struct rl_db *db, const char *agent_id, const char *holder_id,
-                              uint64_t epoch, const char *peer_address, struct rl_error *err);
+/** An epoch for each agent that there is, in no order; others are left out. Each id once. Owns: by
+ * rl_offered_free(). */
+struct rl_offered {
+    char *agent_id, *name /* "" none */;
+    uint64_t epoch;
+};
+rl_code rl_attachments_offer(struct rl_db *db, const char *holder_id, const char *const *agent_ids,
+                             size_t count, struct rl_offered **out, size_t *offered_count,
+                             struct rl_error *err);
+void rl_offered_free(struct rl_offered **offered, size_t count);
+/** Who came to a holder; each agent once. `attached` are appended: the others' epochs are not the
+ * latest that were handed out for those two. */
+struct rl_arrived {
+    const char *agent_id, *peer_address;
+    uint64_t epoch;
+};
+rl_code rl_attachments_attach(struct rl_db *db, const char *holder_id,
+                              const struct rl_arrived *arrived, size_t count, char ***attached,
+                              size_t *attached_count, struct rl_error *err);
 /** `was_attached` is false when a later epoch is there or it was detached already. */
 rl_code rl_attachments_detach(struct rl_db *db, const char *agent_id, const char *holder_id,
                               uint64_t epoch, bool *was_attached, struct rl_error *err);

@@ -304,7 +304,13 @@ static void work_offer(struct job *job)
 {
     struct follower *f = job->follower;
     struct rl_auth *auth = f->follow->auth;
-    job->rc = rl_attach_offer(auth, f->agent_id, auth->id, &job->epoch, &job->err);
+    struct rl_attach_offer offer = {.agent_id = f->agent_id};
+    job->rc = rl_attach_offer(auth, auth->id, &offer, 1, &job->err);
+    if (job->rc != RL_OK)
+        return;
+    job->rc = offer.err.code;
+    job->err = offer.err;
+    job->epoch = offer.epoch;
 }
 
 static void finish_offer(struct job *job)
@@ -361,7 +367,11 @@ static void work_hello(struct job *job)
         .hello = job->hello,
         .is_direct = true,
     };
-    job->rc = rl_attach_record(auth, &attachment, &job->err);
+    job->rc = rl_attach_record(auth, &attachment, 1, &job->err);
+    if (job->rc == RL_OK && attachment.err.code != RL_OK) {
+        job->rc = attachment.err.code;
+        job->err = attachment.err;
+    }
 }
 
 static void finish_hello(struct job *job)

@@ -157,6 +157,20 @@ static rl_code seal(struct rl_auth *auth, const struct rl_snapshot *snapshot,
     return rc;
 }
 
+bool rl_policy_is_current(const struct rl_snapshot *snapshot, struct rl_instance *instance,
+                          const Pb__Hello *hello)
+{
+    const struct holder holder = {instance->id, instance, NULL};
+    uint8_t hash[32];
+    struct rl_policy *policy = NULL;
+    if (hello->policy_version != snapshot->revision || hello->policy_nonce.len ||
+        build(snapshot, &holder, &policy, NULL) != RL_OK)
+        return false;
+    rl_policy_hash(policy, hash);
+    rl_policy_unref(&policy);
+    return rl_span_equal(RL_SPAN(hash, sizeof hash), RL_BINARY(hello->policy_sha256));
+}
+
 struct finding {
     const char *id;
     struct rl_instance *instance;

@@ -3,6 +3,7 @@
 #define RL_AUTH_CONTROL_H
 
 #include "auth.h"
+#include "db/instances.h"
 #include "remoteler/v1/control.pb-c.h"
 
 #define RL_REPORTS_MAX 1000
@@ -39,5 +40,9 @@ rl_code rl_control_report_root(struct rl_auth *auth, const struct rl_rpc_peer *p
  * pb__policy_update__free_unpacked(). */
 rl_code rl_policy_for_agent(struct rl_auth *auth, const Pb__PolicyForRequest *request,
                             Pb__PolicyUpdate **out, struct rl_error *err);
+
+/** Is what this agent says that it holds what rl_policy_for_agent() would send? */
+bool rl_policy_is_current(const struct rl_snapshot *snapshot, struct rl_instance *instance,
+                          const Pb__Hello *hello);
 
 #endif

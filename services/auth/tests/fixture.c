@@ -439,6 +439,13 @@ uint64_t fixture_next_epoch(struct party *broker, const char *agent_id)
 void fixture_report_make(struct fixture_report *out, struct party *node, struct party *broker,
                          uint64_t epoch, Pb__Inventory *inventory)
 {
+    fixture_report_holding(out, node, broker, epoch, inventory, 0, RL_SPAN(NULL, 0));
+}
+
+void fixture_report_holding(struct fixture_report *out, struct party *node, struct party *broker,
+                            uint64_t epoch, Pb__Inventory *inventory, uint64_t policy_version,
+                            struct rl_span policy_sha256)
+{
     Pb__Hello hello = PB__HELLO__INIT;
     char version[] = "0.1.0";
     rl_buf_init(&out->packed, 65536);
@@ -448,6 +455,9 @@ void fixture_report_make(struct fixture_report *out, struct party *node, struct 
     hello.epoch = epoch;
     hello.version = version;
     hello.inventory = inventory;
+    hello.policy_version = policy_version;
+    hello.policy_sha256 =
+        (ProtobufCBinaryData){policy_sha256.n, (uint8_t *)(uintptr_t)policy_sha256.p};
     rl_message_pack(&hello.base, &out->packed);
     ok(rl_key_sign(node->tls_key, "remoteler-hello-v1", rl_buf_span(&out->packed), &out->signature,
                    &err));

@@ -85,6 +85,10 @@ struct fixture_report {
 };
 void fixture_report_make(struct fixture_report *out, struct party *node, struct party *broker,
                          uint64_t epoch, Pb__Inventory *inventory);
+/** And it says that it holds this policy. */
+void fixture_report_holding(struct fixture_report *out, struct party *node, struct party *broker,
+                            uint64_t epoch, Pb__Inventory *inventory, uint64_t policy_version,
+                            struct rl_span policy_sha256);
 void fixture_report_fini(struct fixture_report *report);
 /** A node that joined and is attached to the broker. */
 void fixture_attach(struct party *node, struct party *broker, uint64_t epoch,

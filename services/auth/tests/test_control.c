@@ -145,6 +145,80 @@ START_TEST(an_older_epoch_loses)
 }
 END_TEST
 
+START_TEST(many_are_offered_epochs_at_once_and_each_has_its_answer)
+{
+    struct party second, stopped;
+    char nobody[] = "0190c0de-0000-7000-8000-00000000dead", crooked[] = "\xff'--";
+    INIT_REPLY(request, NextEpochRequest, next_epoch_request);
+    INIT_REPLY(reply, NextEpochResponse, next_epoch_response);
+    join_ok(&second, "agent", "node", "node-b");
+    join_ok(&stopped, "agent", "node", "node-c");
+    fixture_sql("INSERT INTO locks VALUES ('l', 'node', 'node-c', '', 'stolen', 'admin', now(),"
+                " NULL, 2); UPDATE revision SET number = number + 1");
+    char *ids[] = {node.identity->name,    nobody,
+                   second.identity->name,  crooked,
+                   stopped.identity->name, broker.identity->name,
+                   node.identity->name};
+    static const rl_code codes[] = {RL_E_ABORTED, RL_E_NOT_FOUND, RL_OK, RL_E_NOT_FOUND,
+                                    RL_E_DENIED,  RL_E_NOT_FOUND, RL_OK};
+    request.broker_id = broker.identity->name;
+    request.agent_id = ids[0];
+    request.agent_ids = ids;
+    request.n_agent_ids = RL_COUNT(ids);
+    ok(rl_control_next_epoch(auth, &broker.peer, &request, &reply, &err));
+    ck_assert_uint_eq(reply.n_offers, RL_COUNT(ids));
+    for (size_t i = 0; i < RL_COUNT(ids); i++) {
+        ck_assert_msg(reply.offers[i]->code == codes[i], "%zu: %s", i, reply.offers[i]->message);
+        ck_assert_int_eq(reply.offers[i]->epoch != 0, codes[i] == RL_OK);
+    }
+    ck_assert_uint_eq(attach(&second, reply.offers[2]->epoch), RL_OK);
+    ck_assert_uint_eq(attach(&node, reply.offers[6]->epoch), RL_OK);
+    ck_assert_uint_eq(attach(&second, reply.offers[6]->epoch), RL_E_ABORTED); /* another's */
+    fixture_clear(&reply.base);
+    party_fini(&second);
+    party_fini(&stopped);
+}
+END_TEST
+
+START_TEST(of_those_that_are_reported_together_each_has_its_verdict)
+{
+    struct party second, third;
+    struct fixture_report of[4];
+    Pb__Inventory inventory = PB__INVENTORY__INIT;
+    Pb__AttachmentReport *reports[] = {&of[0].report, &of[1].report, &of[2].report, &of[3].report};
+    INIT_REPLY(request, ReportAttachmentsRequest, report_attachments_request);
+    INIT_REPLY(reply, ReportAttachmentsResponse, report_attachments_response);
+    join_ok(&second, "agent", "node", "node-b");
+    join_ok(&third, "agent", "node", "node-c");
+    uint64_t old = fixture_next_epoch(&broker, second.identity->name);
+    fixture_next_epoch(&broker, second.identity->name);
+    EVP_PKEY *own = third.tls_key;
+    fixture_report_make(&of[0], &node, &broker, fixture_next_epoch(&broker, node.identity->name),
+                        &inventory);
+    fixture_report_make(&of[1], &second, &broker, old, &inventory);
+    third.tls_key = node.tls_key;
+    fixture_report_make(&of[2], &third, &broker, fixture_next_epoch(&broker, third.identity->name),
+                        &inventory);
+    third.tls_key = own;
+    fixture_report_make(&of[3], &node, &broker, fixture_next_epoch(&broker, node.identity->name),
+                        &inventory); /* again: its first epoch is not the latest any more */
+    request.broker_id = broker.identity->name;
+    request.reports = reports;
+    request.n_reports = 4;
+    ok(rl_control_report(auth, &broker.peer, &request, &reply, &err));
+    static const rl_code codes[] = {RL_E_ABORTED, RL_E_ABORTED, RL_E_DENIED, RL_OK};
+    ck_assert_uint_eq(reply.n_verdicts, 4);
+    for (size_t i = 0; i < 4; i++) {
+        ck_assert_str_eq(reply.verdicts[i]->agent_id, reports[i]->agent_id);
+        ck_assert_uint_eq(reply.verdicts[i]->code, codes[i]);
+        fixture_report_fini(&of[i]);
+    }
+    fixture_clear(&reply.base);
+    party_fini(&second);
+    party_fini(&third);
+}
+END_TEST
+
 START_TEST(no_broker_can_claim_an_agent_that_did_not_come)
 {
     uint64_t epoch = fixture_next_epoch(&broker, node.identity->name);
@@ -341,6 +415,61 @@ START_TEST(an_agent_is_sent_the_whole_then_what_changed)
 }
 END_TEST
 
+/* Of one report of node-a, which says that it holds this. */
+static bool is_current(uint64_t version, const uint8_t hash[32], Pb__Label *label)
+{
+    struct fixture_report of;
+    Pb__Label *labels[] = {label};
+    Pb__Inventory inventory = PB__INVENTORY__INIT;
+    Pb__AttachmentReport *reports[] = {&of.report};
+    INIT_REPLY(request, ReportAttachmentsRequest, report_attachments_request);
+    INIT_REPLY(reply, ReportAttachmentsResponse, report_attachments_response);
+    inventory.labels = labels;
+    inventory.n_labels = label ? 1 : 0;
+    fixture_report_holding(&of, &node, &broker, fixture_next_epoch(&broker, node.identity->name),
+                           &inventory, version, RL_SPAN(hash, 32));
+    request.broker_id = broker.identity->name;
+    request.reports = reports;
+    request.n_reports = 1;
+    ok(rl_control_report(auth, &broker.peer, &request, &reply, &err));
+    ck_assert_uint_eq(reply.n_verdicts, 1);
+    ck_assert_uint_eq(reply.verdicts[0]->code, RL_OK);
+    bool is = reply.verdicts[0]->policy_is_current;
+    fixture_clear(&reply.base);
+    fixture_report_fini(&of);
+    return is;
+}
+
+START_TEST(a_verdict_says_whether_there_is_another_policy)
+{
+    struct rl_snapshot *snapshot = NULL;
+    struct rl_policy *held = NULL;
+    uint8_t hash[32];
+    static const uint8_t nonce[16] = "0123456789abcdef";
+    char key[] = "env", value[] = "dev";
+    Pb__Label label = PB__LABEL__INIT;
+    label.key = key;
+    label.value = value;
+    ok(rl_snapshots_current(auth->snapshots, &snapshot, &err));
+    struct rl_policy_expect expect = expect_of(snapshot->authorities->bundle);
+    INIT_REPLY(update, PolicyUpdate, policy_update);
+    policy_for(0, NULL, RL_SPAN(nonce, 16), &update);
+    expect.nonce = RL_SPAN(nonce, 16);
+    ok(rl_policy_apply(NULL, &update, &expect, &held, &err));
+    uint64_t version = rl_policy_version(held);
+    rl_policy_hash(held, hash);
+    ck_assert(is_current(version, hash, NULL));
+    ck_assert(!is_current(version + 1, hash, NULL));
+    ck_assert(!is_current(version, hash, &label)); /* it has a label since */
+    ck_assert(is_current(version, hash, NULL));
+    fixture_sql("UPDATE revision SET number = number + 1");
+    ck_assert(!is_current(version, hash, NULL));
+    fixture_clear(&update.base);
+    rl_policy_unref(&held);
+    rl_snapshot_unref(&snapshot);
+}
+END_TEST
+
 /* ---- decisions for other services ---- */
 
 static bool decide(const char *kind, const char *verb, bool *own_only)
@@ -387,6 +516,9 @@ int main(void)
     tcase_add_test(t, no_broker_can_claim_an_agent_that_did_not_come);
     tcase_add_loop_test(t, a_hello_that_is_no_text_is_its_agents_trouble_alone, 0, SPOILS);
     tcase_add_test(t, a_locked_node_does_not_attach);
+    tcase_add_test(t, many_are_offered_epochs_at_once_and_each_has_its_answer);
+    tcase_add_test(t, of_those_that_are_reported_together_each_has_its_verdict);
+    tcase_add_test(t, a_verdict_says_whether_there_is_another_policy);
     tcase_add_test(t, after_a_reconnect_only_what_is_there_stays);
     tcase_add_test(t, a_detachment_of_an_older_epoch_changes_nothing);
     tcase_add_test(t, an_agent_is_sent_the_whole_then_what_changed);

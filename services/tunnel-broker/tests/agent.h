@@ -19,6 +19,7 @@ struct test_agent {
     struct rl_rpc_call *attach;
     enum lie lie;
     uint32_t protocol;     /* that it says it speaks; 0: nothing */
+    uint64_t holds;        /* this version of the policy; 0: none, it sends a nonce */
     bool is_mute, refuses; /* what it does with an open; else it comes for it */
     int challenged, welcomed, policies, policies_at_open, statements, opens, drains, closed;
     uint64_t epoch;
@@ -43,7 +44,7 @@ static inline void agent_say(struct test_agent *a, const Pb__AgentMessage *messa
 
 static inline void agent_answer(struct test_agent *a, const Pb__Challenge *challenge)
 {
-    uint8_t wrong[32] = {0};
+    uint8_t wrong[32] = {0}, nonce[16] = {7}, sha256[32] = {8};
     Pb__Hello hello = PB__HELLO__INIT;
     hello.agent_id = (char *)(uintptr_t)(a->lie == OTHER_AGENT ? UUID_B : a->id);
     hello.broker_id = a->lie == OTHER_BROKER ? (char *)(uintptr_t)UUID_B : challenge->broker_id;
@@ -51,7 +52,11 @@ static inline void agent_answer(struct test_agent *a, const Pb__Challenge *chall
     hello.nonce = challenge->nonce;
     if (a->lie == OTHER_NONCE)
         hello.nonce.data = wrong;
-    hello.policy_nonce = (ProtobufCBinaryData){16, (uint8_t[16]){7}};
+    if (a->holds)
+        hello.policy_sha256 = (ProtobufCBinaryData){sizeof sha256, sha256};
+    else
+        hello.policy_nonce = (ProtobufCBinaryData){sizeof nonce, nonce};
+    hello.policy_version = a->holds;
     hello.protocol = a->protocol;
     hello.protocol_min = a->lie == TOO_NEW ? a->protocol : 0;
     struct rl_buf body, signature;

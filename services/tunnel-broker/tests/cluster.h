@@ -25,12 +25,14 @@ struct fake_auth {
     char address[64];
     struct rl_rpc_call *watch;
     uint64_t epoch;
-    bool refuses_epochs;
+    bool refuses_epochs, is_older; /* older: it answers for one agent at a time */
+    size_t epochs_at_once;         /* the most */
     int attached, detached, completes, policies;
     size_t all_count;
     bool had_hello;
     char last_detached[64], last_reason[256];
-    rl_code verdict; /* for every report of an attachment */
+    rl_code verdict;    /* for every report of an attachment */
+    bool calls_current; /* the policies that agents hold */
     uint64_t policy_held;
     uint8_t policy_nonce;
     char last_epoch_for[320], last_policy_for[320];
@@ -202,7 +204,19 @@ static inline void auth_next_epoch(struct rl_rpc_call *call, const ProtobufCMess
         return;
     }
     Pb__NextEpochResponse reply = PB__NEXT_EPOCH_RESPONSE__INIT;
-    reply.epoch = ++c->auth.epoch;
+    Pb__EpochOffer offers[BROKER_EPOCHS_MAX], *list[BROKER_EPOCHS_MAX];
+    ck_assert_uint_le(r->n_agent_ids, BROKER_EPOCHS_MAX);
+    for (size_t i = 0; !c->auth.is_older && i < r->n_agent_ids; i++) {
+        pb__epoch_offer__init(&offers[i]);
+        offers[i].epoch = ++c->auth.epoch;
+        list[i] = &offers[i];
+        reply.n_offers++;
+    }
+    reply.offers = list;
+    if (reply.n_offers > c->auth.epochs_at_once)
+        c->auth.epochs_at_once = reply.n_offers;
+    if (!reply.n_offers)
+        reply.epoch = ++c->auth.epoch;
     rl_rpc_reply(call, &reply.base);
 }
 
@@ -228,7 +242,8 @@ static inline void auth_report(struct rl_rpc_call *call, const ProtobufCMessage 
     ck_assert_uint_le(r->n_reports, BROKER_REPORT_MAX);
     for (size_t i = 0; i < r->n_reports; i++) {
         auth_note(&c->auth, r->reports[i]);
-        if (c->auth.verdict != RL_OK && r->reports[i]->attached) {
+        if ((c->auth.verdict != RL_OK || c->auth.calls_current) && r->reports[i]->attached) {
+            verdict.policy_is_current = c->auth.calls_current;
             verdict.agent_id = r->reports[i]->agent_id;
             verdict.epoch = r->reports[i]->epoch;
             verdict.code = (uint32_t)c->auth.verdict;

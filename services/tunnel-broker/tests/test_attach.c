@@ -144,6 +144,76 @@ START_TEST(the_flood_after_a_restart_is_told_when_to_come_back)
 }
 END_TEST
 
+#define MANY 9
+
+static void attach_many(struct test_agent *many)
+{
+    static char ids[MANY][37];
+    for (int i = 0; i < MANY; i++) {
+        snprintf(ids[i], sizeof ids[i], "0190c0de-0000-7000-8000-00000000020%d", i);
+        agent_init(&many[i], c, ids[i], "node");
+        agent_attach(&many[i]);
+    }
+    TURN_UNTIL(c, broker_agents(c->broker) == MANY);
+    for (int i = 0; i < MANY; i++)
+        for (int k = 0; k < i; k++)
+            ck_assert_uint_ne(many[i].epoch, many[k].epoch);
+    for (int i = 0; i < MANY; i++)
+        agent_fini(&many[i]);
+}
+
+START_TEST(agents_that_come_together_are_one_question_to_auth)
+{
+    struct test_agent many[MANY];
+    attach_many(many);
+    ck_assert_uint_gt(c->auth.epochs_at_once, 1);
+}
+END_TEST
+
+START_TEST(an_auth_of_the_release_before_is_asked_for_one_after_the_other)
+{
+    struct test_agent many[MANY];
+    c->auth.is_older = true;
+    attach_many(many);
+}
+END_TEST
+
+START_TEST(whoever_leaves_before_its_epoch_comes_leaves_nothing_behind)
+{
+    struct test_agent leaver;
+    agent_init(&leaver, c, UUID_B, "node");
+    agent_attach(&a);
+    agent_attach(&leaver);
+    TURN_UNTIL(c, c->auth.last_epoch_for[0]); /* asked for one, perhaps not for the other */
+    rl_rpc_channel_free(&leaver.channel);
+    TURN_UNTIL(c, a.welcomed);
+    turn_for(c, 200);
+    ck_assert_uint_eq(broker_agents(c->broker), 1);
+    agent_fini(&leaver);
+}
+END_TEST
+
+START_TEST(an_agent_that_holds_what_there_is_is_sent_nothing)
+{
+    a.holds = 1;
+    c->auth.calls_current = true;
+    agent_attach(&a);
+    TURN_UNTIL(c, a.welcomed && c->auth.attached);
+    turn_for(c, 300);
+    ck_assert_int_eq(c->auth.policies, 0);
+}
+END_TEST
+
+START_TEST(an_agent_whose_policy_auth_does_not_know_is_sent_one)
+{
+    a.holds = 1;
+    agent_attach(&a);
+    TURN_UNTIL(c, a.policies);
+    ck_assert_int_eq(c->auth.attached, 1);
+    ck_assert_uint_eq(c->auth.policy_held, 1);
+}
+END_TEST
+
 START_TEST(policy_goes_out_again_when_the_revision_moves)
 {
     agent_attach(&a);
@@ -275,6 +345,11 @@ int main(void)
     tcase_add_test(tests, a_newer_epoch_takes_the_place_of_the_older);
     tcase_add_test(tests, whoever_is_no_agent_may_not_attach);
     tcase_add_test(tests, the_flood_after_a_restart_is_told_when_to_come_back);
+    tcase_add_test(tests, agents_that_come_together_are_one_question_to_auth);
+    tcase_add_test(tests, an_auth_of_the_release_before_is_asked_for_one_after_the_other);
+    tcase_add_test(tests, whoever_leaves_before_its_epoch_comes_leaves_nothing_behind);
+    tcase_add_test(tests, an_agent_that_holds_what_there_is_is_sent_nothing);
+    tcase_add_test(tests, an_agent_whose_policy_auth_does_not_know_is_sent_one);
     tcase_add_test(tests, policy_goes_out_again_when_the_revision_moves);
     tcase_add_test(tests, an_agent_that_is_behind_gets_its_policy_before_it_is_asked_to_come);
     tcase_add_test(tests, statements_go_to_agents_with_live_connections_and_with_each_open);
