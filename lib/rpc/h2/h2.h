@@ -89,6 +89,7 @@ struct rl_h2_connection {
     bool is_awaiting_pong, has_settled;
     uint64_t least_rtt_us; /* 0: none yet */
     struct rl_h2_round round;
+    bool carries; /* raw streams; what messages bring beside them does not count as busy */
     struct rl_h2_alone alone;
     struct rl_pace pace;             /* of the only busy stream */
     struct rl_h2_stream *alone_who;  /* whose windows follow it; NULL: nobody's */

@@ -52,15 +52,29 @@ static void widen(struct rl_h2_connection *c, struct rl_h2_stream *stream, uint3
     set_connection_window(c);
 }
 
+/* Where somebody's bytes are carried, a message now and then, as that which calls a node for one
+ * more of them, is no reason to keep them narrow. */
+static bool counts(struct rl_h2_connection *c, const struct rl_h2_stream *stream)
+{
+    if (!stream || !stream->call.raw)
+        return stream && !c->carries;
+    if (!c->carries)
+        c->alone = (struct rl_h2_alone){0};
+    c->carries = true;
+    return true;
+}
+
 static void look_who_is_busy(struct rl_h2_connection *c, struct rl_h2_stream *stream, size_t n)
 {
+    if (!counts(c, stream))
+        return;
     uint64_t now_ms = rl_loop_now_ms(c->config->loop);
-    bool is_alone = rl_h2_alone(&c->alone, stream ? stream->id : 0, n, c->window_bytes, now_ms);
+    bool is_alone = rl_h2_alone(&c->alone, stream->id, n, c->window_bytes, now_ms);
     if (c->alone_bytes && (!is_alone || c->alone_who != stream)) {
         end_alone(c);
         set_connection_window(c);
     }
-    if (!is_alone || !stream)
+    if (!is_alone)
         return;
     uint32_t least = c->config->connection_window_bytes;
     uint32_t size = rl_pace_follow(&c->pace, n, now_ms, c->alone_bytes ? c->alone_bytes : least,
@@ -175,6 +189,7 @@ void rl_h2_round_forget(struct rl_h2_connection *c, struct rl_h2_stream *stream)
 {
     if (c->round.busiest == stream)
         c->round.busiest = NULL;
+    rl_h2_alone_forget(&c->alone, stream->id);
     if (c->alone_who == stream) {
         c->alone_who = NULL; /* nghttp2 knows it no more */
         rl_h2_window_repay(c->alone_borrowed);

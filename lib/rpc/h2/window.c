@@ -26,13 +26,27 @@ bool rl_h2_alone(struct rl_h2_alone *alone, int32_t stream, size_t n, uint64_t m
                  uint64_t now_ms)
 {
     if (alone->stream != stream) {
-        alone->stream = stream;
+        alone->other = alone->stream;
         alone->other_ms = alone->last_ms;
+        alone->stream = stream;
+        alone->bytes = 0;
+    }
+    if (!alone->bytes || now_ms - alone->last_ms >= RL_H2_ALONE_MS) {
+        alone->since_ms = now_ms;
         alone->bytes = 0;
     }
     alone->last_ms = now_ms;
     alone->bytes += n;
-    return alone->bytes >= much && (!alone->other_ms || now_ms - alone->other_ms >= RL_H2_ALONE_MS);
+    return alone->bytes >= much && now_ms - alone->since_ms >= RL_H2_ALONE_RUN_MS &&
+           (!alone->other || now_ms - alone->other_ms >= RL_H2_ALONE_MS);
+}
+
+void rl_h2_alone_forget(struct rl_h2_alone *alone, int32_t stream)
+{
+    if (alone->stream == stream)
+        *alone = (struct rl_h2_alone){.stream = alone->other, .last_ms = alone->other_ms};
+    else if (alone->other == stream)
+        alone->other = 0;
 }
 
 uint32_t rl_h2_window_borrow(uint32_t wanted)

@@ -22,20 +22,25 @@ uint32_t rl_h2_window_after_round(uint32_t size, uint32_t max, uint64_t received
                                   uint64_t least_rtt_us);
 
 /* One busy stream: nobody's bytes wait behind its own, and larger windows spare the hops on the way
- * half of their work. So while it is alone they follow its pace. */
+ * half of their work. So while it is alone they follow its pace. Not in the first moment: a reader
+ * that takes a little and then stalls shall hold no more than its window. */
 #define RL_H2_ALONE_MS 1000
+#define RL_H2_ALONE_RUN_MS 64
 #define RL_H2_ALONE_BYTES_MAX (1u << 20)
 
+/* Streams by their ids; 0: none. */
 struct rl_h2_alone {
-    int32_t stream;             /* whose bytes came last */
-    uint64_t last_ms, other_ms; /* when; and when another's came before: 0, never */
-    uint64_t bytes;             /* of this stream, since another's */
+    int32_t stream, other;      /* whose bytes came last; and whose before */
+    uint64_t last_ms, other_ms; /* when */
+    uint64_t since_ms, bytes;   /* what `stream` brought without a pause, since another's */
 };
 
-/** `n` bytes came on a stream. Has it brought `much` while no other brought any for RL_H2_ALONE_MS?
- */
+/** `n` bytes came on a stream. Has it brought `much`, for RL_H2_ALONE_RUN_MS, while no other that
+ * is still there brought any for RL_H2_ALONE_MS? */
 bool rl_h2_alone(struct rl_h2_alone *alone, int32_t stream, size_t n, uint64_t much,
                  uint64_t now_ms);
+/** The stream is gone: its bytes are nobody's that could wait. */
+void rl_h2_alone_forget(struct rl_h2_alone *alone, int32_t stream);
 
 /** Takes up to `wanted` bytes from the process's budget; how many there were. Any thread. */
 uint32_t rl_h2_window_borrow(uint32_t wanted);

@@ -90,21 +90,39 @@ static bool comes(int32_t stream, size_t n, uint64_t now_ms)
     return rl_h2_alone(&alone, stream, n, MUCH, now_ms);
 }
 
-START_TEST(a_stream_is_alone_when_it_brought_much_and_no_other_anything)
+/* Much, over the time that it takes to be believed; what the last byte was answered. */
+static bool runs(int32_t stream, uint64_t now_ms)
+{
+    comes(stream, MUCH, now_ms);
+    return comes(stream, 1, now_ms + RL_H2_ALONE_RUN_MS);
+}
+
+START_TEST(a_stream_is_alone_when_it_brought_much_for_a_while_and_no_other_anything)
 {
     alone = (struct rl_h2_alone){0};
     ck_assert(!comes(1, MUCH - 1, 5000));
-    ck_assert(comes(1, 1, 5000));
-    ck_assert(comes(1, 1, 900000));
+    ck_assert(!comes(1, 0, 5000 + RL_H2_ALONE_RUN_MS));
+    ck_assert(comes(1, 1, 5000 + RL_H2_ALONE_RUN_MS));
+    ck_assert(comes(1, 1, 5000 + RL_H2_ALONE_RUN_MS + RL_H2_ALONE_MS - 1));
+}
+END_TEST
+
+START_TEST(a_burst_is_no_run)
+{
+    alone = (struct rl_h2_alone){0};
+    ck_assert(!comes(1, 1000 * MUCH, 5000));
+    ck_assert(!comes(1, 1000 * MUCH, 5000 + RL_H2_ALONE_RUN_MS - 1));
+    /* and after a pause it begins anew */
+    ck_assert(!comes(1, MUCH, 5000 + RL_H2_ALONE_RUN_MS - 1 + RL_H2_ALONE_MS));
 }
 END_TEST
 
 START_TEST(a_byte_of_another_ends_it_for_a_second)
 {
     alone = (struct rl_h2_alone){0};
-    ck_assert(comes(1, MUCH, 5000));
+    ck_assert(runs(1, 5000));
     ck_assert(!comes(3, 1, 6000));
-    ck_assert(!comes(1, MUCH, 6000));
+    ck_assert(!runs(1, 6000));
     ck_assert(!comes(1, 1, 6000 + RL_H2_ALONE_MS - 1));
     ck_assert(comes(1, 1, 6000 + RL_H2_ALONE_MS));
     /* two that take turns are never alone */
@@ -118,8 +136,30 @@ START_TEST(what_another_brought_long_ago_does_not_matter)
 {
     alone = (struct rl_h2_alone){0};
     ck_assert(!comes(1, 1, 5000));
-    ck_assert(comes(3, MUCH, 5000 + RL_H2_ALONE_MS));
-    ck_assert(!comes(5, MUCH - 1, 5000 + 2 * RL_H2_ALONE_MS));
+    ck_assert(runs(3, 5000 + RL_H2_ALONE_MS));
+    ck_assert(!comes(5, MUCH - 1, 5000 + 3 * RL_H2_ALONE_MS));
+}
+END_TEST
+
+START_TEST(one_that_is_gone_does_not_matter)
+{
+    alone = (struct rl_h2_alone){0};
+    ck_assert(!comes(1, 1, 5000));
+    rl_h2_alone_forget(&alone, 1);
+    ck_assert(runs(3, 5001));
+    /* It came between, and went. */
+    comes(5, 1, 5100);
+    rl_h2_alone_forget(&alone, 5);
+    ck_assert(runs(3, 5101));
+    comes(5, 1, 5200);
+    ck_assert(!runs(3, 5201));
+    rl_h2_alone_forget(&alone, 5);
+    ck_assert(comes(3, 1, 5201 + RL_H2_ALONE_RUN_MS));
+    /* Who is there still does matter when a third one goes. */
+    comes(7, 1, 5300);
+    comes(9, 1, 5301);
+    rl_h2_alone_forget(&alone, 9);
+    ck_assert(!runs(3, 5302));
 }
 END_TEST
 
@@ -134,9 +174,11 @@ int main(void)
     tcase_add_test(c, knows_nothing_before_a_round_was_measured);
     tcase_add_test(c, settles_at_what_the_path_holds);
     tcase_add_test(c, the_budget_is_the_whole_processes);
-    tcase_add_test(c, a_stream_is_alone_when_it_brought_much_and_no_other_anything);
+    tcase_add_test(c, a_stream_is_alone_when_it_brought_much_for_a_while_and_no_other_anything);
+    tcase_add_test(c, a_burst_is_no_run);
     tcase_add_test(c, a_byte_of_another_ends_it_for_a_second);
     tcase_add_test(c, what_another_brought_long_ago_does_not_matter);
+    tcase_add_test(c, one_that_is_gone_does_not_matter);
     suite_add_tcase(suite, c);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
