@@ -3,6 +3,7 @@
 
 #include "bytes/secret.h"
 #include "clock/clock.h"
+#include "protocol/protocol.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,7 +38,8 @@ static void set_attached(struct fleet_agent *agent, bool is_attached)
 static rl_code pack_hello(struct fleet_agent *agent, const Pb__Challenge *challenge,
                           struct rl_buf *out)
 {
-    static char node[] = "node", tunnel[] = "tunnel", version[] = RL_VERSION, *kinds[] = {node};
+    static char node[] = "node", cluster[] = "cluster", tunnel[] = "tunnel", version[] = RL_VERSION;
+    char *kinds[] = {agent->fleet->is_of_leaves ? cluster : node};
     uint8_t nonce[16];
     rl_random(nonce, sizeof nonce);
     Pb__Inventory inventory = PB__INVENTORY__INIT;
@@ -53,6 +55,8 @@ static rl_code pack_hello(struct fleet_agent *agent, const Pb__Challenge *challe
     hello.nonce = challenge->nonce;
     hello.version = version;
     hello.inventory = &inventory;
+    hello.protocol = RL_PROTOCOL;
+    hello.protocol_min = RL_PROTOCOL_MIN;
     hello.policy_version = agent->policy_version;
     if (agent->policy_version)
         hello.policy_sha256 =
@@ -68,9 +72,13 @@ static rl_code pack_hello(struct fleet_agent *agent, const Pb__Challenge *challe
 
 static void on_challenge(struct fleet_agent *agent, const Pb__Challenge *challenge)
 {
-    struct rl_buf body, signature;
+    struct rl_buf body, signature, certificate;
     rl_buf_init(&body, HELLO_BYTES_MAX);
     rl_buf_init(&signature, 1024);
+    rl_buf_init(&certificate, HELLO_BYTES_MAX);
+    if (agent->fleet->is_of_leaves &&
+        rl_x509_to_der(rl_tls_identity_certificate(agent->identity), &certificate, NULL) != RL_OK)
+        fleet_fail("hello", "its certificate can not be written");
     if (pack_hello(agent, challenge, &body) != RL_OK ||
         rl_key_sign(agent->key, "remoteler-hello-v1", rl_buf_span(&body), &signature, NULL) !=
             RL_OK)
@@ -78,12 +86,14 @@ static void on_challenge(struct fleet_agent *agent, const Pb__Challenge *challen
     Pb__SignedHello hello = PB__SIGNED_HELLO__INIT;
     hello.hello = (ProtobufCBinaryData){body.n, body.p};
     hello.signature = (ProtobufCBinaryData){signature.n, signature.p};
+    hello.certificate = (ProtobufCBinaryData){certificate.n, certificate.p};
     Pb__AgentMessage message = PB__AGENT_MESSAGE__INIT;
     message.body_case = PB__AGENT_MESSAGE__BODY_HELLO;
     message.hello = &hello;
     rl_rpc_send(agent->attach, &message.base, NULL);
     rl_buf_fini(&body);
     rl_buf_fini(&signature);
+    rl_buf_fini(&certificate);
 }
 
 static void on_policy(struct fleet_agent *agent, const Pb__PolicyUpdate *update)

@@ -1,6 +1,7 @@
-/* bench_fleet PROXY AUTH CA_PIN TOKEN COUNT: joins and attaches COUNT agents, and stays. Lines on
- * stdout, each with CLOCK_BOOTTIME in milliseconds: `joined`; `all` when all are attached; `down`
- * when the first of them is not any more. Ends with its stdin.
+/* bench_fleet PROXY AUTH CA_PIN TOKEN COUNT: joins and attaches COUNT agents, and stays;
+ * bench_leaves with the same words: as many leaves, for as many uses of the token of a trusted
+ * cluster. Lines on stdout, each with CLOCK_BOOTTIME in milliseconds: `joined`; `all` when all are
+ * attached; `down` when the first of them is not any more. Ends with its stdin.
  */
 #include "fleet.h"
 
@@ -16,6 +17,30 @@ void fleet_fail(const char *what, const char *why)
 {
     fprintf(stderr, "bench_fleet: %s: %s\n", what, why);
     exit(1);
+}
+
+void fleet_open_auth(struct fleet *fleet)
+{
+    struct rl_error err;
+    const struct rl_tls_client_config tls = {
+        .pin = fleet->ca_pin,
+        .alpn = "h2",
+        .sni = "auth" RL_TLS_SNI_SUFFIX,
+        .peer_kind = RL_IDENTITY_SERVICE,
+        .peer_service = "auth",
+    };
+    if (rl_tls_client_create(&tls, &fleet->auth_tls, &err) != RL_OK)
+        fleet_fail("TLS", err.message);
+    const struct rl_rpc_channel_config channel = {
+        .loop = fleet->loop, .address = fleet->auth, .tls = fleet->auth_tls};
+    if (rl_rpc_channel_create_h2(&channel, &fleet->auth_channel, &err) != RL_OK)
+        fleet_fail("the channel", err.message);
+}
+
+void fleet_close_auth(struct fleet *fleet)
+{
+    rl_rpc_channel_free(&fleet->auth_channel);
+    rl_tls_client_unref(&fleet->auth_tls);
 }
 
 static void raise_descriptors(void)

@@ -1,6 +1,8 @@
 /* fleet: many agents in one process, as far as a broker can tell: each has joined through auth, has
  * its own key, certificate and connection, attaches, signs its hello, takes its policy, and comes
- * back as agent/uplink.c does. What it lacks is a machine behind it.
+ * back as agent/uplink.c does. What it lacks is a machine behind it. Or many leaves: each with
+ * authorities of its own that auth has taken for a token, and a broker that one of them certified;
+ * what they lack is a cluster behind that.
  */
 #ifndef BENCH_FLEET_H
 #define BENCH_FLEET_H
@@ -21,6 +23,7 @@ struct fleet {
     size_t asked, joined;
     struct rl_trust *trust;
     char *cluster;
+    bool is_of_leaves;
     /* attached, and the policy of its version held */
     size_t attached;
     bool was_complete;
@@ -29,7 +32,7 @@ struct fleet {
 struct fleet_agent {
     struct fleet *fleet;
     EVP_PKEY *key;
-    char id[64];
+    char id[128];
     struct rl_tls_identity *identity;
     struct rl_tls_client *tls;
     struct rl_rpc_channel *channel;
@@ -43,7 +46,10 @@ struct fleet_agent {
 
 /** Ends the program with a message. */
 _Noreturn void fleet_fail(const char *what, const char *why);
-/** join.c: all of them; turns the loop. */
+/** fleet.c: a connection to auth, before anybody has a certificate. */
+void fleet_open_auth(struct fleet *fleet);
+void fleet_close_auth(struct fleet *fleet);
+/** join.c: all of them as agents; establish.c: all of them as leaves; turns the loop. */
 void fleet_join(struct fleet *fleet);
 /** attach.c: begins to connect all. */
 void fleet_attach(struct fleet *fleet);

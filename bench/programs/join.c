@@ -99,24 +99,10 @@ static void ask_next(struct fleet *fleet)
 
 void fleet_join(struct fleet *fleet)
 {
-    struct rl_error err;
-    const struct rl_tls_client_config tls = {
-        .pin = fleet->ca_pin,
-        .alpn = "h2",
-        .sni = "auth" RL_TLS_SNI_SUFFIX,
-        .peer_kind = RL_IDENTITY_SERVICE,
-        .peer_service = "auth",
-    };
-    if (rl_tls_client_create(&tls, &fleet->auth_tls, &err) != RL_OK)
-        fleet_fail("TLS", err.message);
-    const struct rl_rpc_channel_config channel = {
-        .loop = fleet->loop, .address = fleet->auth, .tls = fleet->auth_tls};
-    if (rl_rpc_channel_create_h2(&channel, &fleet->auth_channel, &err) != RL_OK)
-        fleet_fail("the channel", err.message);
+    fleet_open_auth(fleet);
     for (size_t i = 0; i < AT_ONCE; i++)
         ask_next(fleet);
     while (fleet->joined < fleet->count)
         rl_loop_turn(fleet->loop, 1000);
-    rl_rpc_channel_free(&fleet->auth_channel);
-    rl_tls_client_unref(&fleet->auth_tls);
+    fleet_close_auth(fleet);
 }

@@ -58,6 +58,11 @@ rl_code rl_trust_add(struct rl_trust *trust, enum rl_identity_kind kind, const c
  * as is_retired, so that he can renew. */
 rl_code rl_trust_add_retired(struct rl_trust *trust, enum rl_identity_kind kind,
                              const char *cluster, struct rl_span ca_der, struct rl_error *err);
+/** As rl_trust_add(); one that `before` (NULL: none) has for the same kind and cluster is shared
+ * with it, and not read and verified again: what changes one of hundreds costs one. */
+rl_code rl_trust_add_again(struct rl_trust *trust, const struct rl_trust *before,
+                           enum rl_identity_kind kind, const char *cluster, struct rl_span ca_der,
+                           struct rl_error *err);
 /** Is the authority that signed this one's certificate still among them, for its kind and cluster?
  * A connection may be older than what is believed now. */
 bool rl_trust_vouches(const struct rl_trust *trust, const struct rl_identity *identity);

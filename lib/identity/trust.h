@@ -12,8 +12,10 @@ struct rl_authority {
     enum rl_identity_kind kind;
     char *cluster;
     int64_t not_before_s, not_after_s;
-    uint64_t key_hint; /* equal keys have the same; 0: not known */
+    uint64_t key_hint;  /* equal keys have the same; 0: not known */
+    uint8_t sha256[32]; /* of the certificate in DER */
     bool is_retired;
+    unsigned refs; /* atomic: lists share what did not change */
 };
 
 size_t rl_trust_count(const struct rl_trust *trust);

@@ -70,7 +70,8 @@ static bool make_listener_trust(struct rl_member *member)
         rl_log_error("other clusters' authorities can not be used", RL_TEXT("error", err.message));
         return false;
     }
-    size_t left_out = rl_peers_add_to_trust(trust, state->clusters, state->n_clusters);
+    size_t left_out =
+        rl_peers_add_to_trust(trust, member->listener_trust, state->clusters, state->n_clusters);
     if (left_out)
         rl_log_error("authorities of other clusters can not be used",
                      RL_NUMBER("authorities", left_out));

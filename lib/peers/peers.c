@@ -21,17 +21,19 @@ const Pb__PeerCluster *rl_peers_leaf(Pb__PeerCluster *const *peers, size_t count
     return find(peers, count, name, false);
 }
 
-static size_t add_each(struct rl_trust *trust, enum rl_identity_kind kind, const char *cluster,
+static size_t add_each(struct rl_trust *trust, const struct rl_trust *before,
+                       enum rl_identity_kind kind, const char *cluster,
                        const ProtobufCBinaryData *cas, size_t count)
 {
     size_t left_out = 0;
     for (size_t i = 0; i < count; i++)
-        left_out +=
-            rl_trust_add(trust, kind, cluster, RL_SPAN(cas[i].data, cas[i].len), NULL) != RL_OK;
+        left_out += rl_trust_add_again(trust, before, kind, cluster,
+                                       RL_SPAN(cas[i].data, cas[i].len), NULL) != RL_OK;
     return left_out;
 }
 
-static size_t add_peer(struct rl_trust *trust, const Pb__PeerCluster *peer)
+static size_t add_peer(struct rl_trust *trust, const struct rl_trust *before,
+                       const Pb__PeerCluster *peer)
 {
     const Pb__TrustBundle *theirs = peer->trust;
     if (!theirs)
@@ -41,14 +43,16 @@ static size_t add_peer(struct rl_trust *trust, const Pb__PeerCluster *peer)
         strcmp(peer->name, rl_trust_cluster(trust)) == 0)
         return count;
     return peer->is_root
-               ? add_each(trust, RL_IDENTITY_USER, peer->name, theirs->user_cas, count)
-               : add_each(trust, RL_IDENTITY_SERVICE, peer->name, theirs->service_cas, count);
+               ? add_each(trust, before, RL_IDENTITY_USER, peer->name, theirs->user_cas, count)
+               : add_each(trust, before, RL_IDENTITY_SERVICE, peer->name, theirs->service_cas,
+                          count);
 }
 
-size_t rl_peers_add_to_trust(struct rl_trust *trust, Pb__PeerCluster *const *peers, size_t count)
+size_t rl_peers_add_to_trust(struct rl_trust *trust, const struct rl_trust *before,
+                             Pb__PeerCluster *const *peers, size_t count)
 {
     size_t left_out = 0;
     for (size_t i = 0; i < count; i++)
-        left_out += add_peer(trust, peers[i]);
+        left_out += add_peer(trust, before, peers[i]);
     return left_out;
 }

@@ -14,7 +14,10 @@ const Pb__PeerCluster *rl_peers_leaf(Pb__PeerCluster *const *peers, size_t count
 /** Adds to the cluster's own authorities in `trust`, before it is shared, those of the peers. What
  * can not be added (no authority, another cluster's, a key that is there already, the cluster's own
  * name) is left out: nobody of another cluster keeps this one's users out. Returns how many were.
+ * `before` is what was believed so far (NULL: nothing); what it has is taken from there: to verify
+ * the authorities of hundreds of leaves takes long, and this is called where sessions wait.
  */
-size_t rl_peers_add_to_trust(struct rl_trust *trust, Pb__PeerCluster *const *peers, size_t count);
+size_t rl_peers_add_to_trust(struct rl_trust *trust, const struct rl_trust *before,
+                             Pb__PeerCluster *const *peers, size_t count);
 
 #endif

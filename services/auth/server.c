@@ -18,6 +18,7 @@
 #include "services/hub.h"
 #include "services/view.h"
 
+#include <openssl/err.h>
 #include <stdlib.h>
 
 #define RENEW_MS (6ull * 3600 * 1000) /* far below a third of its life */
@@ -33,6 +34,7 @@ struct rl_auth_server {
     struct rl_tls_server *tls;
     struct rl_rpc_server *h2, *grpc;
     struct rl_timer *renewal, *tickets;
+    uint64_t issued_ms;   /* when its certificate was */
     int64_t tickets_hour; /* whose keys are used */
     uint16_t port, proxied_port, control_port;
     unsigned draining;
@@ -224,25 +226,6 @@ static rl_code authorize(void *context, const char *service, const char *method,
     return rl_access_check(auth->cluster, service, method, peer->identity, err);
 }
 
-static rl_code issue_identity(struct rl_auth_server *server, struct rl_tls_identity **identity,
-                              struct rl_trust **trust, struct rl_trust **public,
-                              struct rl_error *err)
-{
-    struct rl_auth *auth = server->config.auth;
-    const struct rl_text_list *addresses = &auth->settings->addresses;
-    struct rl_snapshot *snapshot = NULL;
-    rl_code rc = rl_snapshots_current(auth->snapshots, &snapshot, err);
-    if (rc == RL_OK)
-        rc = rl_issue_own(snapshot, auth->cluster, auth->id, addresses->items, addresses->count,
-                          rl_clock_wall_ns(), identity, err);
-    if (rc == RL_OK)
-        rc = rl_authorities_trust(snapshot->authorities, trust, err);
-    if (rc == RL_OK)
-        rc = rl_peer_listeners_trust(snapshot, public, err);
-    rl_snapshot_unref(&snapshot);
-    return rc;
-}
-
 static rl_code listen_h2(struct rl_auth_server *server, struct rl_error *err)
 {
     static const char *const alpn[] = {"h2", NULL};
@@ -340,24 +323,103 @@ static void on_tickets(void *context)
         rl_log_error("no keys for session tickets", RL_TEXT("error", err.message));
 }
 
-/* ---- the certificate ---- */
+/* ---- the certificate, and who is believed ---- */
 
 struct renewal {
     struct rl_auth_server *server;
-    struct rl_tls_identity *identity;
+    bool is_due; /* the certificate has its age; else it is made anew for a new authority only */
+    struct rl_tls_identity *held;
+    struct rl_trust *believed;        /* what is used so far; NULL: nothing yet */
+    struct rl_tls_identity *identity; /* NULL: the one that is held stays */
     struct rl_trust *trust, *public;
     rl_code rc;
     struct rl_error err;
 };
 
-static rl_code take_renewal(struct rl_auth_server *server, const struct renewal *r,
-                            struct rl_error *err)
+static bool is_of(const struct rl_tls_identity *held, const struct rl_authority *issuer)
 {
-    rl_code rc = rl_tls_server_reload(server->tls, r->identity, r->public, err);
+    bool is = X509_verify(rl_tls_identity_certificate(held), issuer->key) == 1;
+    ERR_clear_error();
+    return is;
+}
+
+static rl_code read_renewal(struct renewal *r, struct rl_error *err)
+{
+    const struct rl_auth *auth = r->server->config.auth;
+    const struct rl_text_list *addresses = &auth->settings->addresses;
+    struct rl_snapshot *snapshot = NULL;
+    rl_code rc = rl_snapshots_current(auth->snapshots, &snapshot, err);
+    if (rc == RL_OK && (r->is_due || !is_of(r->held, &snapshot->authorities->service)))
+        rc = rl_issue_own(snapshot, auth->cluster, auth->id, addresses->items, addresses->count,
+                          rl_clock_wall_ns(), &r->identity, err);
     if (rc == RL_OK)
+        rc = rl_authorities_trust(snapshot->authorities, &r->trust, err);
+    if (rc == RL_OK)
+        rc = rl_peer_listeners_trust(snapshot, r->believed, &r->public, err);
+    rl_snapshot_unref(&snapshot);
+    return rc;
+}
+
+static void exchange(struct rl_trust **a, struct rl_trust **b)
+{
+    struct rl_trust *was = *a;
+    *a = *b;
+    *b = was;
+}
+
+/* What was in use goes with the renewal. */
+static void take_renewal(struct renewal *r)
+{
+    struct rl_auth_server *server = r->server;
+    if (r->identity) {
+        struct rl_tls_identity *old = server->identity;
+        server->identity = r->identity;
+        r->identity = old;
+        server->issued_ms = rl_loop_now_ms(server->config.loop);
+    }
+    exchange(&server->trust, &r->trust);
+    exchange(&server->public, &r->public);
+}
+
+/* A connection is cut, or made anew, only for what has changed: each change of a root's policy
+ * comes by here. */
+static rl_code use_renewal(const struct renewal *r, struct rl_error *err)
+{
+    const struct rl_auth_server *server = r->server;
+    bool believes_others = !rl_trust_is_same(server->public, r->public);
+    rl_code rc = RL_OK;
+    if (r->identity || believes_others)
+        rc = rl_tls_server_reload(server->tls, r->identity, r->public, err);
+    if (rc == RL_OK && believes_others)
         rl_rpc_server_end_strangers(server->h2, r->public,
                                     "your cluster is not trusted here any more");
-    return rc == RL_OK ? rl_rpc_server_reload_grpc(server->grpc, r->identity, r->trust, err) : rc;
+    return rc;
+}
+
+static bool has_changed_within(const struct renewal *r)
+{
+    return r->identity || !rl_trust_is_same(r->server->trust, r->trust);
+}
+
+static rl_code use_renewal_within(const struct renewal *r, struct rl_error *err)
+{
+    return rl_rpc_server_reload_grpc(
+        r->server->grpc, r->identity ? r->identity : r->server->identity, r->trust, err);
+}
+
+static uint64_t until_due_ms(const struct rl_auth_server *server)
+{
+    uint64_t age_ms = rl_loop_now_ms(server->config.loop) - server->issued_ms;
+    return age_ms < RENEW_MS ? RENEW_MS - age_ms : 0;
+}
+
+static void fini_renewal(struct renewal *r)
+{
+    rl_tls_identity_unref(&r->held);
+    rl_tls_identity_unref(&r->identity);
+    rl_trust_unref(&r->believed);
+    rl_trust_unref(&r->trust);
+    rl_trust_unref(&r->public);
 }
 
 static void finish_renewal(void *context)
@@ -365,35 +427,28 @@ static void finish_renewal(void *context)
     struct renewal *r = context;
     struct rl_auth_server *server = r->server;
     server->is_renewing = false;
+    bool is_changed_within = r->rc == RL_OK && has_changed_within(r);
     if (r->rc == RL_OK)
-        r->rc = take_renewal(server, r, &r->err);
+        r->rc = use_renewal(r, &r->err);
+    if (is_changed_within && r->rc == RL_OK)
+        r->rc = use_renewal_within(r, &r->err);
     if (r->rc == RL_OK) {
-        struct rl_tls_identity *old = server->identity;
-        server->identity = r->identity;
-        r->identity = old;
-        struct rl_trust *old_trust = server->trust;
-        server->trust = r->trust;
-        r->trust = old_trust;
-        struct rl_trust *old_public = server->public;
-        server->public = r->public;
-        r->public = old_public;
-        if (server->config.renewed)
+        take_renewal(r);
+        if (is_changed_within && server->config.renewed)
             server->config.renewed(server->config.context);
     } else {
         rl_log_error("auth's own certificate was not renewed", RL_TEXT("error", r->err.message));
     }
     if (!rl_timer_is_armed(server->renewal) || r->rc != RL_OK)
-        rl_timer_arm(server->renewal, r->rc == RL_OK ? RENEW_MS : RENEW_RETRY_MS);
-    rl_tls_identity_unref(&r->identity);
-    rl_trust_unref(&r->trust);
-    rl_trust_unref(&r->public);
+        rl_timer_arm(server->renewal, r->rc == RL_OK ? until_due_ms(server) : RENEW_RETRY_MS);
+    fini_renewal(r);
     free(r);
 }
 
 static void run_renewal(void *context)
 {
     struct renewal *r = context;
-    r->rc = issue_identity(r->server, &r->identity, &r->trust, &r->public, &r->err);
+    r->rc = read_renewal(r, &r->err);
     rl_loop_post(r->server->config.loop, finish_renewal, r);
 }
 
@@ -406,12 +461,26 @@ static void on_renewal(void *context)
     }
     struct renewal *r = rl_alloc(sizeof *r);
     r->server = server;
+    r->is_due = until_due_ms(server) == 0;
+    r->held = rl_tls_identity_ref(server->identity);
+    r->believed = rl_trust_ref(server->public);
     server->is_renewing = true;
     if (rl_workers_submit(server->config.auth->workers, run_renewal, r, NULL) == RL_OK)
         return;
     server->is_renewing = false;
+    fini_renewal(r);
     free(r);
     rl_timer_arm(server->renewal, RENEW_RETRY_MS);
+}
+
+static rl_code begin_with_certificate(struct rl_auth_server *server, struct rl_error *err)
+{
+    struct renewal first = {.server = server, .is_due = true};
+    rl_code rc = read_renewal(&first, err);
+    if (rc == RL_OK)
+        take_renewal(&first);
+    fini_renewal(&first);
+    return rc;
 }
 
 /* ---- life ---- */
@@ -423,7 +492,7 @@ rl_code rl_auth_server_create(const struct rl_auth_server_config *config,
     server->config = *config;
     server->renewal = rl_timer_create(config->loop, on_renewal, server);
     server->tickets = rl_timer_create(config->loop, on_tickets, server);
-    rl_code rc = issue_identity(server, &server->identity, &server->trust, &server->public, err);
+    rl_code rc = begin_with_certificate(server, err);
     if (rc == RL_OK)
         rc = listen_h2(server, err);
     if (rc == RL_OK)

@@ -1,6 +1,7 @@
 #include "identity/identity.h"
 
 #include "identity/tests/world.h"
+#include "identity/trust.h"
 
 #include <openssl/ec.h>
 
@@ -82,6 +83,62 @@ START_TEST(does_not_take_an_authority_with_a_weak_key)
     X509_free(ca);
     EVP_PKEY_free(weak);
     authority_free(&other);
+}
+END_TEST
+
+/* ---- lists that follow one another ---- */
+
+static rl_code add_again(struct rl_trust *to, const struct rl_trust *before,
+                         enum rl_identity_kind kind, const char *cluster, X509 *ca)
+{
+    struct rl_buf der;
+    rl_buf_init(&der, 65536);
+    ck_assert_int_eq(rl_x509_to_der(ca, &der, NULL), RL_OK);
+    rl_code code = rl_trust_add_again(to, before, kind, cluster, rl_buf_span(&der), NULL);
+    rl_buf_fini(&der);
+    return code;
+}
+
+START_TEST(shares_with_the_list_before_what_was_there_in_whatever_order)
+{
+    struct rl_trust *before = rl_trust_create("main"), *after = rl_trust_create("main");
+    X509 *const cas[] = {users.ca, foreign_users.ca};
+    const char *const clusters[] = {"main", "leaf.example"};
+    for (size_t i = 0; i < 2; i++)
+        ck_assert_int_eq(add_again(before, NULL, RL_IDENTITY_USER, clusters[i], cas[i]), RL_OK);
+    for (size_t i = 2; i-- > 0;)
+        ck_assert_int_eq(add_again(after, before, RL_IDENTITY_USER, clusters[i], cas[i]), RL_OK);
+    ck_assert_ptr_eq(rl_trust_at(after, 0), rl_trust_at(before, 1));
+    ck_assert_ptr_eq(rl_trust_at(after, 1), rl_trust_at(before, 0));
+    ck_assert_int_eq(add_again(after, before, RL_IDENTITY_AGENT, "main", hosts.ca), RL_OK);
+    ck_assert_uint_eq(rl_trust_count(after), 3);
+    rl_trust_unref(&before);
+    X509 *alices = alice();
+    STACK_OF(X509) *chain = sk_X509_new_null();
+    struct rl_identity *who = NULL;
+    sk_X509_push(chain, alices);
+    ck_assert_int_eq(rl_identity_check(after, chain, false, NOW_S, &who, NULL), RL_OK);
+    ck_assert(rl_trust_vouches(after, who));
+    rl_identity_unref(&who);
+    sk_X509_free(chain);
+    X509_free(alices);
+    rl_trust_unref(&after);
+}
+END_TEST
+
+START_TEST(what_the_list_before_knew_as_another_is_checked_like_a_new_one)
+{
+    struct rl_trust *before = rl_trust_create("main"), *after = rl_trust_create("main");
+    ck_assert_int_eq(add_again(before, NULL, RL_IDENTITY_USER, "main", users.ca), RL_OK);
+    ck_assert_int_eq(add_again(after, before, RL_IDENTITY_USER, "leaf.example", users.ca),
+                     RL_E_INVAL); /* it names another cluster */
+    ck_assert_int_eq(add_again(after, before, RL_IDENTITY_AGENT, "main", users.ca), RL_OK);
+    ck_assert_ptr_ne(rl_trust_at(after, 0), rl_trust_at(before, 0));
+    ck_assert_int_eq(add_again(after, before, RL_IDENTITY_USER, "main", users.ca),
+                     RL_E_INVAL); /* there twice */
+    ck_assert_uint_eq(rl_trust_count(after), 1);
+    rl_trust_unref(&before);
+    rl_trust_unref(&after);
 }
 END_TEST
 
@@ -205,6 +262,8 @@ static void add_authorities_and_issuing(TCase *t)
     tcase_add_test(t, does_not_take_an_authority_of_another_cluster);
     tcase_add_test(t, does_not_take_an_authority_for_two_kinds);
     tcase_add_test(t, does_not_take_an_authority_with_a_weak_key);
+    tcase_add_test(t, shares_with_the_list_before_what_was_there_in_whatever_order);
+    tcase_add_test(t, what_the_list_before_knew_as_another_is_checked_like_a_new_one);
     tcase_add_test(t, never_issues_beyond_the_authoritys_end);
     tcase_add_test(t, refuses_to_issue_what_it_would_not_accept);
     tcase_add_test(t, certifies_addresses_of_a_service);

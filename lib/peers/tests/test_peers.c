@@ -103,7 +103,7 @@ START_TEST(believes_a_roots_users_and_a_leafs_services_and_nobody_else_of_theirs
 {
     Pb__PeerCluster *peers[] = {&root.peer, &leaf.peer};
     struct rl_trust *trust = own_trust();
-    ck_assert_uint_eq(rl_peers_add_to_trust(trust, peers, 2), 0);
+    ck_assert_uint_eq(rl_peers_add_to_trust(trust, NULL, peers, 2), 0);
     for (size_t i = 0; i < RL_COUNT(own.all); i++)
         ck_assert(is_known(trust, &own.all[i]));
     ck_assert(is_known(trust, &root.all[2]));
@@ -122,21 +122,21 @@ START_TEST(leaves_out_what_can_not_be_a_peers)
     Pb__PeerCluster *peers[] = {&root.peer};
     char ours[] = "main", other[] = "other.example";
     root.bundle.cluster = other; /* not what it is called */
-    ck_assert_uint_eq(rl_peers_add_to_trust(trust, peers, 1), 1);
+    ck_assert_uint_eq(rl_peers_add_to_trust(trust, NULL, peers, 1), 1);
     root.bundle.cluster = root.peer.name = ours; /* called as we are */
-    ck_assert_uint_eq(rl_peers_add_to_trust(trust, peers, 1), 1);
+    ck_assert_uint_eq(rl_peers_add_to_trust(trust, NULL, peers, 1), 1);
     root.bundle.cluster = root.peer.name = other; /* its authority is of another cluster */
-    ck_assert_uint_eq(rl_peers_add_to_trust(trust, peers, 1), 1);
+    ck_assert_uint_eq(rl_peers_add_to_trust(trust, NULL, peers, 1), 1);
     root.bundle.cluster = root.peer.name = (char *)(uintptr_t)ROOT;
     root.bundle.user_cas = &own.packed[2]; /* it shows our own */
-    ck_assert_uint_eq(rl_peers_add_to_trust(trust, peers, 1), 1);
+    ck_assert_uint_eq(rl_peers_add_to_trust(trust, NULL, peers, 1), 1);
     root.bundle.user_cas = &root.packed[1]; /* hosts' as users' */
     root.bundle.n_user_cas = 1;
-    rl_peers_add_to_trust(trust, peers, 1);
+    rl_peers_add_to_trust(trust, NULL, peers, 1);
     ck_assert(!is_known(trust, &root.all[1]));
     ck_assert(is_known(trust, &own.all[2]));
     root.peer.trust = NULL;
-    ck_assert_uint_eq(rl_peers_add_to_trust(trust, peers, 1), 0);
+    ck_assert_uint_eq(rl_peers_add_to_trust(trust, NULL, peers, 1), 0);
     rl_trust_unref(&trust);
 }
 END_TEST
@@ -157,13 +157,13 @@ START_TEST(who_came_by_an_authority_that_is_gone_is_vouched_for_no_more)
 {
     Pb__PeerCluster *peers[] = {&root.peer};
     struct rl_trust *before = own_trust(), *after = own_trust();
-    rl_peers_add_to_trust(before, peers, 1);
+    rl_peers_add_to_trust(before, NULL, peers, 1);
     struct rl_identity *alice = known(before, &root.all[2]), *ours = known(before, &own.all[2]);
     ck_assert(rl_trust_vouches(before, alice));
     ck_assert(!rl_trust_vouches(after, alice));
     ck_assert(rl_trust_vouches(after, ours));
     ck_assert(!rl_trust_is_same(before, after));
-    rl_peers_add_to_trust(after, peers, 1);
+    rl_peers_add_to_trust(after, NULL, peers, 1);
     ck_assert(rl_trust_is_same(before, after));
     ck_assert(rl_trust_vouches(after, alice));
     rl_identity_unref(&alice);
@@ -174,12 +174,12 @@ START_TEST(who_came_by_an_authority_that_is_gone_is_vouched_for_no_more)
     make_cluster(&leaf, ROOT, true); /* the same name, made anew */
     struct rl_trust *anew = own_trust();
     peers[0] = &leaf.peer;
-    rl_peers_add_to_trust(anew, peers, 1);
+    rl_peers_add_to_trust(anew, NULL, peers, 1);
     alice = known(anew, &leaf.all[2]);
     ck_assert(rl_trust_vouches(anew, alice));
     peers[0] = &root.peer;
     struct rl_trust *old = own_trust();
-    rl_peers_add_to_trust(old, peers, 1);
+    rl_peers_add_to_trust(old, NULL, peers, 1);
     ck_assert(!rl_trust_vouches(old, alice));
     rl_identity_unref(&alice);
     rl_trust_unref(&anew);

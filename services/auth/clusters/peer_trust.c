@@ -252,13 +252,14 @@ Pb__RootTrust *rl_peer_root_trust(const Pb__TrustedCluster *document, const Pb__
 
 /* ---- whom to believe ---- */
 
-rl_code rl_peer_listeners_trust(const struct rl_snapshot *snapshot, struct rl_trust **out,
-                                struct rl_error *err)
+rl_code rl_peer_listeners_trust(const struct rl_snapshot *snapshot, const struct rl_trust *before,
+                                struct rl_trust **out, struct rl_error *err)
 {
     rl_code rc = rl_authorities_trust(snapshot->authorities, out, err);
     if (rc != RL_OK)
         return rc;
-    size_t left_out = rl_peers_add_to_trust(*out, snapshot->clusters, snapshot->cluster_count);
+    size_t left_out =
+        rl_peers_add_to_trust(*out, before, snapshot->clusters, snapshot->cluster_count);
     if (left_out)
         rl_log_error("authorities of other clusters are not believed",
                      RL_NUMBER("authorities", left_out));

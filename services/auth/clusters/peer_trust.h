@@ -26,9 +26,9 @@ Pb__TrustBundle *rl_peer_trust_of_policy(const struct rl_policy *policy, const c
 Pb__RootTrust *rl_peer_root_trust(const Pb__TrustedCluster *document, const Pb__TrustBundle *trust);
 
 /** Whom auth's listener believes: this cluster, the users of its roots, the services of its leaves.
- * Owns: *out by rl_trust_unref(). */
-rl_code rl_peer_listeners_trust(const struct rl_snapshot *snapshot, struct rl_trust **out,
-                                struct rl_error *err);
+ * `before`: whom it believed so far; NULL: nobody. Owns: *out by rl_trust_unref(). */
+rl_code rl_peer_listeners_trust(const struct rl_snapshot *snapshot, const struct rl_trust *before,
+                                struct rl_trust **out, struct rl_error *err);
 /** A peer's own services: for whoever calls them, or checks what they signed. */
 rl_code rl_peer_services_trust(const Pb__TrustBundle *bundle, struct rl_trust **out,
                                struct rl_error *err);

@@ -128,9 +128,18 @@ static bool tell_section(struct rl_auth_hub *hub, enum rl_section section,
     return has_changed;
 }
 
-static void tell_view(struct rl_auth_hub *hub)
+/* The rest is of who lives, and of time. */
+static bool is_of_snapshot(enum rl_section section)
+{
+    return section == RL_SECTION_CUTS || section == RL_SECTION_CONFIG ||
+           section == RL_SECTION_TRUST || section == RL_SECTION_CLUSTERS;
+}
+
+static void tell_view(struct rl_auth_hub *hub, bool is_same_snapshot)
 {
     for (enum rl_section s = RL_SECTION_LOCKS; s < RL_SECTION_COUNT; s++) {
+        if (is_same_snapshot && is_of_snapshot(s))
+            continue; /* hundreds of leaves are not written out each second to be compared */
         Pb__ControlUpdate *update = rl_message_create(&pb__control_update__descriptor);
         rl_view_fill(hub->view, s, update);
         bool is_trust = s == RL_SECTION_TRUST || s == RL_SECTION_CLUSTERS;
@@ -330,10 +339,11 @@ static void vote_on_time(struct rl_auth_hub *hub, const struct reading *r)
 static void take_view(struct rl_auth_hub *hub, struct rl_view *view)
 {
     uint64_t before = hub->view ? hub->view->snapshot->revision : 0;
+    bool is_same_snapshot = hub->view && hub->view->snapshot == view->snapshot;
     rl_view_free(&hub->view);
     hub->view = view;
     rl_metric_set(hub->config.auth->metrics.policy_revision, (int64_t)view->snapshot->revision);
-    tell_view(hub);
+    tell_view(hub, is_same_snapshot);
     sign_statement(hub);
     if (hub->config.audit_known)
         hub->config.audit_known(hub->config.context, rl_view_audit_control(view),
