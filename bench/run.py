@@ -43,7 +43,7 @@ EPILOG = f"""\
 benchmarks: {', '.join(BENCHMARKS)}
 
 A ratio is Remoteler's figure through the peer's: seconds, milliseconds and KiB are better when it is
-small, MB/s when it is large. RL_BENCH_RUNS, _PAIRS, _BYTES, _SECONDS, _STREAMS, _AGENTS, _NODES,
+small, MB/s when it is large. RL_BENCH_RUNS, _PAIRS, _BYTES, _SECONDS, _STREAMS, _AGENTS, _NODES, _LEAVES,
 _USERS and _FILES make a quick trial of it.
 
 example: ./dev bench ssh-connect reattach

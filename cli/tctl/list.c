@@ -24,6 +24,7 @@ rl_code tctl_list(struct tctl_client *client, const struct tctl_listing *listing
     char *kind = rl_strdup(listing->kind);
     Pb__GetResourcesRequest request = PB__GET_RESOURCES_REQUEST__INIT;
     request.kind = kind;
+    request.with_roots = true; /* where there is anything of theirs */
     rl_code rc = tctl_format(format_name, &format, err);
     if (rc == RL_OK)
         rc = tctl_call(client, "GetResources", &request.base, &reply, err);

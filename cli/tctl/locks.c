@@ -54,16 +54,19 @@ static json_t *lock_json(const Pb__Lock *lock)
         return NULL;
     json_t *target = json_pack("{s:o, s:o}", "kind", rl_json_text(lock->spec->target_kind), "name",
                                rl_json_text(lock->spec->target_name));
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "id", rl_json_text(lock->metadata->name),
-                     "target", target, "message", rl_json_text_or_null(lock->spec->message),
-                     "created_by", rl_json_text_or_null(lock->spec->created_by), "created",
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "id",
+                     rl_json_text(lock->metadata->name), "target", target, "message",
+                     rl_json_text_or_null(lock->spec->message), "created_by",
+                     rl_json_text_or_null(lock->spec->created_by), "created",
                      rl_json_time_or_null(lock->metadata->created_ns), "expires",
-                     rl_json_time_or_null(lock->metadata->expires_ns));
+                     rl_json_time_or_null(lock->metadata->expires_ns), "origin",
+                     rl_json_text_or_null(lock->spec->origin));
 }
 
 static const struct rl_column columns[] = {
     {"ID", "id"},           {"TARGET", "target.kind"},    {"NAME", "target.name"},
     {"MESSAGE", "message"}, {"CREATED BY", "created_by"}, {"EXPIRES", "expires"},
+    {"ORIGIN", "origin"},
 };
 
 static rl_code get(struct tctl_client *client, const char *kind, const char *name,

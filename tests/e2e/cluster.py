@@ -69,15 +69,17 @@ def until(seconds, what, ask):
 class Cluster:
     enter = []  # before a command that has to run where the cluster is
 
-    def __init__(self, directory=None):
-        """In a directory that does not exist yet, or in a temporary one."""
+    def __init__(self, directory=None, name=None):
+        """In a directory that does not exist yet, or in a temporary one; called dev, or otherwise."""
         self.dir = pathlib.Path(directory or tempfile.mkdtemp(prefix="rl-e2e-"))
         self.run_dir = self.dir / "run"
         self.env = dict(os.environ, REMOTELER_DEV_DIR=str(self.run_dir), NO_COLOR="1")
-        for name in list(self.env):
-            if name.startswith(("REMOTELER_", "TSH_")) and name != "REMOTELER_DEV_DIR":
-                del self.env[name]
+        for key in list(self.env):
+            if key.startswith(("REMOTELER_", "TSH_")) and key != "REMOTELER_DEV_DIR":
+                del self.env[key]
         self.env.pop("SSH_AUTH_SOCK", None)
+        if name:
+            self.env["REMOTELER_DEV_CLUSTER"] = name
 
     # ---- the cluster itself ----
 

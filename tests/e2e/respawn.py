@@ -10,6 +10,7 @@ import time
 
 from cluster import run, until
 
+
 def pid_of(c, name):
     return int((c.run_dir / "pids" / name).read_text().split()[0])
 

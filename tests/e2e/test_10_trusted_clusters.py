@@ -373,10 +373,19 @@ def test_a_role_map_that_can_not_be_is_refused(c):
 
 
 def test_a_leaf_that_is_not_enabled_is_cut_off_and_comes_back(c):
-    with session(c) as s:
+    words = "the users of cluster dev are not, or no longer, trusted here"
+    with session(c, "node-b") as at_direct, session(c, "node-rb") as at_tunnelled:
+        begun = {e["session_id"] for e in c.leaf.events("--type=session.end")}
         with link(c, enabled=False):
-            took = s.ends(10)
+            took = max(s.ends(10) for s in (at_direct, at_tunnelled))
             print(f"  ended after {took:.1f} s")
+            assert took <= 2, took
+            for s in (at_direct, at_tunnelled):
+                said = s.process.stderr.read().decode()
+                assert words in said, said
+            for node in NODES:
+                c.leaf.wait_for_event(lambda e, node=node: e["resource"]["name"] == node and words in (e["reason"] or "")
+                                      and e["session_id"] not in begun, "--type=session.end")
             until(30, "the leaf to be offline", lambda: clusters(c)["leaf"]["status"] == "offline")
             refused = c.ssh("node-b.leaf", "true").check(255)
             assert "leaf" in refused.err and "offline since" in refused.err, refused.err
@@ -396,8 +405,21 @@ def test_a_lock_at_the_root_ends_the_users_session_in_the_leaf(c):
         print(f"  ended after {took:.1f} s")
     refused = c.ssh("node-rb.leaf", "true", home=home).check(255)
     assert refused.err, refused
-    for row in c.tctl("locks", "ls", "--format=json").check().json:
+    made = lock.json
+    assert made["origin"] is None, made
+    shown = [row for row in locks_of(c.leaf) if row["origin"]]
+    assert [(row["id"], row["origin"], row["target"]["name"], row["message"]) for row in shown] == [
+        (f"dev/{made['id']}", "dev", "lucy", "gone")], shown
+    refused = c.leaf.tctl("locks", "rm", shown[0]["id"]).check(1)
+    assert "is taken back there" in refused.err, refused.err
+    assert "lucy" not in c.leaf.tctl("get", "lock").check().out, "what get prints is what create -f would make"
+    for row in locks_of(c):
         c.tctl("locks", "rm", row["id"]).check()
+    until(10, "the leaf to know", lambda: not [row for row in locks_of(c.leaf) if row["origin"]])
+
+
+def locks_of(c):
+    return c.tctl("locks", "ls", "--format=json").check().json
 
 
 def test_a_leaf_that_her_roles_do_not_name_is_not_there(c):

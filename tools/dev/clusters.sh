@@ -7,10 +7,12 @@ RL_LOOPBACK=127.0.0.1
 # use_cluster dev|leaf: until another is used, or the subshell ends. IN_NET enters its network.
 use_cluster() {
     RL_CLUSTER=$1
+    RL_CLUSTER_NAME=$1
     IN_NET=()
     netns_names
     case $1 in
     dev)
+        RL_CLUSTER_NAME=${REMOTELER_DEV_CLUSTER:-dev} # tests: of several, each has a name
         RL_RUN=$RL_TOP
         RL_PREFIX=""
         RL_DIRECT_NODE=node-a

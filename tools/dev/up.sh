@@ -90,8 +90,8 @@ make_postgres() {
 
 make_cluster() {
     [ -s "$RL_RUN/keys/ca_pin" ] && return 0
-    say_step "making the cluster $RL_CLUSTER"
-    "${IN_NET[@]}" "$(bin_dir)/remoteler-auth" bootstrap --cluster="$RL_CLUSTER" \
+    say_step "making the cluster $RL_CLUSTER_NAME"
+    "${IN_NET[@]}" "$(bin_dir)/remoteler-auth" bootstrap --cluster="$RL_CLUSTER_NAME" \
         --database="$(database remoteler_auth)" --key-file="$RL_RUN/keys/auth.key" \
         --public-address="$RL_LOOPBACK:$PORT_proxy" \
         --identity-out="$RL_RUN/keys/admin.pem" --service-tokens-out="$RL_RUN/tokens" \

@@ -10,6 +10,7 @@
 struct rl_getting {
     const struct rl_snapshot *snapshot;
     const char *name; /* "": all */
+    bool with_roots;  /* what roots have made, and counts here */
     Pb__GetResourcesResponse *reply;
 };
 bool rl_getting_wants(const struct rl_getting *getting, const char *name);

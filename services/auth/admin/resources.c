@@ -37,6 +37,19 @@ static rl_code get_roles(struct rl_db *db, struct rl_getting *g, struct rl_error
     return RL_OK;
 }
 
+/* The snapshot has both; a root's are "ROOT/ID". */
+static void append_locks_of_roots(struct rl_getting *g)
+{
+    for (size_t i = 0; g->with_roots && i < g->snapshot->lock_count; i++) {
+        const Pb__Lock *theirs = g->snapshot->locks[i];
+        if (!strchr(theirs->metadata->name, '/') || !rl_getting_wants(g, theirs->metadata->name))
+            continue;
+        Pb__Lock *lock = rl_message_copy(&theirs->base);
+        rl_message_text(&lock->spec->origin, lock->spec->target_cluster);
+        rl_getting_append(g, PB__RESOURCE__KIND_LOCK, lock);
+    }
+}
+
 static rl_code get_locks(struct rl_db *db, struct rl_getting *g, struct rl_error *err)
 {
     Pb__Lock **locks = NULL;
@@ -49,6 +62,7 @@ static rl_code get_locks(struct rl_db *db, struct rl_getting *g, struct rl_error
             pb__lock__free_unpacked(locks[i], NULL);
     }
     free(locks);
+    append_locks_of_roots(g);
     return rc;
 }
 
@@ -275,6 +289,9 @@ static rl_code delete_lock(struct rl_db *db, struct rl_auth *auth, const char *n
                            struct rl_error *err)
 {
     (void)auth;
+    if (strchr(name, '/'))
+        return rl_fail(err, RL_E_PRECONDITION,
+                       "this is a lock of a root of this cluster: it is taken back there");
     rl_code rc = rl_revision_bump(db, NULL, err);
     return rc == RL_OK ? rl_locks_delete(db, name, err) : rc;
 }
@@ -364,7 +381,11 @@ rl_code rl_admin_get(struct rl_auth *auth, const struct rl_rpc_peer *peer,
         rl_caller_enter(auth, peer, kind->name, *request->name ? "read" : "list", &caller, err);
     if (rc != RL_OK)
         return rc;
-    struct reading r = {kind, {caller->snapshot, request->name, reply}};
+    struct reading r = {kind,
+                        {.snapshot = caller->snapshot,
+                         .name = request->name,
+                         .with_roots = request->with_roots,
+                         .reply = reply}};
     rc = rl_store_transaction(auth->store, read_kind, &r, err);
     if (rc == RL_OK && *request->name && reply->n_resources == 0) {
         char *shown = rl_name_printable(request->name);
