@@ -11,7 +11,7 @@ import time
 
 from cluster import Cluster, Terminal, run, until
 from clocks import asan
-from respawn import otherwise
+from respawn import free_port, otherwise
 from test_10_trusted_clusters import clusters, dump, proxy_of, session, token, trust, works
 
 NEEDS_LEAF = True
@@ -25,6 +25,7 @@ HERE = pathlib.Path(__file__).parent
 def second_leaf(c):
     """Another whole cluster, that trusts the same root; with a node that is called as one of the leaf's."""
     two = Cluster(name=SECOND)
+    c.two = two
     atexit.register(two.down)
     two.up()
     guest = c.leaf.tctl("get", "role/guest", "--format=json").check().json
@@ -34,8 +35,9 @@ def second_leaf(c):
     proxy = c.env["REMOTELER_PROXY"]
     two.tctl("create", "-f", "-", stdin=trust(c, "dev", token(c), proxy=proxy).encode()).check()
     node_token = two.tctl("tokens", "add", "--type=node", "--names=node-b", "--format=json").check().json["token"]
+    listen = f"127.0.0.1:{free_port()}"
     program = f"hostname node-b-of-two && exec remoteler start --auth-server={two.env['REMOTELER_AUTH_SERVER']} " \
-              f"--token={node_token} --ca-pin={two.env['REMOTELER_CA_PIN']} --nodename=node-b --listen=127.0.0.1:0 " \
+              f"--token={node_token} --ca-pin={two.env['REMOTELER_CA_PIN']} --nodename=node-b --listen={listen} " \
               f"--data-dir={two.dir}/node-b"
     with open(two.dir / "node-b.log", "wb") as log:
         two.node = subprocess.Popen(["unshare", "--uts", "sh", "-c", program], env=two.env, stdin=subprocess.DEVNULL,
@@ -43,11 +45,10 @@ def second_leaf(c):
     atexit.register(two.node.terminate)  # before the cluster goes
     until(30, "the second leaf to be online", lambda: clusters(c).get(SECOND, {}).get("status") == "online")
     until(30, "its node", lambda: c.ssh(f"node-b.{SECOND}", "true").code == 0)
-    return two
 
 
 def test_each_session_lands_at_the_leaf_that_is_named(c):
-    c.two = second_leaf(c)
+    second_leaf(c)
     assert {row["name"] for row in c.tsh("clusters", "--format=json").check().json} == {"dev", "leaf", SECOND}
     assert c.ssh("node-b.leaf", "hostname").check().out == "node-b\n"
     assert c.ssh(f"node-b.{SECOND}", "hostname").check().out == "node-b-of-two\n"
@@ -187,7 +188,8 @@ def test_a_leaf_reaches_its_root_through_an_http_proxy(c):
             by_auth = log.read_text().split()
             assert by_auth and set(by_auth) == {root}, by_auth
             with otherwise(c.leaf, "broker", env=env):
-                until(30, "the leaf to be back", lambda: works(c) and works(c, "node-rb"))
+                until(30, "the leaf to be back", lambda: clusters(c).get("leaf", {}).get("status") == "online")
+                until(10, "sessions there", lambda: works(c) and works(c, "node-rb"))
                 assert len(log.read_text().split()) > len(by_auth), "the broker went past the proxy"
                 assert set(log.read_text().split()) == {root}
     until(30, "the leaf as it was", lambda: works(c))
