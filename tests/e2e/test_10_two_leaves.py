@@ -111,6 +111,25 @@ def test_a_name_that_has_become_free_is_anothers_to_take(c):
     assert c.ssh(f"node-b.{SECOND}", "hostname").check().out == "node-b-of-two\n"
 
 
+def certificate_of(c):
+    """That its auth shows."""
+    shown = run([*c.enter, "openssl", "s_client", "-connect", c.env["REMOTELER_AUTH_SERVER"], "-alpn", "h2",
+                 "-servername", "auth.remoteler.internal"], env=c.env, stdin=b"").out
+    return shown[shown.index("-----BEGIN CERT"):shown.index("-----END CERT")]
+
+
+def test_an_auth_keeps_its_certificate_when_another_cluster_changes(c):
+    """Each change of a root's policy is one; and so is each leaf that comes or goes."""
+    before = [certificate_of(c), certificate_of(c.leaf)]
+    lock = c.tctl("lock", "--user=nobody-at-all", "--ttl=1m", "--format=json").check().json["id"]
+    until(10, "the leaf to have taken it over",
+          lambda: f"dev/{lock}" in [row["id"] for row in c.leaf.tctl("locks", "ls", "--format=json").check().json])
+    c.two.tctl("rm", "trusted_cluster/dev").check()
+    until(15, "the root to have forgotten it", lambda: SECOND not in clusters(c))
+    assert [certificate_of(c), certificate_of(c.leaf)] == before
+    c.tctl("locks", "rm", lock).check()
+
+
 # ---- what passes through the root, in clear ----
 
 
