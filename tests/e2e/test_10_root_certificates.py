@@ -32,11 +32,11 @@ def proxy_command(at, sni, holder, target):
     return [*at.enter, sys.executable, program, at.env["REMOTELER_PROXY"], sni, holder.certificate, holder.key, target]
 
 
-def direct(c, node, *command, login=None):
-    """Stock ssh with the root's key and certificate, by the leaf's own proxy."""
-    via = " ".join(map(str, proxy_command(c.leaf, SNI, alice(c), node)))
+def direct(c, node, *command, login=None, home=None):
+    """Stock ssh with the root's key and certificate (alice's, or of that home), by the leaf's own proxy."""
+    via = " ".join(map(str, proxy_command(c.leaf, SNI, strangers.user_of(c, home or c.home), node)))
     flags = ["-l", login] if login else []
-    return c.ssh("-o", f"ProxyCommand={via}", *flags, f"{node}.leaf", *command)
+    return c.ssh("-o", f"ProxyCommand={via}", *flags, f"{node}.leaf", *command, home=home)
 
 
 def calls(c, at, cluster, service, names, holder):
@@ -137,6 +137,19 @@ def test_what_the_root_locks_by_role_ends_what_does_not_pass_through_it(c):
         for row in c.tctl("locks", "ls", "--format=json").check().json:
             c.tctl("locks", "rm", row["id"]).check()
     until(15, "the lock to be gone in the leaf", lambda: direct(c, "node-b", "true").code == 0)
+
+
+def test_a_certificate_that_the_root_has_cut_is_void_in_the_leaf(c):
+    """A role taken back at the root: what was certified before counts nowhere, past the root neither."""
+    c.make_user("cuno")
+    home = c.new_home("cuno")
+    c.login("cuno", home).check()
+    direct(c, "node-b", "true", home=home).check()
+    c.tctl("users", "update", "cuno", "--roles=auditor").check()
+    took = until(15, "it to be void there", lambda: direct(c, "node-b", "true", home=home).code != 0)
+    print(f"  void after {took:.1f} s")
+    refused = direct(c, "node-b", "true", home=home).check(255)
+    assert refused.err, refused
 
 
 def test_a_role_that_is_mapped_to_an_administrators_administrates_nothing(c):

@@ -1,5 +1,5 @@
-/* tls_tap: what a process that was started with it sends and gets by TLS, as it is before and after,
- * appended to the file that TLS_TAP names. For tests: the product has no such door.
+/* tls_tap: what a process that was started with it sends and gets by TLS, as it is before and
+ * after, appended to the file that TLS_TAP names. For tests: the product has no such door.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -29,8 +29,7 @@ __attribute__((visibility("default"))) int SSL_write_ex(SSL *ssl, const void *by
     return result;
 }
 
-__attribute__((visibility("default"))) int SSL_read_ex(SSL *ssl, void *bytes, size_t n,
-                                                       size_t *got)
+__attribute__((visibility("default"))) int SSL_read_ex(SSL *ssl, void *bytes, size_t n, size_t *got)
 {
     static int (*real)(SSL *, void *, size_t, size_t *);
     if (!real)
