@@ -27,6 +27,7 @@ bool rl_end_is_complete(const struct rl_tunnel_end *end)
 static void free_end(struct rl_tunnel_end *end)
 {
     rl_timer_free(&end->timer);
+    rl_task_free(&end->turn_end);
     rl_frame_reader_free(&end->reader);
     rl_socket_close(&end->socket);
     rl_queue_fini(&end->queue);
@@ -186,6 +187,14 @@ static void on_socket(void *context, bool readable, bool writable)
     rl_end_leave(end);
 }
 
+static void on_turn_end(void *context)
+{
+    struct rl_tunnel_end *end = context;
+    rl_end_enter(end);
+    rl_end_flush(end);
+    rl_end_leave(end);
+}
+
 void rl_tunnel_end_attach(struct rl_tunnel_end *end, struct rl_socket **socket,
                           struct rl_span preface)
 {
@@ -199,6 +208,8 @@ void rl_tunnel_end_attach(struct rl_tunnel_end *end, struct rl_socket **socket,
         *socket = NULL;
         rl_socket_set_ready(end->socket, on_socket, end);
         rl_socket_gather(end->socket);
+        if (rl_socket_is_plain(end->socket))
+            end->turn_end = rl_task_create(end->config.loop, on_turn_end, end);
         if (end->config.role != RL_TUNNEL_DIALS) {
             end->is_open = true;
             end->is_resumable = end->session_id != NULL;

@@ -30,6 +30,7 @@ struct rl_tunnel_end {
     uint64_t delivered;    /* of them, taken by the socket */
     uint64_t ack_sent;
     bool eof_received, socket_finished;
+    struct rl_task *turn_end; /* of a plain socket: what came in a turn goes out together */
     size_t owed; /* of the bytes of this data callback: to be consumed when delivered */
 
     /* resume.c */

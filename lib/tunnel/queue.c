@@ -62,6 +62,14 @@ struct rl_span rl_queue_front(const struct rl_queue *queue)
                  : RL_SPAN(NULL, 0);
 }
 
+size_t rl_queue_pieces(const struct rl_queue *queue, struct iovec *pieces, size_t max)
+{
+    size_t count = 0;
+    for (struct rl_queue_block *b = queue->first; b && count < max; b = b->next)
+        pieces[count++] = (struct iovec){b->bytes + b->start, b->end - b->start};
+    return count;
+}
+
 void rl_queue_drop(struct rl_queue *queue, size_t n)
 {
     RL_ASSERT(n <= queue->n);

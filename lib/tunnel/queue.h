@@ -6,6 +6,8 @@
 
 #include "bytes/buf.h"
 
+#include <sys/uio.h>
+
 #define RL_QUEUE_BLOCK_BYTES 16384
 #define RL_QUEUE_LARGE_BYTES (RL_QUEUE_BLOCK_BYTES / 2)
 
@@ -23,6 +25,8 @@ bool rl_queue_put(struct rl_queue *queue, struct rl_span bytes);
 /** The longest piece at the front that lies in one place; n 0 when the queue is empty. What is
  * returned twice with nothing dropped in between starts at the same byte and is no shorter. */
 struct rl_span rl_queue_front(const struct rl_queue *queue);
+/** The first pieces, at most `max`; how many. */
+size_t rl_queue_pieces(const struct rl_queue *queue, struct iovec *pieces, size_t max);
 void rl_queue_drop(struct rl_queue *queue, size_t n); /* n <= queue->n */
 /** Forgets all but the piece that rl_queue_front() shows; returns how many bytes went. */
 size_t rl_queue_drop_behind_front(struct rl_queue *queue);

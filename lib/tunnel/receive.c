@@ -3,7 +3,8 @@
  */
 #include "tunnel/end_internal.h"
 
-#include <stdio.h>
+#define TOGETHER_BYTES 65536 /* of what came in a turn, by one system call; in at most so many */
+#define PIECES_MAX 8
 
 static void delivered(struct rl_tunnel_end *end, size_t n)
 {
@@ -34,11 +35,21 @@ static void socket_broke(struct rl_tunnel_end *end)
     rl_end_fail(end, true, RL_E_CANCELLED, "its connection was cut off");
 }
 
+static ssize_t write_front(struct rl_tunnel_end *end)
+{
+    if (rl_socket_is_plain(end->socket)) {
+        struct iovec pieces[PIECES_MAX];
+        size_t count = rl_queue_pieces(&end->queue, pieces, PIECES_MAX);
+        return rl_socket_writev(end->socket, pieces, count);
+    }
+    struct rl_span front = rl_queue_front(&end->queue);
+    return rl_socket_write(end->socket, front.p, front.n);
+}
+
 void rl_end_flush(struct rl_tunnel_end *end)
 {
-    while (end->socket && end->queue.n) {
-        struct rl_span front = rl_queue_front(&end->queue);
-        ssize_t n = rl_socket_write(end->socket, front.p, front.n);
+    while (end->socket && end->queue.n && !rl_socket_is_full(end->socket)) {
+        ssize_t n = write_front(end);
         if (n == RL_SOCKET_BROKEN)
             socket_broke(end);
         if (n <= 0)
@@ -59,6 +70,20 @@ void rl_end_flush(struct rl_tunnel_end *end)
     finish_socket(end);
 }
 
+/* A full frame for a plain socket waits for those behind it; a keystroke does not. */
+static bool waits_for_more(const struct rl_tunnel_end *end, size_t n)
+{
+    return end->queue.n || (n >= RL_QUEUE_LARGE_BYTES && end->turn_end);
+}
+
+static void flush_soon(struct rl_tunnel_end *end)
+{
+    if (end->turn_end && end->queue.n < TOGETHER_BYTES)
+        rl_task_schedule(end->turn_end);
+    else
+        rl_end_flush(end);
+}
+
 rl_code rl_end_on_data(void *context, uint64_t offset, const uint8_t *bytes, size_t n,
                        struct rl_error *err)
 {
@@ -74,7 +99,7 @@ rl_code rl_end_on_data(void *context, uint64_t offset, const uint8_t *bytes, siz
                        (unsigned long long)offset, (unsigned long long)end->received);
     end->received += n;
     size_t written = 0;
-    if (end->queue.n == 0) {
+    if (!waits_for_more(end, n)) {
         ssize_t taken = rl_socket_write(end->socket, bytes, n);
         if (taken == RL_SOCKET_BROKEN) {
             socket_broke(end);
@@ -90,8 +115,8 @@ rl_code rl_end_on_data(void *context, uint64_t offset, const uint8_t *bytes, siz
                        end->config.window_bytes);
     RL_ASSERT(rl_queue_put(&end->queue, RL_SPAN(bytes + written, rest)));
     end->owed += rest;
-    if (written && rest)
-        rl_end_flush(end); /* until the socket has said that it is to be waited for */
+    if (rest && !rl_socket_is_full(end->socket))
+        flush_soon(end);
     return RL_OK;
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define READ_AHEAD_BYTES 65536
+#define FULL_BUT_BYTES 1024 /* a frame with less room than this is full */
 
 void rl_end_resume_init(struct rl_tunnel_end *end)
 {
@@ -211,11 +212,23 @@ static ssize_t read_into_ring(struct rl_tunnel_end *end, uint8_t *to, size_t roo
     return (ssize_t)rl_ring_copy(&end->ring, end->sent, to, room);
 }
 
+/* TLS gives one record at a time, of whatever size the user's program made it: a frame takes them
+ * until it is as good as full. */
+static ssize_t read_records(struct rl_socket *socket, uint8_t *to, size_t room)
+{
+    ssize_t n, done = 0;
+    do {
+        n = rl_socket_read(socket, to + done, room - (size_t)done);
+        done += n > 0 ? n : 0;
+    } while (n > 0 && room - (size_t)done >= FULL_BUT_BYTES);
+    return done > 0 ? done : n;
+}
+
 static ssize_t read_and_keep(struct rl_tunnel_end *end, uint8_t *to, size_t room)
 {
     if (end->is_resumable && room > ring_room(end))
         room = ring_room(end);
-    ssize_t n = rl_socket_read(end->socket, to, room);
+    ssize_t n = read_records(end->socket, to, room);
     if (n <= 0)
         return n;
     end->taken += (uint64_t)n;

@@ -183,6 +183,8 @@ static ssize_t write_waits(struct rl_socket *s, unsigned needs)
 
 static ssize_t read_tls(struct rl_socket *s, uint8_t *to, size_t room)
 {
+    if (s->read_waits)
+        return RL_SOCKET_WAIT; /* asked again in the same turn */
     ERR_clear_error();
     size_t n = 0;
     int r = SSL_read_ex(s->ssl, to, room, &n);
@@ -251,21 +253,34 @@ static ssize_t write_tls(struct rl_socket *s, const uint8_t *from, size_t n)
     }
 }
 
-static ssize_t write_plain(struct rl_socket *s, const uint8_t *from, size_t n)
+ssize_t rl_socket_writev(struct rl_socket *s, struct iovec *places, size_t count)
 {
+    RL_ASSERT(!s->ssl && count > 0 && !s->is_finished);
+    struct msghdr message = {.msg_iov = places, .msg_iovlen = count};
+    size_t n = 0;
+    for (size_t i = 0; i < count; i++)
+        n += places[i].iov_len;
     ssize_t written;
     do
-        written = send(s->fd, from, n, MSG_NOSIGNAL);
+        written = sendmsg(s->fd, &message, MSG_NOSIGNAL);
     while (written < 0 && errno == EINTR);
-    if (written >= 0)
-        return written;
-    return errno == EAGAIN ? write_waits(s, RL_LOOP_WRITE) : RL_SOCKET_BROKEN;
+    if (written < 0)
+        return errno == EAGAIN ? write_waits(s, RL_LOOP_WRITE) : RL_SOCKET_BROKEN;
+    if ((size_t)written < n)
+        write_waits(s, RL_LOOP_WRITE);
+    return written;
+}
+
+bool rl_socket_is_full(const struct rl_socket *socket)
+{
+    return socket->write_waits;
 }
 
 ssize_t rl_socket_write(struct rl_socket *socket, const uint8_t *from, size_t n)
 {
     RL_ASSERT(n > 0 && !socket->is_finished);
-    return socket->ssl ? write_tls(socket, from, n) : write_plain(socket, from, n);
+    struct iovec place = {(void *)(uintptr_t)from, n};
+    return socket->ssl ? write_tls(socket, from, n) : rl_socket_writev(socket, &place, 1);
 }
 
 ssize_t rl_socket_read_into_pipe(struct rl_socket *socket, int pipe, size_t room)

@@ -39,6 +39,11 @@ ssize_t rl_socket_readv(struct rl_socket *socket, const struct iovec *places, in
 /** Bytes written, at least 1 of n > 0; or one of the above. After RL_SOCKET_WAIT the next write
  * begins with the same bytes, and no fewer of them. */
 ssize_t rl_socket_write(struct rl_socket *socket, const uint8_t *from, size_t n);
+/** The same from several places, to a plain socket. When it takes less than all, it is to be waited
+ * for, as after RL_SOCKET_WAIT. */
+ssize_t rl_socket_writev(struct rl_socket *socket, struct iovec *places, size_t count);
+/** A write was refused, and `ready` has not come yet: another would be refused too. */
+bool rl_socket_is_full(const struct rl_socket *socket);
 /** The same between a plain socket and a pipe, so that the bytes never leave the kernel. `pipe` is
  * the end that is written, or read; the caller knows that it has room, or n bytes. The process
  * ignores SIGPIPE. Source: splice(2). */

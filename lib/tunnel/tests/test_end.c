@@ -1,4 +1,5 @@
 #include "clock/clock.h"
+#include "tls/tests/pair.h"
 #include "tunnel/tests/fake_link.h"
 
 #include <fcntl.h>
@@ -11,6 +12,7 @@ struct owner {
     struct rl_tunnel_end *end;
     int fd;    /* the test's end of the socket pair; -1 when closed */
     int inner; /* to be attached */
+    SSL *ssl;  /* with it; NULL: plain */
     bool refuses;
     unsigned opened, dialled, closed;
     rl_code opened_code;
@@ -28,7 +30,8 @@ static struct owner dialler, answerer;
 static void attach(struct owner *owner, const char *preface)
 {
     struct rl_socket *socket = NULL;
-    ck_assert_int_eq(rl_socket_create(loop, owner->inner, NULL, NULL, NULL, &socket, NULL), RL_OK);
+    ck_assert_int_eq(rl_socket_create(loop, owner->inner, owner->ssl, NULL, NULL, &socket, NULL),
+                     RL_OK);
     owner->inner = -1;
     rl_tunnel_end_attach(owner->end, &socket, rl_span_of(preface));
     ck_assert_ptr_null(socket);
@@ -477,6 +480,70 @@ START_TEST(a_stalled_reader_holds_a_window_and_stops_the_writer)
 }
 END_TEST
 
+/* Past the link, which would cut it into pieces. */
+static void arrives_whole(struct side *side)
+{
+    side->held += side->wire.n;
+    rl_tunnel_end_data(side->end, side->wire.p, side->wire.n);
+    rl_buf_consume(&side->wire, side->wire.n);
+}
+
+static ssize_t taken_by(struct owner *owner)
+{
+    static uint8_t bytes[100000];
+    return recv(owner->fd, bytes, sizeof bytes, 0);
+}
+
+START_TEST(full_frames_go_out_together_at_the_turns_end_and_a_keystroke_at_once)
+{
+    struct side *side = play_the_answerer();
+    say_opened(side, RL_OK, "");
+    turn();
+    ck_assert_int_eq(taken_by(&dialler), 7); /* the preface */
+    say_data(side, 0, 10);
+    arrives_whole(side);
+    ck_assert_int_eq(taken_by(&dialler), 10);
+    say_data(side, 10, 16000);
+    say_data(side, 16010, 16000);
+    say_data(side, 32010, 10);
+    arrives_whole(side);
+    ck_assert_int_eq(taken_by(&dialler), -1);
+    ck_assert_uint_ge(side->held, 32010); /* its window comes back when the socket took it */
+    rl_loop_turn(loop, 0);
+    ck_assert_int_eq(taken_by(&dialler), 32010);
+    ck_assert_uint_eq(side->held, 0);
+}
+END_TEST
+
+START_TEST(a_frame_takes_the_records_of_several_writes)
+{
+    uint8_t record[1000] = {0}, frame[16375];
+    struct pair tls;
+    pair_open_anonymous(&tls);
+    struct side *side = play_the_answerer();
+    close(dialler.inner);
+    dialler.inner = tls.server_fd;
+    dialler.ssl = tls.server;
+    ck_assert_int_gt(rl_tunnel_end_produce(dialler.end, frame, sizeof frame), 0); /* `dial` */
+    say_opened(side, RL_OK, "");
+    arrives_whole(side);
+    for (int i = 1; i <= 3; i++)
+        ck_assert_int_eq(SSL_write(tls.client, record, i * 300), i * 300);
+    ck_assert_int_eq(rl_tunnel_end_produce(dialler.end, frame, sizeof frame),
+                     (ptrdiff_t)rl_frame_data_header_bytes(0) + 1800);
+    ck_assert_int_eq(rl_tunnel_end_produce(dialler.end, frame, sizeof frame), RL_TUNNEL_DEFER);
+    /* Told when there is more. */
+    side->is_awake = false;
+    ck_assert_int_eq(SSL_write(tls.client, record, 5), 5);
+    rl_loop_turn(loop, 0);
+    ck_assert(side->is_awake);
+    ck_assert_int_eq(rl_tunnel_end_produce(dialler.end, frame, sizeof frame),
+                     (ptrdiff_t)rl_frame_data_header_bytes(1800) + 5);
+    SSL_free(tls.client);
+    close(tls.client_fd);
+}
+END_TEST
+
 START_TEST(acknowledges_after_128_kib_or_100_ms_and_at_the_end)
 {
     struct side *side = play_the_answerer();
@@ -616,6 +683,8 @@ static TCase *cases(void)
     tcase_add_test(tests, refuses_data_before_the_tunnel_is_open);
     tcase_add_test(tests, resets_when_more_than_the_window_comes);
     tcase_add_test(tests, a_stalled_reader_holds_a_window_and_stops_the_writer);
+    tcase_add_test(tests, full_frames_go_out_together_at_the_turns_end_and_a_keystroke_at_once);
+    tcase_add_test(tests, a_frame_takes_the_records_of_several_writes);
     tcase_add_test(tests, acknowledges_after_128_kib_or_100_ms_and_at_the_end);
     tcase_add_test(tests, one_direction_may_end_long_before_the_other);
     tcase_add_test(tests, a_refusal_arrives_in_its_own_words);

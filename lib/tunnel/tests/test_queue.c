@@ -54,6 +54,29 @@ START_TEST(gives_back_every_byte_in_order)
 }
 END_TEST
 
+START_TEST(shows_its_first_pieces_in_order)
+{
+    struct rl_queue q;
+    struct iovec pieces[3];
+    uint8_t bytes[3 * RL_QUEUE_BLOCK_BYTES];
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = pattern(i);
+    rl_queue_init(&q, sizeof bytes);
+    ck_assert_uint_eq(rl_queue_pieces(&q, pieces, 3), 0);
+    ck_assert(rl_queue_put(&q, RL_SPAN(bytes, 10)));
+    ck_assert(rl_queue_put(&q, RL_SPAN(bytes + 10, 2 * RL_QUEUE_BLOCK_BYTES)));
+    rl_queue_drop(&q, 3);
+    ck_assert_uint_eq(rl_queue_pieces(&q, pieces, 3), 3);
+    size_t at = 3;
+    for (size_t i = 0; i < 3; at += pieces[i++].iov_len)
+        ck_assert_mem_eq(pieces[i].iov_base, bytes + at, pieces[i].iov_len);
+    ck_assert_uint_eq(at, 10 + 2 * RL_QUEUE_BLOCK_BYTES);
+    ck_assert_uint_eq(rl_queue_pieces(&q, pieces, 1), 1);
+    ck_assert_uint_eq(pieces[0].iov_len, 7);
+    rl_queue_fini(&q);
+}
+END_TEST
+
 START_TEST(keeps_the_front_where_it_is_until_it_is_dropped)
 {
     struct rl_queue q;
@@ -114,6 +137,7 @@ int main(void)
     TCase *tests = tcase_create("queue");
     tcase_add_test(tests, takes_up_to_its_maximum_and_no_more);
     tcase_add_test(tests, gives_back_every_byte_in_order);
+    tcase_add_test(tests, shows_its_first_pieces_in_order);
     tcase_add_test(tests, keeps_the_front_where_it_is_until_it_is_dropped);
     tcase_add_test(tests, large_pieces_keep_their_edges_and_small_ones_go_together);
     tcase_add_test(tests, forgets_what_is_behind_its_front);

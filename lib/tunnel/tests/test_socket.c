@@ -95,6 +95,32 @@ START_TEST(waits_for_room_and_goes_on_where_it_stopped)
 }
 END_TEST
 
+START_TEST(writes_from_several_places_and_says_when_it_is_full)
+{
+    static uint8_t a[40000], b[40000], got[sizeof a + sizeof b];
+    struct iovec places[] = {{a, sizeof a}, {b, sizeof b}};
+    memset(a, 'a', sizeof a);
+    memset(b, 'b', sizeof b);
+    ck_assert_int_eq(rl_socket_writev(socket_, places, 2), sizeof got);
+    ck_assert(!rl_socket_is_full(socket_));
+    for (size_t n = 0; n < sizeof got;)
+        n += (size_t)recv(far_end, got + n, sizeof got - n, MSG_WAITALL);
+    ck_assert_mem_eq(got, a, sizeof a);
+    ck_assert_mem_eq(got + sizeof a, b, sizeof b);
+    ssize_t n = 0;
+    while (!rl_socket_is_full(socket_))
+        n = rl_socket_writev(socket_, places, 2);
+    ck_assert_int_lt(n, sizeof got);
+    turns(3);
+    ck_assert_uint_eq(calls, 0);
+    while (recv(far_end, got, sizeof got, 0) > 0)
+        ;
+    turns(3);
+    ck_assert_uint_eq(writable, 1);
+    ck_assert(!rl_socket_is_full(socket_));
+}
+END_TEST
+
 START_TEST(does_not_spin_on_a_peer_that_went_while_nobody_reads)
 {
     close(far_end);
@@ -274,6 +300,7 @@ int main(void)
     tcase_add_test(tests, tells_once_that_what_was_refused_may_be_tried_again);
     tcase_add_test(tests, finds_an_end_that_came_with_the_last_bytes);
     tcase_add_test(tests, waits_for_room_and_goes_on_where_it_stopped);
+    tcase_add_test(tests, writes_from_several_places_and_says_when_it_is_full);
     tcase_add_test(tests, does_not_spin_on_a_peer_that_went_while_nobody_reads);
     tcase_add_test(tests, says_broken_when_the_reader_is_gone);
     tcase_add_test(tests, a_half_close_leaves_the_other_direction_open);
