@@ -376,6 +376,11 @@ bool rl_enrol_has_expired(const struct rl_enrol *enrol)
 
 /* ---- what is held ---- */
 
+const char *rl_enrol_state_dir(const struct rl_enrol *enrol)
+{
+    return rl_directory_path(enrol->directory);
+}
+
 const char *rl_enrol_id(const struct rl_enrol *enrol)
 {
     return enrol->id;

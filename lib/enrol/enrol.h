@@ -85,6 +85,8 @@ void rl_enrol_close(struct rl_enrol **enrol);
 /* What it holds; borrowed until `changed`, but id and cluster, which stay until it joins anew or is
  * closed. Valid after open (when needs_join was false) or join. */
 const char *rl_enrol_id(const struct rl_enrol *enrol); /* UUID */
+/** The directory that it was opened in. */
+const char *rl_enrol_state_dir(const struct rl_enrol *enrol);
 const char *rl_enrol_cluster(const struct rl_enrol *enrol);
 const char *rl_enrol_name(const struct rl_enrol *enrol);    /* "" when it has none */
 const char *rl_enrol_message(const struct rl_enrol *enrol); /* from the join, for the operator */

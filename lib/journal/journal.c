@@ -2,12 +2,12 @@
 
 #include "file/file.h"
 #include "journal/open.h"
+#include "journal/record.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#define LENGTH_BYTES 4
 #define BYTES_KEPT 65536 /* a file as small is left as it is while sessions are open */
 
 struct rl_journal {
@@ -30,16 +30,6 @@ static void say_trouble(struct rl_journal *journal, const char *message)
     journal->is_in_trouble = true;
 }
 
-static void put_record(struct rl_buf *out, const Pb__Event *event)
-{
-    size_t n = pb__event__get_packed_size(event);
-    uint8_t *to = rl_buf_reserve(out, LENGTH_BYTES + n);
-    if (!to)
-        return;
-    rl_buf_put_u32(out, (uint32_t)n);
-    out->n += pb__event__pack(event, out->p + out->n);
-}
-
 /* One write for a record: a process that is killed leaves it whole or not at all. */
 static void append(struct rl_journal *journal, const Pb__Event *event)
 {
@@ -47,7 +37,7 @@ static void append(struct rl_journal *journal, const Pb__Event *event)
         return;
     struct rl_buf record;
     rl_buf_init(&record, RL_JOURNAL_BYTES_MAX);
-    put_record(&record, event);
+    record_put(&record, event);
     if (record.failed || journal->bytes + record.n > RL_JOURNAL_BYTES_MAX) {
         say_trouble(journal, "the journal of events is full");
     } else if (journal->fd < 0 || write(journal->fd, record.p, record.n) != (ssize_t)record.n) {
@@ -84,7 +74,7 @@ static void shorten(struct rl_journal *journal)
         struct rl_buf kept;
         rl_buf_init(&kept, RL_JOURNAL_BYTES_MAX);
         for (struct open_session *s = journal->open.first; s; s = s->next)
-            put_record(&kept, s->start);
+            record_put(&kept, s->start);
         if (!kept.failed && kept.n < journal->bytes &&
             rl_file_write(journal->path, rl_buf_span(&kept), NULL) == RL_OK)
             open_file(journal, kept.n);
@@ -156,24 +146,9 @@ size_t rl_journal_open_sessions(const struct rl_journal *journal)
 
 /* ---- the process before ---- */
 
-/* Up to the first record that is not whole: what follows it can not be found. How far that is. */
-static size_t read_records(struct rl_journal *journal, struct rl_span content)
+static void take_up(void *context, Pb__Event **event)
 {
-    struct rl_cursor c = rl_cursor_of(content);
-    size_t whole = 0;
-    while (c.n) {
-        uint32_t n = rl_cursor_u32(&c);
-        struct rl_span packed = rl_cursor_bytes(&c, n);
-        Pb__Event *event = c.failed ? NULL : rl_event_unpack(packed);
-        if (!event || rl_event_check(event, NULL) != RL_OK) {
-            rl_event_free(&event);
-            say_trouble(journal, "the end of the journal of events is damaged and was left out");
-            break;
-        }
-        pass_on(journal, &event);
-        whole = content.n - c.n;
-    }
-    return whole;
+    pass_on(context, event);
 }
 
 static void take_over(struct rl_journal *journal)
@@ -182,7 +157,9 @@ static void take_over(struct rl_journal *journal)
     struct rl_error err;
     rl_buf_init(&content, RL_JOURNAL_BYTES_MAX);
     rl_code rc = rl_file_read(journal->path, &content, &err);
-    size_t whole = rc == RL_OK ? read_records(journal, rl_buf_span(&content)) : 0;
+    size_t whole = rc == RL_OK ? records_read(rl_buf_span(&content), take_up, journal) : 0;
+    if (rc == RL_OK && whole < content.n)
+        say_trouble(journal, "the end of the journal of events is damaged and was left out");
     if (rc == RL_OK || rc == RL_E_NOT_FOUND)
         open_file(journal, whole);
     else

@@ -363,6 +363,11 @@ const char *rl_member_id(const struct rl_member *member)
     return rl_enrol_id(member->enrol);
 }
 
+const char *rl_member_state_dir(const struct rl_member *member)
+{
+    return rl_enrol_state_dir(member->enrol);
+}
+
 const char *rl_member_cluster(const struct rl_member *member)
 {
     return rl_enrol_cluster(member->enrol);

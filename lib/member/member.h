@@ -121,6 +121,8 @@ void rl_member_free(struct rl_member **member);
 
 const char *rl_member_id(const struct rl_member *member);
 const char *rl_member_cluster(const struct rl_member *member);
+/** Its own, also where replicas share --state-dir. */
+const char *rl_member_state_dir(const struct rl_member *member);
 struct rl_tls_identity *rl_member_identity(const struct rl_member *member); /* until `renewed` */
 struct rl_trust *rl_member_trust(const struct rl_member *member);           /* until `renewed` */
 /** For the TLS of listeners that users or leaves come to: the same, and of the root clusters that

@@ -180,7 +180,7 @@ static rl_code start(struct running *r, const sigset_t *signals, struct rl_error
     if (rc != RL_OK)
         return rc;
     rl_auth_metrics_init(&r->auth->metrics, r->health);
-    r->auth->events = rl_auth_events_create(r->loop);
+    r->auth->events = rl_auth_events_create(r->loop, r->settings.event_journal);
     r->follow = rl_follow_create(r->auth, r->loop);
     return start_serving(r, err);
 }

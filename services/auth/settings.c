@@ -97,6 +97,11 @@ static const struct rl_setting run_rows[] = {
      .type = RL_SETTING_TEXT,
      .offset = AT(checkpoint_file),
      .help = "appends each of these checkpoints to this file, for `tctl audit verify --against`"},
+    {.name = "event-journal",
+     .type = RL_SETTING_FILE,
+     .offset = AT(event_journal),
+     .help = "keeps events that audit has not taken in FILE.0 and FILE.1, for the next start; "
+             "without it they are gone with the process"},
     {.name = "https-proxy",
      .type = RL_SETTING_TEXT,
      .offset = AT(https_proxy),

@@ -17,6 +17,7 @@ struct rl_auth_settings {
     int64_t workers;
     uint64_t invitation_ttl_s, checkpoint_every_s;
     char *checkpoint_file;
+    char *event_journal;
     char *https_proxy, *no_proxy; /* the way out to root clusters */
     /* bootstrap */
     char *admin, *identity_out, *service_tokens_out, *format;

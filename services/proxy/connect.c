@@ -122,7 +122,7 @@ void connect_tell(struct user_connection *u, rl_code code, const char *reason)
         describe_node(u, event);
         rl_event_set(&event->reason, reason);
     }
-    rl_event_send(proxy->events, &event);
+    rl_outbox_send(proxy->events, &event);
 }
 
 /* ---- the answer ---- */

@@ -26,7 +26,7 @@ struct proxy {
     uint8_t trust_sha256[32]; /* of the bundle, for users who hold another */
     struct rl_tls_server *connect_tls, *web_tls;
     struct rl_control *control;
-    struct rl_event_sender *events;
+    struct rl_outbox *events;
     struct front *front;                  /* front.c */
     struct passage *passages;             /* passthrough.c */
     struct rl_splice_pipes pipes;         /* splice.c */

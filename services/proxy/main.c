@@ -1,5 +1,6 @@
 /* remoteler-proxy: settings, membership, listener; the rest is proxy.h's. */
 #include "certificate.h"
+#include "journal/outbox.h"
 #include "log/log.h"
 #include "member/program.h"
 #include "proxy.h"
@@ -18,7 +19,8 @@ struct program {
     struct certificate *web;
     struct proxy *proxy;
     struct rl_rpc_channel *audit;
-    struct rl_event_sender *events;
+    struct rl_event_sender *events; /* once audit is known */
+    struct rl_outbox *outbox;
     char *audit_address;
 };
 
@@ -74,6 +76,21 @@ static void on_events_lost(void *context, const Pb__Event *event, const char *re
                  RL_NUMBER("lost_in_all", dropped));
 }
 
+static void on_trouble(void *context, const char *message)
+{
+    (void)context;
+    rl_log_error("events would not survive this process", RL_TEXT("reason", message));
+}
+
+static void open_outbox(struct program *p)
+{
+    char *path = rl_sprintf("%s/events", rl_member_state_dir(p->member));
+    const struct rl_outbox_config config = {.loop = p->loop, .path = path, .trouble = on_trouble};
+    p->outbox = rl_outbox_open(&config);
+    proxy_set_events(p->proxy, p->outbox);
+    free(path);
+}
+
 static void connect_audit(struct program *p)
 {
     const char *address = where_audit_is(p);
@@ -99,7 +116,7 @@ static void connect_audit(struct program *p)
     }
     p->events = rl_event_sender_create(p->loop, p->audit);
     rl_event_sender_on_lost(p->events, on_events_lost, NULL);
-    proxy_set_events(p->proxy, p->events);
+    rl_outbox_connect(p->outbox, p->events);
     rl_log_info("events go to audit", RL_TEXT("address", address));
 }
 
@@ -192,6 +209,8 @@ static rl_code start(struct program *p, struct rl_error *err)
     if (rc == RL_OK)
         rc = make_proxy(p, err);
     if (rc == RL_OK)
+        open_outbox(p);
+    if (rc == RL_OK)
         rc = rl_member_start(p->member, err);
     if (rc == RL_OK) {
         proxy_set_control(p->proxy, rl_member_control(p->member));
@@ -213,7 +232,10 @@ static void finish(void *context)
 {
     struct program *p = context;
     proxy_free(&p->proxy);
-    rl_event_sender_free(&p->events, EVENTS_GRACE_MS);
+    if (p->events)
+        rl_event_sender_flush(p->events, EVENTS_GRACE_MS);
+    rl_outbox_close(&p->outbox);
+    rl_event_sender_free(&p->events, 0);
     rl_rpc_channel_free(&p->audit);
     rl_member_free(&p->member);
     certificate_close(&p->web);

@@ -133,7 +133,7 @@ void proxy_set_control(struct proxy *proxy, struct rl_control *control)
     proxy->control = control;
 }
 
-void proxy_set_events(struct proxy *proxy, struct rl_event_sender *events)
+void proxy_set_events(struct proxy *proxy, struct rl_outbox *events)
 {
     proxy->events = events;
 }

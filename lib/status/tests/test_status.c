@@ -64,6 +64,12 @@ const char *__asan_default_options(void)
     return "allocator_may_return_null=1";
 }
 
+__attribute__((visibility("default"))) const char *__tsan_default_options(void);
+const char *__tsan_default_options(void)
+{
+    return __asan_default_options();
+}
+
 static void ask_for_too_much(int which)
 {
     volatile size_t size = PTRDIFF_MAX;

@@ -1,47 +1,39 @@
-/* events: the queue before audit is known, and the channel after. */
+/* events: what waits for audit, and the channel to it. */
 #include "record/events.h"
 
 #include "clock/clock.h"
+#include "journal/outbox.h"
 #include "log/log.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct rl_auth_events {
     struct rl_loop *loop;
-    pthread_mutex_t lock;
-    Pb__Event *waiting[RL_EVENT_QUEUE_MAX]; /* a ring */
-    size_t first, count, dropped;
-    struct rl_event_sender *sender; /* set once audit is known */
+    struct rl_outbox *outbox;
+    struct rl_event_sender *sender; /* once audit is known */
     struct rl_rpc_channel *channel;
     char *address;
 };
 
-struct rl_auth_events *rl_auth_events_create(struct rl_loop *loop)
+static void on_trouble(void *context, const char *message)
 {
-    struct rl_auth_events *events = rl_alloc(sizeof *events);
-    events->loop = loop;
-    pthread_mutex_init(&events->lock, NULL);
-    return events;
+    (void)context;
+    rl_log_error("events would not survive this process", RL_TEXT("reason", message));
 }
 
-static Pb__Event *take_first(struct rl_auth_events *events)
+struct rl_auth_events *rl_auth_events_create(struct rl_loop *loop, const char *journal)
 {
-    if (events->count == 0)
-        return NULL;
-    Pb__Event *event = events->waiting[events->first];
-    events->first = (events->first + 1) % RL_EVENT_QUEUE_MAX;
-    events->count--;
-    return event;
+    struct rl_auth_events *events = rl_alloc(sizeof *events);
+    const struct rl_outbox_config config = {.loop = loop, .path = journal, .trouble = on_trouble};
+    events->loop = loop;
+    events->outbox = rl_outbox_open(&config);
+    return events;
 }
 
 Pb__Event *rl_auth_events_next(struct rl_auth_events *events)
 {
-    pthread_mutex_lock(&events->lock);
-    Pb__Event *event = take_first(events);
-    pthread_mutex_unlock(&events->lock);
-    return event;
+    return rl_outbox_next(events->outbox);
 }
 
 struct rl_rpc_channel *rl_auth_events_channel(const struct rl_auth_events *events)
@@ -55,12 +47,12 @@ void rl_auth_events_free(struct rl_auth_events **events, uint32_t grace_ms)
     if (!e)
         return;
     if (e->sender)
-        rl_event_sender_free(&e->sender, grace_ms);
+        rl_event_sender_flush(e->sender, grace_ms);
+    rl_outbox_close(&e->outbox);
+    if (e->sender)
+        rl_event_sender_free(&e->sender, 0);
     if (e->channel)
         rl_rpc_channel_free(&e->channel);
-    for (Pb__Event *event; (event = take_first(e));)
-        rl_event_free(&event);
-    pthread_mutex_destroy(&e->lock);
     free(e->address);
     free(e);
     *events = NULL;
@@ -89,13 +81,9 @@ static rl_code open_channel(struct rl_auth_events *events, const char *address,
     rl_code rc = rl_rpc_channel_create_grpc(&config, &events->channel, err);
     if (rc != RL_OK)
         return rc;
-    struct rl_event_sender *sender = rl_event_sender_create(events->loop, events->channel);
-    rl_event_sender_on_lost(sender, on_events_lost, NULL);
-    pthread_mutex_lock(&events->lock);
-    for (Pb__Event *event; (event = take_first(events));)
-        rl_event_send(sender, &event);
-    events->sender = sender;
-    pthread_mutex_unlock(&events->lock);
+    events->sender = rl_event_sender_create(events->loop, events->channel);
+    rl_event_sender_on_lost(events->sender, on_events_lost, NULL);
+    rl_outbox_connect(events->outbox, events->sender);
     return RL_OK;
 }
 
@@ -158,17 +146,5 @@ void rl_auth_tell(struct rl_auth *auth, Pb__Event **event)
         rl_event_free(event);
         return;
     }
-    pthread_mutex_lock(&events->lock);
-    if (events->sender) {
-        rl_event_send(events->sender, event);
-    } else {
-        if (events->count == RL_EVENT_QUEUE_MAX) {
-            Pb__Event *oldest = take_first(events);
-            rl_event_free(&oldest);
-            events->dropped++;
-        }
-        events->waiting[(events->first + events->count++) % RL_EVENT_QUEUE_MAX] = *event;
-        *event = NULL;
-    }
-    pthread_mutex_unlock(&events->lock);
+    rl_outbox_send(events->outbox, event);
 }

@@ -1,13 +1,13 @@
 /* events: what auth tells audit. Audit's address is learned from its heartbeat: until then events
- * wait here, up to RL_EVENT_QUEUE_MAX.
+ * wait here, up to RL_EVENT_QUEUE_MAX; with a journal also beyond the process.
  */
 #ifndef RL_AUTH_EVENTS_H
 #define RL_AUTH_EVENTS_H
 
 #include "auth.h"
 
-/** `loop` NULL: they only wait (tests). */
-struct rl_auth_events *rl_auth_events_create(struct rl_loop *loop);
+/** `loop` NULL: they only wait (tests). `journal`: a path, for an outbox; NULL: in memory only. */
+struct rl_auth_events *rl_auth_events_create(struct rl_loop *loop, const char *journal);
 void rl_auth_events_free(struct rl_auth_events **events, uint32_t grace_ms);
 /** With what auth calls audit, and where (NULL: not known). Again when either changes. On the
  * loop's thread. */

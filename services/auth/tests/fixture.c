@@ -184,7 +184,7 @@ void fixture_set_up(void)
     };
     ok(rl_auth_open(&settings, &auth, &err));
     ok(rl_auth_start(auth, &err));
-    auth->events = rl_auth_events_create(NULL);
+    auth->events = rl_auth_events_create(NULL, NULL);
 }
 
 void fixture_tear_down(void)

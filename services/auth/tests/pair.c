@@ -32,7 +32,7 @@ static void open_side(struct side *side, char *cluster)
     side->settings.key_file = side->key_file;
     ok(rl_auth_open(&side->settings, &side->auth, &err));
     ok(rl_auth_start(side->auth, &err));
-    side->auth->events = rl_auth_events_create(NULL);
+    side->auth->events = rl_auth_events_create(NULL, NULL);
 }
 
 void pair_set_up(void)
