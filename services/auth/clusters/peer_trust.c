@@ -1,5 +1,6 @@
 #include "clusters/peer_trust.h"
 
+#include "db/peers.h"
 #include "log/log.h"
 #include "message.h"
 #include "names/names.h"
@@ -145,6 +146,9 @@ rl_code rl_peer_trust_take(const Pb__TrustBundle *offered, enum rl_peer peer, co
     if (rc == RL_OK)
         rc = peer == RL_PEER_ROOT ? take_roots(&t, offered, err) : take_leafs(&t, offered, err);
     rl_trust_unref(&t.trust);
+    if (rc == RL_OK && pb__trust_bundle__get_packed_size(t.taken) > RL_PEER_TRUST_BYTES_MAX)
+        rc = rl_fail(err, RL_E_INVAL, "its authorities take more than %u bytes",
+                     RL_PEER_TRUST_BYTES_MAX);
     if (rc == RL_OK)
         *out = t.taken;
     else

@@ -10,7 +10,9 @@
 #include "store/store.h"
 
 #define RL_TRUST_ID_BYTES 16
-#define RL_PEER_TRUST_BYTES_MAX (256u << 10) /* a TrustBundle, packed */
+/* A TrustBundle, packed: eight certificates of each kind, and no more. Services are told those of
+ * all clusters in one message: a few that are padded must not fill it. */
+#define RL_PEER_TRUST_BYTES_MAX (16u << 10)
 
 /* ---- roots ---- */
 

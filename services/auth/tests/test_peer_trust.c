@@ -2,11 +2,13 @@
 #include "authority/issue.h"
 #include "clock/clock.h"
 #include "clusters/peer_trust.h"
+#include "db/peers.h"
 #include "fixture.h"
 #include "names/names.h"
 #include "sshcert/sshcert.h"
 #include "sshcert/sshkey.h"
 
+#include <openssl/x509v3.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -180,6 +182,36 @@ START_TEST(there_are_so_many_of_a_kind_and_at_least_one)
 }
 END_TEST
 
+/* With so much in it besides its key. */
+static void pad(ProtobufCBinaryData *certificate, EVP_PKEY *key, size_t bytes)
+{
+    X509 *padded = NULL;
+    struct rl_buf der;
+    char *comment = rl_alloc(bytes + 1);
+    memset(comment, 'x', bytes);
+    rl_buf_init(&der, 65536);
+    ok(rl_x509_from_der(RL_BINARY(*certificate), &padded, &err));
+    X509_EXTENSION *extension = X509V3_EXT_nconf_nid(NULL, NULL, NID_netscape_comment, comment);
+    ck_assert_int_eq(X509_add_ext(padded, extension, -1), 1);
+    ck_assert_int_gt(X509_sign(padded, key, EVP_sha256()), 0);
+    ok(rl_x509_to_der(padded, &der, &err));
+    rl_message_bytes(certificate, rl_buf_span(&der));
+    X509_EXTENSION_free(extension);
+    X509_free(padded);
+    rl_buf_fini(&der);
+    free(comment);
+}
+
+START_TEST(authorities_that_are_padded_do_not_fill_what_services_are_told)
+{
+    offer(RL_PEER_LEAF);
+    pad(&offered->service_cas[0], snapshot->authorities->service.key, 1024);
+    ok(take(RL_PEER_LEAF));
+    pad(&offered->host_cas[0], snapshot->authorities->host_x509.key, RL_PEER_TRUST_BYTES_MAX);
+    refuse(RL_PEER_LEAF, "more than 16384 bytes");
+}
+END_TEST
+
 int main(void)
 {
     TCase *t = tcase_create("peer_trust");
@@ -192,5 +224,6 @@ int main(void)
     tcase_add_test(t, a_certificate_is_no_signing_key);
     tcase_add_test(t, an_identity_is_no_authority);
     tcase_add_test(t, there_are_so_many_of_a_kind_and_at_least_one);
+    tcase_add_test(t, authorities_that_are_padded_do_not_fill_what_services_are_told);
     return fixture_main("peer_trust", t);
 }
