@@ -11,20 +11,39 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define PAGES_MAX 1024 /* of a list */
+
+/* Page by page: from behind the last place that auth named. */
 static rl_code ask_for_nodes(struct tsh_client *client, Pb__ListNodesRequest *request,
-                             Pb__ListNodesResponse **out, struct rl_error *err)
+                             struct tsh_nodes *out, struct rl_error *err)
 {
-    ProtobufCMessage *reply = NULL;
-    rl_code rc =
-        tsh_client_call(client, &pb__session__descriptor, "ListNodes", &request->base, &reply, err);
+    rl_code rc = RL_OK;
+    struct tsh_nodes nodes = {0};
+    request->in_rows = true;
+    do {
+        ProtobufCMessage *reply = NULL;
+        rc = tsh_client_call(client, &pb__session__descriptor, "ListNodes", &request->base, &reply,
+                             err);
+        if (rc != RL_OK)
+            break;
+        Pb__ListNodesResponse *answer = (Pb__ListNodesResponse *)reply;
+        rc = tsh_nodes_add(&nodes, answer, err);
+        request->after = answer->next;
+        if (rc == RL_OK && request->after &&
+            (answer->n_rows == 0 || nodes.answer_count == PAGES_MAX))
+            rc = rl_fail(err, RL_E_INTERNAL, "auth's list of nodes does not end");
+    } while (rc == RL_OK && request->after);
+    request->after = NULL;
     if (rc == RL_OK)
-        *out = (Pb__ListNodesResponse *)reply;
+        *out = nodes;
+    else
+        tsh_nodes_fini(&nodes);
     return rc;
 }
 
 rl_code tsh_inventory_list(const struct tsh_profile *profile, const char *cluster,
                            const char *search, Pb__Label *const *labels, size_t label_count,
-                           Pb__ListNodesResponse **out, struct rl_error *err)
+                           struct tsh_nodes *out, struct rl_error *err)
 {
     struct tsh_client client = {0};
     Pb__Label **asked = rl_alloc_array(label_count, sizeof *asked);
@@ -44,23 +63,23 @@ rl_code tsh_inventory_list(const struct tsh_profile *profile, const char *cluste
     return rc;
 }
 
-rl_code tsh_inventory_refresh(const struct tsh_profile *profile, Pb__ListNodesResponse **out,
+rl_code tsh_inventory_refresh(const struct tsh_profile *profile, struct tsh_nodes *out,
                               struct rl_error *err)
 {
     struct tsh_client client = {0};
     Pb__ListNodesRequest request = PB__LIST_NODES_REQUEST__INIT;
-    Pb__ListNodesResponse *nodes = NULL;
+    struct tsh_nodes nodes = {0};
     bool changed = false;
     rl_code rc = tsh_client_open(profile, NULL, "auth", &client, err);
     if (rc == RL_OK && (rc = ask_for_nodes(&client, &request, &nodes, err)) == RL_OK &&
         (rc = tsh_clusters_ask(&client, profile, &changed, NULL, err)) == RL_OK &&
-        (rc = tsh_sshconfig_keep_nodes(profile, nodes, err)) == RL_OK)
+        (rc = tsh_sshconfig_keep_nodes(profile, &nodes, err)) == RL_OK)
         rc = tsh_sshconfig_write(profile->home, err);
     tsh_client_close(&client);
     if (rc == RL_OK && out)
         *out = nodes;
-    else if (nodes)
-        pb__list_nodes_response__free_unpacked(nodes, NULL);
+    else
+        tsh_nodes_fini(&nodes);
     return rc;
 }
 
@@ -83,58 +102,47 @@ rl_code tsh_trust_refresh(const struct tsh_profile *profile, struct rl_error *er
     return rc;
 }
 
-static json_t *node_json(const Pb__VisibleNode *visible, const char *cluster)
+static json_t *node_json(const struct tsh_node *node, const char *cluster)
 {
-    const Pb__Metadata *metadata = visible->node->metadata;
-    const Pb__NodeSpec *spec = visible->node->spec;
     return json_pack(
-        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "id", rl_json_text(metadata->name),
-        "name", rl_json_text_or_null(spec->name), "hostname", rl_json_text(spec->hostname),
-        "cluster", rl_json_text(cluster), "mode", rl_json_text(spec->mode), "status",
-        rl_json_text(spec->status), "last_seen", rl_json_time_or_null(spec->last_seen_ns), "labels",
-        rl_labels_to_json(metadata->labels, metadata->n_labels), "logins",
-        rl_json_texts(visible->logins, visible->n_logins), "version", rl_json_text(spec->version));
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "id", rl_json_text(node->id), "name",
+        rl_json_text_or_null(node->name), "hostname", rl_json_text(node->hostname), "cluster",
+        rl_json_text(cluster), "mode", rl_json_text(node->mode), "status",
+        rl_json_text(node->status), "last_seen", rl_json_time_or_null(node->last_seen_ns), "labels",
+        rl_labels_to_json(node->labels, node->label_count), "logins",
+        rl_json_texts(node->logins, node->login_count), "version", rl_json_text(node->version));
 }
 
-static bool is_whole(const Pb__VisibleNode *visible)
-{
-    return visible->node && visible->node->metadata && visible->node->spec;
-}
-
-json_t *tsh_inventory_json(const Pb__ListNodesResponse *nodes, const char *cluster)
+json_t *tsh_inventory_json(const struct tsh_nodes *nodes, const char *cluster)
 {
     json_t *array = json_array();
-    for (size_t i = 0; i < nodes->n_nodes; i++)
-        if (is_whole(nodes->nodes[i]))
-            json_array_append_new(array, node_json(nodes->nodes[i], cluster));
+    for (size_t i = 0; i < nodes->count; i++)
+        json_array_append_new(array, node_json(&nodes->items[i], cluster));
     return array;
 }
 
 /* LABEL=VALUE matches a label; NODE and NODE.CLUSTER were cut to NODE before; else name or id. */
-static bool matches(const Pb__VisibleNode *visible, const char *target)
+static bool matches(const struct tsh_node *node, const char *target)
 {
-    const Pb__Metadata *metadata = visible->node->metadata;
     const char *equals = strchr(target, '=');
     if (!equals)
-        return strcmp(visible->node->spec->name, target) == 0 ||
-               strcmp(metadata->name, target) == 0;
+        return strcmp(node->name, target) == 0 || strcmp(node->id, target) == 0;
     size_t key = (size_t)(equals - target);
-    for (size_t i = 0; i < metadata->n_labels; i++)
-        if (strlen(metadata->labels[i]->key) == key &&
-            memcmp(metadata->labels[i]->key, target, key) == 0 &&
-            strcmp(metadata->labels[i]->value, equals + 1) == 0)
+    for (size_t i = 0; i < node->label_count; i++)
+        if (strlen(node->labels[i]->key) == key && memcmp(node->labels[i]->key, target, key) == 0 &&
+            strcmp(node->labels[i]->value, equals + 1) == 0)
             return true;
     return false;
 }
 
-rl_code tsh_inventory_pick(const Pb__ListNodesResponse *nodes, const char *target,
-                           const Pb__VisibleNode **out, struct rl_error *err)
+rl_code tsh_inventory_pick(const struct tsh_nodes *nodes, const char *target,
+                           const struct tsh_node **out, struct rl_error *err)
 {
-    const Pb__VisibleNode *found = NULL;
+    const struct tsh_node *found = NULL;
     size_t count = 0;
-    for (size_t i = 0; i < nodes->n_nodes; i++)
-        if (is_whole(nodes->nodes[i]) && matches(nodes->nodes[i], target)) {
-            found = nodes->nodes[i];
+    for (size_t i = 0; i < nodes->count; i++)
+        if (matches(&nodes->items[i], target)) {
+            found = &nodes->items[i];
             count++;
         }
     if (count == 0)
@@ -147,10 +155,10 @@ rl_code tsh_inventory_pick(const Pb__ListNodesResponse *nodes, const char *targe
     return RL_OK;
 }
 
-rl_code tsh_inventory_host(const Pb__VisibleNode *node, const char *cluster, char **out,
+rl_code tsh_inventory_host(const struct tsh_node *node, const char *cluster, char **out,
                            struct rl_error *err)
 {
-    const char *name = node->node->spec->name, *id = node->node->metadata->name;
+    const char *name = node->name, *id = node->id;
     if (rl_name_check_node(name, NULL) == RL_OK)
         *out = rl_sprintf("%s.%s", name, cluster);
     else if (rl_name_is_uuid(id))

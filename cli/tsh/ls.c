@@ -1,3 +1,4 @@
+#include "clock/clock.h"
 #include "inventory.h"
 #include "leaves.h"
 #include "resource/resource.h"
@@ -49,45 +50,117 @@ const struct rl_settings_spec tsh_ls_spec = {
     .positional_max = 64,
 };
 
-static const struct rl_column brief[] = {
-    {"NODE", "name"},     {"MODE", "mode"},     {"STATUS", "status"},
-    {"LABELS", "labels"}, {"LOGINS", "logins"},
-};
-static const struct rl_column verbose[] = {
-    {"NODE", "name"},           {"ID", "id"},         {"HOSTNAME", "hostname"},
-    {"CLUSTER", "cluster"},     {"MODE", "mode"},     {"STATUS", "status"},
-    {"LAST SEEN", "last_seen"}, {"LABELS", "labels"}, {"LOGINS", "logins"},
-    {"VERSION", "version"},
-};
+/* ---- for people ---- */
 
-/* For people: an offline node says since when, a node without a name its id. */
-static void make_readable(json_t *array)
+enum cell { NAME, ID, HOSTNAME, CLUSTER, MODE, STATUS, LAST_SEEN, LABELS, LOGINS, VERSION };
+static const char *const titles[] = {
+    "NODE",   "ID",        "HOSTNAME", "CLUSTER", "MODE",
+    "STATUS", "LAST SEEN", "LABELS",   "LOGINS",  "VERSION",
+};
+static const enum cell brief[] = {NAME, MODE, STATUS, LABELS, LOGINS};
+static const enum cell verbose[] = {NAME,   ID,        HOSTNAME, CLUSTER, MODE,
+                                    STATUS, LAST_SEEN, LABELS,   LOGINS,  VERSION};
+
+static void put_time(struct rl_table *table, int64_t time_ns)
 {
-    size_t i;
-    json_t *node;
-    json_array_foreach(array, i, node)
-    {
-        if (json_is_null(json_object_get(node, "name")))
-            json_object_set(node, "name", json_object_get(node, "id"));
-        const char *seen = json_string_value(json_object_get(node, "last_seen"));
-        if (seen && strcmp(json_string_value(json_object_get(node, "status")), "offline") == 0) {
-            char *since = rl_sprintf("offline since %s", seen);
-            json_object_set_new(node, "status", json_string(since));
-            free(since);
-        }
+    char text[RL_CLOCK_TEXT_BYTES];
+    rl_clock_format(time_ns, text);
+    rl_table_put(table, text);
+}
+
+/* An offline node says since when. */
+static void put_status(struct rl_table *table, const struct tsh_node *node)
+{
+    bool has_since = node->last_seen_ns && strcmp(node->status, "offline") == 0;
+    rl_table_put(table, node->status);
+    if (!has_since)
+        return;
+    rl_table_put(table, " since ");
+    put_time(table, node->last_seen_ns);
+}
+
+static void put_labels(struct rl_table *table, const struct tsh_node *node)
+{
+    for (size_t i = 0; i < node->label_count; i++) {
+        rl_table_put(table, i ? "," : "");
+        rl_table_put(table, node->labels[i]->key);
+        rl_table_put(table, "=");
+        rl_table_put(table, node->labels[i]->value);
     }
 }
 
-static rl_code print(const Pb__ListNodesResponse *nodes, const struct ls_settings *s,
+static void put_logins(struct rl_table *table, const struct tsh_node *node)
+{
+    for (size_t i = 0; i < node->login_count; i++) {
+        rl_table_put(table, i ? "," : "");
+        rl_table_put(table, node->logins[i]);
+    }
+}
+
+/* A node without a name is called by its id. */
+static void put_cell(struct rl_table *table, const struct tsh_node *node, const char *cluster,
+                     enum cell cell)
+{
+    switch (cell) {
+    case NAME:
+        rl_table_put(table, *node->name ? node->name : node->id);
+        break;
+    case ID:
+        rl_table_put(table, node->id);
+        break;
+    case HOSTNAME:
+        rl_table_put(table, node->hostname);
+        break;
+    case CLUSTER:
+        rl_table_put(table, cluster);
+        break;
+    case MODE:
+        rl_table_put(table, node->mode);
+        break;
+    case STATUS:
+        put_status(table, node);
+        break;
+    case LAST_SEEN:
+        if (node->last_seen_ns)
+            put_time(table, node->last_seen_ns);
+        break;
+    case LABELS:
+        put_labels(table, node);
+        break;
+    case LOGINS:
+        put_logins(table, node);
+        break;
+    case VERSION:
+        rl_table_put(table, node->version);
+        break;
+    }
+    rl_table_next(table);
+}
+
+static rl_code print_table(const struct tsh_nodes *nodes, const enum cell *cells, size_t count,
+                           const char *cluster, struct rl_error *err)
+{
+    const char *shown[RL_COUNT(titles)];
+    for (size_t i = 0; i < count; i++)
+        shown[i] = titles[cells[i]];
+    struct rl_table *table = rl_table_create(shown, count);
+    for (size_t i = 0; i < nodes->count; i++)
+        for (size_t k = 0; k < count; k++)
+            put_cell(table, &nodes->items[i], cluster, cells[k]);
+    rl_code rc = rl_table_print(stdout, table, "No nodes.", err);
+    rl_table_free(&table);
+    return rc;
+}
+
+static rl_code print(const struct tsh_nodes *nodes, const struct ls_settings *s,
                      enum rl_format format, const char *cluster, struct rl_error *err)
 {
-    json_t *array = tsh_inventory_json(nodes, cluster);
+    if (format == RL_FORMAT_TEXT && s->verbose)
+        return print_table(nodes, verbose, RL_COUNT(verbose), cluster, err);
     if (format == RL_FORMAT_TEXT)
-        make_readable(array);
-    rl_code rc =
-        s->verbose
-            ? rl_output_table(stdout, format, array, verbose, RL_COUNT(verbose), "No nodes.", err)
-            : rl_output_table(stdout, format, array, brief, RL_COUNT(brief), "No nodes.", err);
+        return print_table(nodes, brief, RL_COUNT(brief), cluster, err);
+    json_t *array = tsh_inventory_json(nodes, cluster);
+    rl_code rc = rl_output_value(stdout, format, array, err);
     json_decref(array);
     return rc;
 }
@@ -96,7 +169,7 @@ static rl_code list(const struct ls_settings *s, const struct rl_positionals *re
                     enum rl_format format, struct rl_error *err)
 {
     struct tsh_profile profile = {0};
-    Pb__ListNodesResponse *nodes = NULL;
+    struct tsh_nodes nodes = {0};
     Pb__Label **labels = NULL;
     char *cluster = NULL;
     size_t count = 0;
@@ -109,9 +182,8 @@ static rl_code list(const struct ls_settings *s, const struct rl_positionals *re
     else if (rc == RL_OK)
         rc = tsh_inventory_list(&profile, cluster, s->search, labels, count, &nodes, err);
     if (rc == RL_OK)
-        rc = print(nodes, s, format, cluster, err);
-    if (nodes)
-        pb__list_nodes_response__free_unpacked(nodes, NULL);
+        rc = print(&nodes, s, format, cluster, err);
+    tsh_nodes_fini(&nodes);
     rl_labels_free(&labels, count);
     free(cluster);
     tsh_profile_fini(&profile);

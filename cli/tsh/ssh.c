@@ -154,18 +154,17 @@ static int run(struct arguments *a)
 static rl_code resolve(const struct tsh_profile *profile, const struct ssh_settings *s,
                        const char *text, char **login, char **host, struct rl_error *err)
 {
-    Pb__ListNodesResponse *nodes = NULL;
-    const Pb__VisibleNode *node = NULL;
+    struct tsh_nodes nodes = {0};
+    const struct tsh_node *node = NULL;
     char *cluster = NULL, *target = NULL;
     rl_code rc = tsh_cluster_choose(profile, s->cluster, &cluster, err);
     if (rc == RL_OK) {
         tsh_target_split(text, login, &cluster, &target);
         rc = tsh_inventory_list(profile, cluster, NULL, NULL, 0, &nodes, err);
     }
-    if (rc == RL_OK && (rc = tsh_inventory_pick(nodes, target, &node, err)) == RL_OK)
+    if (rc == RL_OK && (rc = tsh_inventory_pick(&nodes, target, &node, err)) == RL_OK)
         rc = tsh_inventory_host(node, cluster, host, err);
-    if (nodes)
-        pb__list_nodes_response__free_unpacked(nodes, NULL);
+    tsh_nodes_fini(&nodes);
     free(cluster);
     free(target);
     return rc;

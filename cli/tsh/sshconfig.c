@@ -18,25 +18,31 @@
 
 #define CONFIG_BYTES_MAX (8u << 20)
 
-rl_code tsh_sshconfig_keep_nodes(const struct tsh_profile *profile,
-                                 const Pb__ListNodesResponse *nodes, struct rl_error *err)
+static void put_line(struct rl_buf *to, const char *name)
+{
+    rl_buf_put_text(to, name);
+    rl_buf_put_u8(to, '\n');
+}
+
+/* One that is the same still counts as listed anew. */
+rl_code tsh_sshconfig_keep_nodes(const struct tsh_profile *profile, const struct tsh_nodes *nodes,
+                                 struct rl_error *err)
 {
     struct rl_buf list;
     rl_buf_init(&list, CONFIG_BYTES_MAX);
-    for (size_t i = 0; i < nodes->n_nodes; i++) {
-        const Pb__Node *node = nodes->nodes[i]->node;
-        if (!node)
-            continue;
-        if (node->spec && rl_name_check_node(node->spec->name, NULL) == RL_OK)
-            rl_buf_printf(&list, "%s\n", node->spec->name);
-        if (node->metadata && rl_name_is_uuid(node->metadata->name))
-            rl_buf_printf(&list, "%s\n", node->metadata->name);
+    for (size_t i = 0; i < nodes->count; i++) {
+        if (rl_name_check_node(nodes->items[i].name, NULL) == RL_OK)
+            put_line(&list, nodes->items[i].name);
+        if (rl_name_is_uuid(nodes->items[i].id))
+            put_line(&list, nodes->items[i].id);
     }
     char *path = tsh_profile_path(profile, "nodes");
     rl_code rc = list.failed ? rl_fail(err, RL_E_EXHAUSTED, "too many nodes for one ssh_config")
-                             : rl_file_write(path, rl_buf_span(&list), err);
+                             : rl_file_update(path, rl_buf_span(&list), err);
     free(path);
     rl_buf_fini(&list);
+    if (rc == RL_OK)
+        tsh_sshconfig_claim(profile);
     return rc;
 }
 
@@ -89,6 +95,7 @@ static rl_code own_path(char out[PATH_MAX], struct rl_error *err)
 struct hosts {
     const struct tsh_profile *profile;
     Pb__ListClustersResponse *leaves;
+    struct rl_buf names; /* of the profile's own nodes: checked, each with a newline behind it */
 };
 
 static const char *cluster_at(const struct hosts *h, size_t i)
@@ -116,13 +123,12 @@ static void put_pattern(const struct hosts *h, const char *cluster, struct rl_bu
             rl_buf_printf(out, ",!*.%s", cluster_at(h, i));
 }
 
-/* The names of the profile's own nodes, each with `separator` behind it. */
-static rl_code put_nodes(const struct tsh_profile *profile, char separator, struct rl_buf *out,
-                         struct rl_error *err)
+static rl_code read_nodes(struct hosts *h, struct rl_error *err)
 {
     struct rl_buf list;
     rl_buf_init(&list, CONFIG_BYTES_MAX);
-    char *path = tsh_profile_path(profile, "nodes");
+    rl_buf_init(&h->names, CONFIG_BYTES_MAX);
+    char *path = tsh_profile_path(h->profile, "nodes");
     rl_code rc = rl_file_read(path, &list, err);
     free(path);
     if (rc == RL_E_NOT_FOUND)
@@ -131,43 +137,48 @@ static rl_code put_nodes(const struct tsh_profile *profile, char separator, stru
     char *text = rl_strdup(rl_buf_text(&list));
     for (char *name = strtok_r(text, "\n", &save); name; name = strtok_r(NULL, "\n", &save))
         if (rl_name_check_node(name, NULL) == RL_OK || rl_name_is_uuid(name))
-            rl_buf_printf(out, "%s%c", name, separator);
+            put_line(&h->names, name);
     free(text);
     rl_buf_fini(&list);
     return rc;
+}
+
+/* The profile's own nodes, each with `separator` behind it. */
+static void put_nodes(const struct hosts *h, char separator, struct rl_buf *out)
+{
+    size_t from = out->n;
+    if (!rl_buf_put_span(out, rl_buf_span(&h->names)))
+        return;
+    for (uint8_t *at = out->p + from, *end = out->p + out->n;
+         at < end && (at = memchr(at, '\n', (size_t)(end - at))) != NULL; at++)
+        *at = (uint8_t)separator;
 }
 
 /* ---- whose host keys are believed ---- */
 
 /* For the names of the authority's own cluster only. A key of a kind that this version does not
  * know is left out: nobody is believed for it. */
-static rl_code put_authority(const struct hosts *h, const char *cluster,
-                             const ProtobufCBinaryData *blob, struct rl_buf *out,
-                             struct rl_error *err)
+static void put_authority(const struct hosts *h, const char *cluster,
+                          const ProtobufCBinaryData *blob, struct rl_buf *out)
 {
     EVP_PKEY *key = NULL;
     if (rl_sshkey_public_parse(RL_SPAN(blob->data, blob->len), &key, NULL) != RL_OK)
-        return RL_OK;
+        return;
     EVP_PKEY_free(key);
     char *line = rl_sshkey_line_format(RL_SPAN(blob->data, blob->len), NULL);
-    rl_code rc = RL_OK;
     rl_buf_put_text(out, "@cert-authority ");
     if (cluster == cluster_at(h, 0))
-        rc = put_nodes(h->profile, ',', out, err);
+        put_nodes(h, ',', out);
     put_pattern(h, cluster, out);
     rl_buf_printf(out, " %s\n", line);
     free(line);
-    return rc;
 }
 
-static rl_code put_authorities(const struct hosts *h, const char *cluster,
-                               const Pb__TrustBundle *trust, struct rl_buf *out,
-                               struct rl_error *err)
+static void put_authorities(const struct hosts *h, const char *cluster,
+                            const Pb__TrustBundle *trust, struct rl_buf *out)
 {
-    rl_code rc = RL_OK;
-    for (size_t i = 0; rc == RL_OK && i < trust->n_host_ssh_cas; i++)
-        rc = put_authority(h, cluster, &trust->host_ssh_cas[i], out, err);
-    return rc;
+    for (size_t i = 0; i < trust->n_host_ssh_cas; i++)
+        put_authority(h, cluster, &trust->host_ssh_cas[i], out);
 }
 
 static rl_code put_known_hosts(const struct hosts *h, struct rl_error *err)
@@ -177,14 +188,14 @@ static rl_code put_known_hosts(const struct hosts *h, struct rl_error *err)
     rl_buf_init(&out, CONFIG_BYTES_MAX);
     rl_code rc = tsh_profile_trust(h->profile, &trust, err);
     if (rc == RL_OK)
-        rc = put_authorities(h, cluster_at(h, 0), trust, &out, err);
+        put_authorities(h, cluster_at(h, 0), trust, &out);
     for (size_t i = 1; rc == RL_OK && i < cluster_count(h); i++)
-        rc = put_authorities(h, cluster_at(h, i), h->leaves->clusters[i - 1]->trust, &out, err);
+        put_authorities(h, cluster_at(h, i), h->leaves->clusters[i - 1]->trust, &out);
     if (rc == RL_OK && out.failed)
         rc = rl_fail(err, RL_E_EXHAUSTED, "too many nodes for one known_hosts");
     if (rc == RL_OK) {
         char *path = tsh_profile_path(h->profile, "known_hosts");
-        rc = rl_file_write(path, rl_buf_span(&out), err);
+        rc = rl_file_update(path, rl_buf_span(&out), err);
         free(path);
     }
     if (trust)
@@ -248,15 +259,18 @@ static rl_code put_profile(const struct tsh_profile *profile, const char *tsh, c
     if (rc != RL_OK)
         return rc;
     h.leaves = tsh_leaves_read(profile);
-    rc = put_known_hosts(&h, err);
+    rc = read_nodes(&h, err);
+    if (rc == RL_OK)
+        rc = put_known_hosts(&h, err);
     if (rc == RL_OK) {
         rl_buf_put_text(out, "Host ");
         if (!only || tsh_cluster_is_own(profile, only))
-            rc = put_nodes(profile, ' ', out, err);
+            put_nodes(&h, ' ', out);
         put_clusters(&h, only, taken, out);
         put_settings(profile, tsh, out);
     }
     pb__list_clusters_response__free_unpacked(h.leaves, NULL);
+    rl_buf_fini(&h.names);
     return rc;
 }
 
@@ -303,7 +317,7 @@ rl_code tsh_sshconfig_write(const char *home, struct rl_error *err)
         rc = rl_fail(err, RL_E_EXHAUSTED, "too many nodes for one ssh_config");
     if (rc == RL_OK) {
         char *path = rl_sprintf("%s/ssh_config", home);
-        rc = rl_file_write(path, rl_buf_span(&out), err);
+        rc = rl_file_update(path, rl_buf_span(&out), err);
         free(path);
     }
     tsh_profile_names_free(&names);

@@ -4,11 +4,12 @@
 #ifndef TSH_SSHCONFIG_H
 #define TSH_SSHCONFIG_H
 
+#include "nodes.h"
 #include "profile.h"
 
 /** Keeps what the profile's user may see, for the next tsh_sshconfig_write(). */
-rl_code tsh_sshconfig_keep_nodes(const struct tsh_profile *profile,
-                                 const Pb__ListNodesResponse *nodes, struct rl_error *err);
+rl_code tsh_sshconfig_keep_nodes(const struct tsh_profile *profile, const struct tsh_nodes *nodes,
+                                 struct rl_error *err);
 /** Writes $TSH_HOME/ssh_config for every profile that is logged in, and each one's known_hosts. */
 rl_code tsh_sshconfig_write(const char *home, struct rl_error *err);
 /** The block of one cluster alone, the profile's own or a leaf, for who keeps a configuration of

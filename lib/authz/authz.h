@@ -60,7 +60,8 @@ char *rl_authz_subject_text(const struct rl_authz_subject *subject);
 rl_code rl_authz_ssh(const struct rl_authz_subject *subject, const struct rl_authz_target *node,
                      const char *login, struct rl_authz_grant *out, struct rl_error *err);
 /** May the subject know that this node is there? True when some role's node_labels match and no
- * denial does. */
+ * denial does: of the node its labels count and nothing else, here and for the logins below, so
+ * that one answer is good for all nodes with the same labels. */
 bool rl_authz_sees_node(const struct rl_authz_subject *subject, const struct rl_authz_target *node);
 /** May the subject know that this cluster, a leaf of its own, is there? By cluster_labels alike. */
 bool rl_authz_sees_cluster(const struct rl_authz_subject *subject,

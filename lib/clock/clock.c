@@ -49,6 +49,14 @@ static struct date date_of(int64_t days_since_1970)
     };
 }
 
+static char *put_number(char *at, int number, int digits, char after)
+{
+    for (int i = digits - 1; i >= 0; i--, number /= 10)
+        at[i] = (char)('0' + number % 10);
+    at[digits] = after;
+    return at + digits + 1;
+}
+
 void rl_clock_format(int64_t time_ns, char text[RL_CLOCK_TEXT_BYTES])
 {
     int64_t seconds = time_ns / NS_PER_S;
@@ -60,13 +68,16 @@ void rl_clock_format(int64_t time_ns, char text[RL_CLOCK_TEXT_BYTES])
     int64_t days = seconds / S_PER_DAY - (seconds % S_PER_DAY < 0);
     int of_day = (int)(seconds - days * S_PER_DAY);
     struct date date = date_of(days);
-    int n = snprintf(text, RL_CLOCK_TEXT_BYTES, "%04d-%02d-%02dT%02d:%02d:%02d", date.year,
-                     date.month, date.day, of_day / 3600, of_day / 60 % 60, of_day % 60);
     int ms = (int)(rest_ns / NS_PER_MS);
+    char *at = put_number(text, date.year, 4, '-');
+    at = put_number(at, date.month, 2, '-');
+    at = put_number(at, date.day, 2, 'T');
+    at = put_number(at, of_day / 3600, 2, ':');
+    at = put_number(at, of_day / 60 % 60, 2, ':');
+    at = put_number(at, of_day % 60, 2, ms ? '.' : 'Z');
     if (ms)
-        snprintf(text + n, RL_CLOCK_TEXT_BYTES - (size_t)n, ".%03dZ", ms);
-    else
-        snprintf(text + n, RL_CLOCK_TEXT_BYTES - (size_t)n, "Z");
+        at = put_number(at, ms, 3, 'Z');
+    *at = '\0';
 }
 
 /* ---- reading ---- */

@@ -25,7 +25,9 @@ rl_code rl_file_read_secret(const char *path, size_t bytes_max, struct rl_secret
 
 /** Written beside its place, synced, moved there; mode 0600. Errors: RL_E_UNAVAILABLE. */
 rl_code rl_file_write(const char *path, struct rl_span content, struct rl_error *err);
-/** The same, with the mode and the owner of `like`. */
+/** The same unless the file has this content and mode already: then it is not touched. */
+rl_code rl_file_update(const char *path, struct rl_span content, struct rl_error *err);
+/** As rl_file_write(), with the mode and the owner of `like`. */
 rl_code rl_file_replace(const char *path, struct rl_span content, const struct stat *like,
                         struct rl_error *err);
 /** A new file, 0600. Errors: RL_E_EXISTS; RL_E_UNAVAILABLE. */

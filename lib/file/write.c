@@ -52,6 +52,25 @@ rl_code rl_file_write(const char *path, struct rl_span content, struct rl_error 
     return rl_file_replace(path, content, NULL, err);
 }
 
+/* And the mode that rl_file_write() would give it. */
+static bool is_written(const char *path, struct rl_span content)
+{
+    struct stat st;
+    struct rl_buf now;
+    if (lstat(path, &st) != 0 || !S_ISREG(st.st_mode) || (st.st_mode & 07777) != 0600)
+        return false;
+    rl_buf_init(&now, content.n);
+    bool is_same =
+        rl_file_read(path, &now, NULL) == RL_OK && rl_span_equal(rl_buf_span(&now), content);
+    rl_buf_fini(&now);
+    return is_same;
+}
+
+rl_code rl_file_update(const char *path, struct rl_span content, struct rl_error *err)
+{
+    return is_written(path, content) ? RL_OK : rl_file_write(path, content, err);
+}
+
 rl_code rl_file_create(const char *path, struct rl_span content, struct rl_error *err)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);

@@ -15,36 +15,49 @@
 #define RESOURCE_BYTES_MAX 63
 #define LABEL_VALUE_BYTES_MAX 256
 
-#define LOWER "abcdefghijklmnopqrstuvwxyz"
-#define UPPER "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-#define DIGITS "0123456789"
-#define ALNUM LOWER UPPER DIGITS
+/* What a character is, as a bit. */
+enum {
+    LOWER = 1,
+    UPPER = 2,
+    DIGIT = 4,
+    DASH = 8,
+    DOT = 16,
+    UNDERSCORE = 32,
+    SLASH = 64,
+    AT_OR_PLUS = 128,
+    ALNUM = LOWER | UPPER | DIGIT,
+};
+static const uint8_t kinds[256] = {
+    ['a' ... 'z'] = LOWER, ['A' ... 'Z'] = UPPER, ['0' ... '9'] = DIGIT,
+    ['-'] = DASH,          ['.'] = DOT,           ['_'] = UNDERSCORE,
+    ['/'] = SLASH,         ['@'] = AT_OR_PLUS,    ['+'] = AT_OR_PLUS,
+};
 
 struct pattern {
-    const char *first, *middle, *last;
+    uint8_t first, middle, last;
     size_t bytes_max;
     const char *says;
 };
 
 static const struct pattern node_pattern = {
-    LOWER DIGITS, LOWER DIGITS "-", LOWER DIGITS, NODE_BYTES_MAX,
+    LOWER | DIGIT, LOWER | DIGIT | DASH, LOWER | DIGIT, NODE_BYTES_MAX,
     "1 to 63 of a-z, 0-9 and -, with a letter or digit at both ends"};
 static const struct pattern user_pattern = {
-    ALNUM, ALNUM "._@+-", ALNUM, USER_BYTES_MAX,
+    ALNUM, ALNUM | DOT | UNDERSCORE | AT_OR_PLUS | DASH, ALNUM, USER_BYTES_MAX,
     "1 to 64 of letters, digits and . _ @ + -, with a letter or digit at both ends"};
 static const struct pattern login_pattern = {
-    UPPER LOWER "_", ALNUM "._-", ALNUM "._-", LOGIN_BYTES_MAX,
-    "1 to 32 of letters, digits and . _ -, with a letter or _ first"};
+    UPPER | LOWER | UNDERSCORE, ALNUM | DOT | UNDERSCORE | DASH, ALNUM | DOT | UNDERSCORE | DASH,
+    LOGIN_BYTES_MAX, "1 to 32 of letters, digits and . _ -, with a letter or _ first"};
 static const struct pattern resource_pattern = {
-    ALNUM, ALNUM "._-", ALNUM "._-", RESOURCE_BYTES_MAX,
+    ALNUM, ALNUM | DOT | UNDERSCORE | DASH, ALNUM | DOT | UNDERSCORE | DASH, RESOURCE_BYTES_MAX,
     "1 to 63 of letters, digits and . _ -, with a letter or digit first"};
 static const struct pattern label_key_pattern = {
-    ALNUM, ALNUM "._/-", ALNUM "._/-", RESOURCE_BYTES_MAX,
-    "1 to 63 of letters, digits and . _ / -, with a letter or digit first"};
+    ALNUM, ALNUM | DOT | UNDERSCORE | SLASH | DASH, ALNUM | DOT | UNDERSCORE | SLASH | DASH,
+    RESOURCE_BYTES_MAX, "1 to 63 of letters, digits and . _ / -, with a letter or digit first"};
 
-static bool is_one_of(char c, const char *set)
+static bool is_one_of(char c, uint8_t wanted)
 {
-    return c != '\0' && strchr(set, c) != NULL;
+    return kinds[(uint8_t)c] & wanted;
 }
 
 static bool matches(const struct pattern *pattern, const char *name, size_t n)

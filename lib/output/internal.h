@@ -4,9 +4,12 @@
 
 #include "output/output.h"
 
+/* output.c: a full disk or a closed pipe must not look like success to a script */
+rl_code rl_output_finish(FILE *to, struct rl_error *err);
+
 /* text.c */
-void rl_text_print_table(FILE *to, json_t *array, const struct rl_column *columns, size_t count,
-                         const char *empty);
+rl_code rl_text_print_table(FILE *to, json_t *array, const struct rl_column *columns, size_t count,
+                            const char *empty, struct rl_error *err);
 void rl_text_print_object(FILE *to, json_t *object, const struct rl_column *columns, size_t count);
 
 /* yaml.c */

@@ -20,8 +20,7 @@ rl_code rl_format_parse(const char *name, enum rl_format *out, struct rl_error *
     return RL_E_INVAL;
 }
 
-/* A full disk or a closed pipe must not look like success to a script. */
-static rl_code finish(FILE *to, struct rl_error *err)
+rl_code rl_output_finish(FILE *to, struct rl_error *err)
 {
     if (fflush(to) != 0 || ferror(to))
         return rl_fail_errno(err, RL_E_DATA_LOSS, "writing the output");
@@ -32,12 +31,12 @@ rl_code rl_output_value(FILE *to, enum rl_format format, json_t *value, struct r
 {
     if (format == RL_FORMAT_YAML) {
         rl_code rc = rl_yaml_print(to, value, err);
-        return rc == RL_OK ? finish(to, err) : rc;
+        return rc == RL_OK ? rl_output_finish(to, err) : rc;
     }
     if (json_dumpf(value, to, JSON_INDENT(2) | JSON_ENCODE_ANY) < 0)
         return rl_fail(err, RL_E_DATA_LOSS, "writing the output as JSON failed");
     fputc('\n', to);
-    return finish(to, err);
+    return rl_output_finish(to, err);
 }
 
 rl_code rl_output_table(FILE *to, enum rl_format format, json_t *array,
@@ -47,8 +46,7 @@ rl_code rl_output_table(FILE *to, enum rl_format format, json_t *array,
     RL_ASSERT(json_is_array(array));
     if (format != RL_FORMAT_TEXT)
         return rl_output_value(to, format, array, err);
-    rl_text_print_table(to, array, columns, count, empty);
-    return finish(to, err);
+    return rl_text_print_table(to, array, columns, count, empty, err);
 }
 
 rl_code rl_output_object(FILE *to, enum rl_format format, json_t *object,
@@ -58,7 +56,7 @@ rl_code rl_output_object(FILE *to, enum rl_format format, json_t *object,
     if (format != RL_FORMAT_TEXT)
         return rl_output_value(to, format, object, err);
     rl_text_print_object(to, object, columns, count);
-    return finish(to, err);
+    return rl_output_finish(to, err);
 }
 
 int rl_exit_of(rl_code code)

@@ -23,6 +23,19 @@ struct rl_column {
 rl_code rl_output_table(FILE *to, enum rl_format format, json_t *array,
                         const struct rl_column *columns, size_t count, const char *empty,
                         struct rl_error *err);
+
+/** The same table for people, cell by cell, for lists of thousands: no value is built. */
+struct rl_table;
+/** Borrows the titles until it is freed. */
+struct rl_table *rl_table_create(const char *const *titles, size_t count);
+/** Adds to the current cell; what it is in the end is made printable, "-" when it is empty. */
+void rl_table_put(struct rl_table *table, const char *text);
+/** Ends the current cell; the last of a line ends the line. */
+void rl_table_next(struct rl_table *table);
+/** Errors: RL_E_DATA_LOSS; RL_E_EXHAUSTED it is too large. */
+rl_code rl_table_print(FILE *to, struct rl_table *table, const char *empty, struct rl_error *err);
+void rl_table_free(struct rl_table **table);
+
 /** One object: "Title: value" lines in text. */
 rl_code rl_output_object(FILE *to, enum rl_format format, json_t *object,
                          const struct rl_column *columns, size_t count, struct rl_error *err);

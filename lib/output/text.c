@@ -1,10 +1,9 @@
-/* text: tables for people. What a peer chose to call itself is shown, and never obeyed by the
+/* text: values for people. What a peer chose to call itself is shown, and never obeyed by the
  * terminal.
  */
 #include "output/internal.h"
 
 #include "bytes/buf.h"
-#include "bytes/utf8.h"
 #include "names/names.h"
 
 #include <stdlib.h>
@@ -76,7 +75,34 @@ static json_t *member(json_t *object, const char *key)
     return inner ? member(inner, dot + 1) : NULL;
 }
 
-/* "-" where there is nothing, so that columns can be counted. Heap. */
+/* ---- tables ---- */
+
+rl_code rl_text_print_table(FILE *to, json_t *array, const struct rl_column *columns, size_t count,
+                            const char *empty, struct rl_error *err)
+{
+    const char **titles = rl_alloc_array(count, sizeof *titles);
+    for (size_t i = 0; i < count; i++)
+        titles[i] = columns[i].title;
+    struct rl_table *table = rl_table_create(titles, count);
+    struct rl_buf raw;
+    rl_buf_init(&raw, CELL_BYTES_MAX);
+    for (size_t line = 0; line < json_array_size(array); line++)
+        for (size_t i = 0; i < count; i++) {
+            rl_buf_clear(&raw);
+            put_value(&raw, member(json_array_get(array, line), columns[i].key), 0);
+            rl_table_put(table, rl_buf_text(&raw));
+            rl_table_next(table);
+        }
+    rl_code rc = rl_table_print(to, table, empty, err);
+    rl_table_free(&table);
+    rl_buf_fini(&raw);
+    free(titles);
+    return rc;
+}
+
+/* ---- one object ---- */
+
+/* "-" where there is nothing. Heap. */
 static char *cell_of(json_t *object, const char *key)
 {
     struct rl_buf raw;
@@ -87,79 +113,15 @@ static char *cell_of(json_t *object, const char *key)
     return cell;
 }
 
-/* ---- tables ---- */
-
-static size_t width_of(const char *text)
-{
-    size_t width = 0, n = strlen(text);
-    while (n) {
-        uint32_t point;
-        size_t length = rl_utf8_next(text, n, &point);
-        size_t taken = length ? length : 1;
-        text += taken;
-        n -= taken;
-        width++;
-    }
-    return width;
-}
-
-static size_t larger(size_t a, size_t b)
-{
-    return a > b ? a : b;
-}
-
-static void put_padding(FILE *to, const char *before, size_t width)
-{
-    fprintf(to, "%*s", (int)(width - width_of(before) + GAP), "");
-}
-
-/* The last column is not padded: no line ends in spaces. */
-static void print_line(FILE *to, char *const *cells, const size_t *widths, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        fputs(cells[i], to);
-        if (i + 1 < count)
-            put_padding(to, cells[i], widths[i]);
-    }
-    fputc('\n', to);
-}
-
-void rl_text_print_table(FILE *to, json_t *array, const struct rl_column *columns, size_t count,
-                         const char *empty)
-{
-    size_t lines = json_array_size(array) + 1; /* with the titles */
-    if (lines == 1) {
-        if (empty)
-            fprintf(to, "%s\n", empty);
-        return;
-    }
-    char **cells = rl_alloc_array(lines * count, sizeof *cells);
-    size_t *widths = rl_alloc_array(count, sizeof *widths);
-    for (size_t line = 0; line < lines; line++)
-        for (size_t i = 0; i < count; i++) {
-            char *cell = line == 0 ? rl_strdup(columns[i].title)
-                                   : cell_of(json_array_get(array, line - 1), columns[i].key);
-            cells[line * count + i] = cell;
-            widths[i] = larger(widths[i], width_of(cell));
-        }
-    for (size_t line = 0; line < lines; line++)
-        print_line(to, cells + line * count, widths, count);
-    for (size_t i = 0; i < lines * count; i++)
-        free(cells[i]);
-    free(cells);
-    free(widths);
-}
-
 void rl_text_print_object(FILE *to, json_t *object, const struct rl_column *columns, size_t count)
 {
     size_t width = 0;
     for (size_t i = 0; i < count; i++)
-        width = larger(width, width_of(columns[i].title));
+        width = strlen(columns[i].title) > width ? strlen(columns[i].title) : width;
     for (size_t i = 0; i < count; i++) {
         char *cell = cell_of(object, columns[i].key);
-        fprintf(to, "%s:", columns[i].title);
-        put_padding(to, columns[i].title, width);
-        fprintf(to, "%s\n", cell);
+        fprintf(to, "%s:%*s%s\n", columns[i].title, (int)(width - strlen(columns[i].title) + GAP),
+                "", cell);
         free(cell);
     }
 }

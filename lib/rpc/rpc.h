@@ -82,6 +82,9 @@ void rl_rpc_cancel(struct rl_rpc_call *call);
 typedef void (*rl_rpc_unary_fn)(struct rl_rpc_call *call, const ProtobufCMessage *request,
                                 void *context);
 void rl_rpc_reply(struct rl_rpc_call *call, const ProtobufCMessage *reply);
+/** The same with a reply that is packed already: one of thousands of parts that nobody wants to
+ * keep until it is sent. Copied. */
+void rl_rpc_reply_packed(struct rl_rpc_call *call, struct rl_span reply);
 void rl_rpc_fail(struct rl_rpc_call *call, const struct rl_error *error);
 
 /** A server stream's first callback: headers have come. May end the call. NULL: accepted. */

@@ -7,13 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-rl_code rl_rpc_message_pack(const ProtobufCMessage *message, size_t bytes_max,
-                            struct rl_rpc_message **out, struct rl_error *err)
+/* Room for n bytes behind the prefix. */
+static rl_code create_message(size_t n, struct rl_rpc_message **out, struct rl_error *err)
 {
-    size_t n = protobuf_c_message_get_packed_size(message);
-    if (n > bytes_max)
-        return rl_fail(err, RL_E_INVAL, "a %s of %zu bytes is larger than %zu",
-                       message->descriptor->name, n, bytes_max);
     struct rl_rpc_message *m = malloc(sizeof *m + RL_RPC_PREFIX_BYTES + n);
     if (!m)
         return rl_fail(err, RL_E_EXHAUSTED, "no memory for a message of %zu bytes", n);
@@ -22,9 +18,33 @@ rl_code rl_rpc_message_pack(const ProtobufCMessage *message, size_t bytes_max,
     m->bytes[0] = 0; /* not compressed */
     for (int i = 0; i < 4; i++)
         m->bytes[1 + i] = (uint8_t)(n >> (24 - 8 * i));
-    protobuf_c_message_pack(message, m->bytes + RL_RPC_PREFIX_BYTES);
     *out = m;
     return RL_OK;
+}
+
+rl_code rl_rpc_message_pack(const ProtobufCMessage *message, size_t bytes_max,
+                            struct rl_rpc_message **out, struct rl_error *err)
+{
+    size_t n = protobuf_c_message_get_packed_size(message);
+    if (n > bytes_max)
+        return rl_fail(err, RL_E_INVAL, "a %s of %zu bytes is larger than %zu",
+                       message->descriptor->name, n, bytes_max);
+    rl_code rc = create_message(n, out, err);
+    if (rc == RL_OK)
+        protobuf_c_message_pack(message, (*out)->bytes + RL_RPC_PREFIX_BYTES);
+    return rc;
+}
+
+rl_code rl_rpc_message_frame(struct rl_span packed, size_t bytes_max, struct rl_rpc_message **out,
+                             struct rl_error *err)
+{
+    if (packed.n > bytes_max)
+        return rl_fail(err, RL_E_INVAL, "a message of %zu bytes is larger than %zu", packed.n,
+                       bytes_max);
+    rl_code rc = create_message(packed.n, out, err);
+    if (rc == RL_OK && packed.n)
+        memcpy((*out)->bytes + RL_RPC_PREFIX_BYTES, packed.p, packed.n);
+    return rc;
 }
 
 void rl_rpc_queue_put(struct rl_rpc_call *call, struct rl_rpc_message *message)

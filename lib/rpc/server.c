@@ -250,6 +250,18 @@ void rl_rpc_reply(struct rl_rpc_call *call, const ProtobufCMessage *reply)
     answer_call(call, message, NULL);
 }
 
+void rl_rpc_reply_packed(struct rl_rpc_call *call, struct rl_span reply)
+{
+    struct rl_rpc_message *message = NULL;
+    struct rl_error err;
+    if (rl_rpc_message_frame(reply, call->message_bytes_max, &message, &err) != RL_OK) {
+        err.code = RL_E_EXHAUSTED;
+        answer_call(call, NULL, &err);
+        return;
+    }
+    answer_call(call, message, NULL);
+}
+
 void rl_rpc_fail(struct rl_rpc_call *call, const struct rl_error *error)
 {
     RL_ASSERT(error->code != RL_OK);

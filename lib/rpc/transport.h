@@ -241,6 +241,9 @@ struct rl_rpc_call *rl_rpc_call_create(struct rl_rpc_channel *channel,
 /** With its prefix. Errors: RL_E_EXHAUSTED larger than `bytes_max`. Owns: *out by free(). */
 rl_code rl_rpc_message_pack(const ProtobufCMessage *message, size_t bytes_max,
                             struct rl_rpc_message **out, struct rl_error *err);
+/** The same of what is packed already. */
+rl_code rl_rpc_message_frame(struct rl_span packed, size_t bytes_max, struct rl_rpc_message **out,
+                             struct rl_error *err);
 void rl_rpc_queue_put(struct rl_rpc_call *call, struct rl_rpc_message *message);
 void rl_rpc_queue_clear(struct rl_rpc_call *call);
 /** Sets the end, once; wakes the transport. */

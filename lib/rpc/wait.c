@@ -9,6 +9,7 @@ struct waiting {
     const char *method;
     const ProtobufCMessage *request;
     uint32_t deadline_ms;
+    struct rl_rpc_call *call;
 
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -17,25 +18,17 @@ struct waiting {
     ProtobufCMessage *reply;
 };
 
-/* The reply is the call's; what the caller is to keep is decoded once more from its bytes. */
-static ProtobufCMessage *copy(const ProtobufCMessage *message)
-{
-    size_t n = protobuf_c_message_get_packed_size(message);
-    uint8_t *bytes = rl_alloc(n);
-    protobuf_c_message_pack(message, bytes);
-    ProtobufCMessage *out = protobuf_c_message_unpack(message->descriptor, NULL, n, bytes);
-    free(bytes);
-    return out;
-}
-
 static void on_done(void *context, rl_code code, const char *message, const ProtobufCMessage *reply)
 {
     struct waiting *w = context;
+    (void)reply; /* the call's: it is not copied but taken */
     pthread_mutex_lock(&w->lock);
-    if (code != RL_OK)
+    if (code == RL_OK) {
+        w->reply = w->call->unary;
+        w->call->unary = NULL;
+    } else {
         rl_fail(&w->error, code, "%s", message);
-    else if (!(w->reply = copy(reply)))
-        rl_fail(&w->error, RL_E_INTERNAL, "no memory for the reply");
+    }
     w->is_done = true;
     pthread_cond_signal(&w->changed);
     pthread_mutex_unlock(&w->lock);
@@ -44,7 +37,8 @@ static void on_done(void *context, rl_code code, const char *message, const Prot
 static void start(void *context)
 {
     struct waiting *w = context;
-    rl_rpc_unary(w->channel, w->service, w->method, w->request, w->deadline_ms, on_done, w, NULL);
+    rl_rpc_unary(w->channel, w->service, w->method, w->request, w->deadline_ms, on_done, w,
+                 &w->call);
 }
 
 static void wait_elsewhere(struct waiting *w)
@@ -60,7 +54,7 @@ rl_code rl_rpc_unary_wait(struct rl_rpc_channel *channel, const ProtobufCService
                           const char *method, const ProtobufCMessage *request, uint32_t deadline_ms,
                           ProtobufCMessage **reply, struct rl_error *err)
 {
-    struct waiting w = {channel, service, method, request, deadline_ms, .is_done = false};
+    struct waiting w = {channel, service, method, request, deadline_ms, .call = NULL};
     pthread_mutex_init(&w.lock, NULL);
     pthread_cond_init(&w.changed, NULL);
     if (rl_loop_is_current(channel->config.loop)) {

@@ -4,6 +4,7 @@
 #include "db/cluster.h"
 #include "db/schema.h"
 #include "dial/http_proxy.h"
+#include "inventory/inventory.h"
 #include "log/log.h"
 #include "names/names.h"
 
@@ -68,6 +69,8 @@ rl_code rl_auth_start(struct rl_auth *auth, struct rl_error *err)
         return rc;
     if (!auth->snapshots)
         auth->snapshots = rl_snapshots_create(auth->store, auth->cluster, auth->wrap);
+    if (!auth->inventory)
+        auth->inventory = rl_inventory_create(auth->store);
     struct rl_snapshot *first = NULL;
     rc = rl_snapshots_current(auth->snapshots, &first, err);
     rl_snapshot_unref(&first);
@@ -81,6 +84,7 @@ void rl_auth_close(struct rl_auth **auth)
         return;
     rl_http_proxy_free(&a->http_proxy);
     rl_snapshots_free(&a->snapshots);
+    rl_inventory_free(&a->inventory);
     rl_wrap_key_free(&a->wrap);
     if (a->store)
         rl_store_close(&a->store);
@@ -123,6 +127,21 @@ void rl_answer(struct rl_rpc_call *call, const ProtobufCMessage *request, void *
         rl_rpc_fail(call, &err);
     }
     protobuf_c_message_free_unpacked(reply, NULL);
+}
+
+void rl_answer_packed(struct rl_rpc_call *call, const ProtobufCMessage *request, void *auth,
+                      rl_answer_packed_fn fn)
+{
+    struct rl_buf reply;
+    struct rl_error err = {RL_E_INTERNAL, "no reason was given"};
+    rl_buf_init(&reply, RL_RPC_MESSAGE_BYTES_MAX);
+    if (fn(auth, rl_rpc_peer(call), request, &reply, &err) == RL_OK) {
+        rl_rpc_reply_packed(call, rl_buf_span(&reply));
+    } else {
+        hide_fault(call, request, &err);
+        rl_rpc_fail(call, &err);
+    }
+    rl_buf_fini(&reply);
 }
 
 /* ---- on the password workers ---- */

@@ -26,6 +26,7 @@ struct rl_auth_hub;
 struct rl_checkpoints;
 struct rl_errands;
 struct rl_http_proxy;
+struct rl_inventory;
 
 struct rl_auth {
     const struct rl_auth_settings *settings;
@@ -34,6 +35,7 @@ struct rl_auth {
     struct rl_store *store;
     struct rl_wrap_key *wrap;
     struct rl_snapshots *snapshots;
+    struct rl_inventory *inventory;
     /* Threads by what they must not wait for: a flood of logins hashes passwords on its own ones,
      * and the leases of brokers are renewed whatever users ask. NULL in tests and bootstrap. */
     struct rl_workers *workers, *control_workers, *password_workers;
@@ -65,6 +67,13 @@ typedef rl_code (*rl_answer_fn)(struct rl_auth *auth, const struct rl_rpc_peer *
 void rl_answer(struct rl_rpc_call *call, const ProtobufCMessage *request, void *auth,
                const ProtobufCMessageDescriptor *reply, rl_answer_fn fn);
 
+/** The same for a reply of many parts, which `fn` packs. */
+typedef rl_code (*rl_answer_packed_fn)(struct rl_auth *auth, const struct rl_rpc_peer *peer,
+                                       const ProtobufCMessage *request, struct rl_buf *reply,
+                                       struct rl_error *err);
+void rl_answer_packed(struct rl_rpc_call *call, const ProtobufCMessage *request, void *auth,
+                      rl_answer_packed_fn fn);
+
 /** The same on the password workers. */
 void rl_answer_slowly(struct rl_rpc_call *call, const ProtobufCMessage *request, void *auth,
                       const ProtobufCMessageDescriptor *reply, rl_answer_fn fn);
@@ -85,5 +94,17 @@ void rl_answer_slowly(struct rl_rpc_call *call, const ProtobufCMessage *request,
     RL_ANSWER_BY(rl_answer, NAME, FN, REQUEST, REPLY, reply_descriptor)
 #define RL_ANSWER_SLOWLY(NAME, FN, REQUEST, REPLY, reply_descriptor)                               \
     RL_ANSWER_BY(rl_answer_slowly, NAME, FN, REQUEST, REPLY, reply_descriptor)
+
+#define RL_ANSWER_PACKED(NAME, FN, REQUEST)                                                        \
+    static rl_code NAME##_typed(struct rl_auth *auth, const struct rl_rpc_peer *peer,              \
+                                const ProtobufCMessage *request, struct rl_buf *reply,             \
+                                struct rl_error *err)                                              \
+    {                                                                                              \
+        return FN(auth, peer, (const REQUEST *)request, reply, err);                               \
+    }                                                                                              \
+    static void NAME(struct rl_rpc_call *call, const ProtobufCMessage *request, void *context)     \
+    {                                                                                              \
+        rl_answer_packed(call, request, context, NAME##_typed);                                    \
+    }
 
 #endif

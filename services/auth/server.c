@@ -10,6 +10,7 @@
 #include "fleet/join.h"
 #include "log/log.h"
 #include "people/invite.h"
+#include "people/listing.h"
 #include "people/login.h"
 #include "people/session.h"
 #include "public.h"
@@ -84,8 +85,7 @@ RL_ANSWER(logout, rl_session_logout, Pb__LogoutRequest, Pb__LogoutResponse,
           pb__logout_response__descriptor)
 RL_ANSWER_SLOWLY(change_password, rl_session_change_password, Pb__ChangePasswordRequest,
                  Pb__ChangePasswordResponse, pb__change_password_response__descriptor)
-RL_ANSWER(list_nodes, rl_session_list_nodes, Pb__ListNodesRequest, Pb__ListNodesResponse,
-          pb__list_nodes_response__descriptor)
+RL_ANSWER_PACKED(list_nodes, rl_listing_pack, Pb__ListNodesRequest)
 RL_ANSWER(list_clusters, rl_session_list_clusters, Pb__ListClustersRequest,
           Pb__ListClustersResponse, pb__list_clusters_response__descriptor)
 RL_ANSWER(authorities, rl_session_authorities, Pb__AuthoritiesRequest, Pb__TrustBundle,

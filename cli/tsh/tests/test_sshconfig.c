@@ -7,40 +7,24 @@ static struct rl_error err;
 
 #define DIR_OF(name) "/profiles/" name
 
-/* What the node list of auth names, whole or not. */
+/* What the node list of auth names. */
 struct listed {
-    const char *name, *id; /* NULL: no spec, no metadata */
+    const char *name, *id; /* NULL: none */
 };
 
 static rl_code keep(const char *proxy, const struct listed *listed, size_t count)
 {
     struct tsh_profile profile;
-    Pb__ListNodesResponse nodes = PB__LIST_NODES_RESPONSE__INIT;
+    struct tsh_nodes nodes = {.count = count};
     ck_assert_int_eq(tsh_profile_open(proxy, &profile, &err), RL_OK);
-    nodes.n_nodes = count;
-    nodes.nodes = rl_alloc_array(count, sizeof *nodes.nodes);
-    for (size_t i = 0; i < count; i++) {
-        Pb__VisibleNode *visible = nodes.nodes[i] = rl_alloc(sizeof *visible);
-        pb__visible_node__init(visible);
-        if (!listed[i].name && !listed[i].id)
-            continue; /* not even a node */
-        visible->node = rl_alloc(sizeof *visible->node);
-        pb__node__init(visible->node);
-        if (listed[i].name) {
-            visible->node->spec = rl_alloc(sizeof *visible->node->spec);
-            pb__node_spec__init(visible->node->spec);
-            visible->node->spec->name = rl_strdup(listed[i].name);
-        }
-        if (listed[i].id) {
-            visible->node->metadata = rl_alloc(sizeof *visible->node->metadata);
-            pb__metadata__init(visible->node->metadata);
-            visible->node->metadata->name = rl_strdup(listed[i].id);
-        }
-    }
-    rl_code rc = tsh_sshconfig_keep_nodes(&profile, &nodes, &err);
+    nodes.items = rl_alloc_array(count, sizeof *nodes.items);
     for (size_t i = 0; i < count; i++)
-        pb__visible_node__free_unpacked(nodes.nodes[i], NULL);
-    free(nodes.nodes);
+        nodes.items[i] = (struct tsh_node){
+            .id = listed[i].id ? listed[i].id : "",
+            .name = listed[i].name ? listed[i].name : "",
+        };
+    rl_code rc = tsh_sshconfig_keep_nodes(&profile, &nodes, &err);
+    free(nodes.items);
     tsh_profile_fini(&profile);
     return rc;
 }

@@ -57,6 +57,32 @@ START_TEST(reads_what_it_wrote)
 }
 END_TEST
 
+START_TEST(a_file_is_not_written_again_when_it_would_be_the_same)
+{
+    struct stat first, now;
+    ck_assert_int_eq(rl_file_update(path, rl_span_of("text"), NULL), RL_OK);
+    ck_assert_int_eq(stat(path, &first), 0);
+    ck_assert_int_eq(rl_file_update(path, rl_span_of("text"), NULL), RL_OK);
+    ck_assert_int_eq(stat(path, &now), 0);
+    ck_assert_uint_eq(now.st_ino, first.st_ino);
+    static const char *const others[] = {"texts", "tex", "", "text"};
+    for (size_t i = 0; i < RL_COUNT(others); i++) {
+        struct rl_buf back;
+        rl_buf_init(&back, LIMIT);
+        ck_assert_int_eq(rl_file_update(path, rl_span_of(others[i]), NULL), RL_OK);
+        ck_assert_int_eq(rl_file_read(path, &back, NULL), RL_OK);
+        ck_assert_str_eq(rl_buf_text(&back), others[i]);
+        rl_buf_fini(&back);
+    }
+    put("text", 4, 0644);
+    ck_assert_int_eq(rl_file_update(path, rl_span_of("text"), NULL), RL_OK);
+    ck_assert_uint_eq(mode_of(path), 0600);
+    put("text", 4, 0200);
+    ck_assert_int_eq(rl_file_update(path, rl_span_of("text"), NULL), RL_OK);
+    ck_assert_uint_eq(mode_of(path), 0600);
+}
+END_TEST
+
 START_TEST(reads_up_to_the_limit_and_not_a_byte_beyond)
 {
     static const struct {
@@ -167,6 +193,7 @@ int main(void)
     TCase *t = tcase_create("file");
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, reads_what_it_wrote);
+    tcase_add_test(t, a_file_is_not_written_again_when_it_would_be_the_same);
     tcase_add_test(t, reads_up_to_the_limit_and_not_a_byte_beyond);
     tcase_add_test(t, says_apart_what_is_missing_and_what_can_not_be_read);
     tcase_add_test(t, a_key_that_others_can_reach_is_refused);

@@ -21,6 +21,20 @@ static void reply_text(struct rl_rpc_call *call, const char *text, uint64_t numb
     free(reply.bulk.data);
 }
 
+/* A Text of so many bytes of bulk, packed by the handler itself. */
+static void reply_packed(struct rl_rpc_call *call, size_t bulk)
+{
+    Echo__Text reply = text_of("packed");
+    reply.bulk.len = bulk;
+    reply.bulk.data = rl_alloc(bulk);
+    size_t n = echo__text__get_packed_size(&reply);
+    uint8_t *packed = rl_alloc(n);
+    echo__text__pack(&reply, packed);
+    rl_rpc_reply_packed(call, RL_SPAN(packed, n));
+    free(packed);
+    free(reply.bulk.data);
+}
+
 static void wait_for_another(void)
 {
     int now = atomic_fetch_add(&running, 1) + 1;
@@ -49,6 +63,8 @@ static void on_say(struct rl_rpc_call *call, const ProtobufCMessage *request, vo
         held = call;
     } else if (strcmp(text->text, "big") == 0) {
         reply_text(call, "big", 0, RL_RPC_MESSAGE_BYTES_MAX);
+    } else if (strcmp(text->text, "packed") == 0) {
+        reply_packed(call, text->number);
     } else if (strcmp(text->text, "both") == 0) {
         wait_for_another();
         reply_text(call, text->text, 0, 0);
@@ -213,6 +229,27 @@ START_TEST(refuses_what_is_too_big_to_send)
     ck_assert_int_eq(a.code, RL_E_INVAL);
     say(w->channel, "Say", "big", 0, &a);
     TURN_UNTIL(w, a.done);
+    ck_assert_int_eq(a.code, RL_E_EXHAUSTED);
+}
+END_TEST
+
+static void say_packed(uint64_t bulk, struct answer *a)
+{
+    Echo__Text request = text_of("packed");
+    request.number = bulk;
+    *a = (struct answer){0};
+    rl_rpc_unary(w->channel, &echo__echo__descriptor, "Say", &request.base, 0, answer_done, a,
+                 NULL);
+    TURN_UNTIL(w, a->done);
+}
+
+START_TEST(what_the_handler_packed_arrives_and_is_bounded_too)
+{
+    struct answer a;
+    say_packed(3, &a);
+    ck_assert_int_eq(a.code, RL_OK);
+    ck_assert_str_eq(a.text, "packed");
+    say_packed(RL_RPC_MESSAGE_BYTES_MAX, &a);
     ck_assert_int_eq(a.code, RL_E_EXHAUSTED);
 }
 END_TEST
@@ -455,6 +492,7 @@ static TCase *loop_case(void)
     tcase_add_test(c, a_cancelled_call_is_done_once_and_later);
     tcase_add_test(c, a_call_that_waits_for_its_connection_can_be_cancelled);
     tcase_add_test(c, refuses_what_is_too_big_to_send);
+    tcase_add_test(c, what_the_handler_packed_arrives_and_is_bounded_too);
     tcase_add_test(c, carries_messages_larger_than_the_windows);
     tcase_add_test(c, a_server_refuses_what_is_larger_than_it_takes);
     tcase_add_test(c, unknown_methods_are_unimplemented_for_everyone);

@@ -5,7 +5,6 @@
 #include "clusters/clusters.h"
 #include "credential/password.h"
 #include "people/login.h"
-#include "people/visible.h"
 #include "record/events.h"
 
 #include <stdlib.h>
@@ -59,70 +58,6 @@ rl_code rl_session_change_password(struct rl_auth *auth, const struct rl_rpc_pee
         rl_auth_tell(auth, &event);
     }
     free(hash);
-    rl_caller_close(&caller);
-    return rc;
-}
-
-/* ---- nodes ---- */
-
-static bool contains(const char *text, const char *part)
-{
-    return strcasestr(text, part) != NULL;
-}
-
-static bool is_found(const Pb__Node *node, const char *search)
-{
-    if (contains(node->spec->name, search) || contains(node->spec->hostname, search) ||
-        contains(node->metadata->name, search))
-        return true;
-    for (size_t i = 0; i < node->metadata->n_labels; i++)
-        if (contains(node->metadata->labels[i]->key, search) ||
-            contains(node->metadata->labels[i]->value, search))
-            return true;
-    return false;
-}
-
-static bool is_wanted(const Pb__Node *node, const Pb__ListNodesRequest *request)
-{
-    for (size_t i = 0; i < request->n_labels; i++)
-        if (!rl_node_has_label(node, request->labels[i]->key, request->labels[i]->value))
-            return false;
-    return !*request->search || is_found(node, request->search);
-}
-
-/* Where a node is reached, and through whom, is not a user's business. Takes the node; the reply
- * has room. */
-static void append_visible(const struct rl_caller *caller, Pb__Node *node,
-                           Pb__ListNodesResponse *reply)
-{
-    Pb__VisibleNode *visible = rl_message_create(&pb__visible_node__descriptor);
-    struct rl_authz_target target = rl_visible_target(node);
-    rl_authz_node_logins(&caller->subject, &target, &visible->logins, &visible->n_logins);
-    visible->node = node;
-    rl_message_text(&visible->node->spec->broker, "");
-    rl_message_text(&visible->node->spec->peer_address, "");
-    rl_message_text(&visible->node->spec->address, "");
-    reply->nodes[reply->n_nodes++] = visible;
-}
-
-rl_code rl_session_list_nodes(struct rl_auth *auth, const struct rl_rpc_peer *peer,
-                              const Pb__ListNodesRequest *request, Pb__ListNodesResponse *reply,
-                              struct rl_error *err)
-{
-    struct rl_caller *caller = NULL;
-    Pb__Node **nodes = NULL;
-    size_t count = 0;
-    rl_code rc = rl_caller_of_peer(auth, peer, &caller, err);
-    if (rc == RL_OK)
-        rc = rl_visible_nodes(auth, caller, NULL, &nodes, &count, err);
-    if (rc == RL_OK && count)
-        reply->nodes = rl_alloc_array(count, sizeof *reply->nodes);
-    for (size_t i = 0; rc == RL_OK && i < count; i++)
-        if (is_wanted(nodes[i], request)) {
-            append_visible(caller, nodes[i], reply);
-            nodes[i] = NULL;
-        }
-    rl_visible_free(&nodes, count);
     rl_caller_close(&caller);
     return rc;
 }

@@ -10,9 +10,6 @@ rl_code rl_session_logout(struct rl_auth *auth, const struct rl_rpc_peer *peer,
 rl_code rl_session_change_password(struct rl_auth *auth, const struct rl_rpc_peer *peer,
                                    const Pb__ChangePasswordRequest *request,
                                    Pb__ChangePasswordResponse *reply, struct rl_error *err);
-rl_code rl_session_list_nodes(struct rl_auth *auth, const struct rl_rpc_peer *peer,
-                              const Pb__ListNodesRequest *request, Pb__ListNodesResponse *reply,
-                              struct rl_error *err);
 rl_code rl_session_list_clusters(struct rl_auth *auth, const struct rl_rpc_peer *peer,
                                  const Pb__ListClustersRequest *request,
                                  Pb__ListClustersResponse *reply, struct rl_error *err);

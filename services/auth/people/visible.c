@@ -26,7 +26,7 @@ void rl_visible_free(Pb__Node ***nodes, size_t count)
     *nodes = NULL;
 }
 
-struct rl_authz_target rl_visible_target(const Pb__Node *node)
+static struct rl_authz_target target_of(const Pb__Node *node)
 {
     return (struct rl_authz_target){
         .id = node->metadata->name,
@@ -36,11 +36,11 @@ struct rl_authz_target rl_visible_target(const Pb__Node *node)
     };
 }
 
-bool rl_node_has_label(const Pb__Node *node, const char *key, const char *value)
+bool rl_labels_have(Pb__Label *const *labels, size_t count, const char *key, const char *value)
 {
-    for (size_t i = 0; i < node->metadata->n_labels; i++)
-        if (strcmp(node->metadata->labels[i]->key, key) == 0)
-            return strcmp(node->metadata->labels[i]->value, value) == 0;
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(labels[i]->key, key) == 0)
+            return strcmp(labels[i]->value, value) == 0;
     return false;
 }
 
@@ -62,7 +62,7 @@ rl_code rl_visible_nodes(struct rl_auth *auth, const struct rl_caller *caller, c
         look_at_nothing(caller);
     size_t kept = 0;
     for (size_t i = 0; i < l.count; i++) {
-        struct rl_authz_target target = rl_visible_target(l.nodes[i]);
+        struct rl_authz_target target = target_of(l.nodes[i]);
         if (rl_authz_sees_node(&caller->subject, &target))
             l.nodes[kept++] = l.nodes[i];
         else

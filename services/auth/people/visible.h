@@ -5,12 +5,10 @@
 #include "db/instances.h"
 #include "people/caller.h"
 
-/** The nodes that the caller may see, by name. `wanted` (or NULL): of this name or id only. Owns:
- * by rl_visible_free(). */
+/** The nodes of this name or id that the caller may see, by name. Owns: by rl_visible_free(). */
 rl_code rl_visible_nodes(struct rl_auth *auth, const struct rl_caller *caller, const char *wanted,
                          Pb__Node ***out, size_t *count, struct rl_error *err);
 void rl_visible_free(Pb__Node ***nodes, size_t count);
-struct rl_authz_target rl_visible_target(const Pb__Node *node);
-bool rl_node_has_label(const Pb__Node *node, const char *key, const char *value);
+bool rl_labels_have(Pb__Label *const *labels, size_t count, const char *key, const char *value);
 
 #endif

@@ -4,6 +4,7 @@
 #include "clusters/clusters.h"
 #include "db/instances.h"
 #include "names/names.h"
+#include "people/listing.h"
 #include "people/visible.h"
 
 #include <stdlib.h>
@@ -29,27 +30,12 @@ static rl_code no_such(const char *target, struct rl_error *err)
     return RL_E_NOT_FOUND;
 }
 
-static void keep_labelled(Pb__Node **nodes, size_t *count, const char *key, const char *value)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < *count; i++) {
-        if (rl_node_has_label(nodes[i], key, value))
-            nodes[kept++] = nodes[i];
-        else
-            pb__node__free_unpacked(nodes[i], NULL);
-    }
-    *count = kept;
-}
-
-static rl_code several(const char *target, Pb__Node *const *nodes, size_t count,
-                       struct rl_error *err)
+static rl_code several(const char *target, char *const *nodes, size_t count, struct rl_error *err)
 {
     struct rl_buf names;
     rl_buf_init(&names, RL_ERROR_MESSAGE_BYTES);
-    for (size_t i = 0; i < count && i < 8; i++) {
-        const char *name = *nodes[i]->spec->name ? nodes[i]->spec->name : nodes[i]->metadata->name;
-        rl_buf_printf(&names, "%s%s", i ? ", " : "", name);
-    }
+    for (size_t i = 0; i < count && i < 8; i++)
+        rl_buf_printf(&names, "%s%s", i ? ", " : "", nodes[i]);
     char *shown = rl_name_printable(target);
     rl_fail(err, RL_E_INVAL, "%zu nodes match %s: %s%s; name one of them", count, shown,
             rl_buf_text(&names), count > 8 ? ", ..." : "");
@@ -58,23 +44,45 @@ static rl_code several(const char *target, Pb__Node *const *nodes, size_t count,
     return RL_E_INVAL;
 }
 
+/* The name (or the id) of the one node with this label, KEY=VALUE. Owns: heap text. */
+static rl_code find_labelled(struct rl_auth *auth, const struct rl_caller *caller,
+                             const char *target, char **out, struct rl_error *err)
+{
+    const char *equals = strchr(target, '=');
+    char *key = rl_span_to_string(RL_SPAN(target, (size_t)(equals - target)));
+    char **names = NULL;
+    size_t count = 0;
+    rl_code rc = rl_listing_find(auth, caller, key, equals + 1, &names, &count, err);
+    if (rc == RL_OK && count == 0)
+        rc = no_such(target, err);
+    if (rc == RL_OK && count > 1)
+        rc = several(target, names, count, err);
+    if (rc == RL_OK)
+        *out = rl_strdup(names[0]);
+    for (size_t i = 0; i < count; i++)
+        free(names[i]);
+    free(names);
+    free(key);
+    return rc;
+}
+
 /* Exactly one node, or why not. */
-static rl_code find_nodes(struct rl_auth *auth, const struct rl_caller *caller, const char *target,
-                          Pb__Node ***nodes, size_t *count, struct rl_error *err)
+static rl_code find_node(struct rl_auth *auth, const struct rl_caller *caller, const char *target,
+                         Pb__Node ***nodes, size_t *count, struct rl_error *err)
 {
     if (!*target || strlen(target) > RL_TARGET_BYTES_MAX)
         return no_such(strlen(target) > RL_TARGET_BYTES_MAX ? "..." : target, err);
-    const char *equals = strchr(target, '=');
-    rl_code rc = rl_visible_nodes(auth, caller, equals ? NULL : target, nodes, count, err);
-    if (rc == RL_OK && equals) {
-        char *key = rl_span_to_string(RL_SPAN(target, (size_t)(equals - target)));
-        keep_labelled(*nodes, count, key, equals + 1);
-        free(key);
-    }
+    char *labelled = NULL;
+    rl_code rc = strchr(target, '=') ? find_labelled(auth, caller, target, &labelled, err) : RL_OK;
+    if (rc == RL_OK)
+        rc = rl_visible_nodes(auth, caller, labelled ? labelled : target, nodes, count, err);
     if (rc == RL_OK && *count == 0)
         rc = no_such(target, err);
-    if (rc == RL_OK && *count > 1)
-        rc = several(target, *nodes, *count, err);
+    if (rc == RL_OK && *count > 1) { /* one has the other's id for a name */
+        char *ids[] = {(*nodes)[0]->metadata->name, (*nodes)[1]->metadata->name};
+        rc = several(target, ids, RL_COUNT(ids), err);
+    }
+    free(labelled);
     return rc;
 }
 
@@ -144,7 +152,7 @@ rl_code rl_control_resolve(struct rl_auth *auth, const struct rl_rpc_peer *peer,
     if (rc == RL_OK)
         rc = open_caller(auth, request->caller, &caller, err);
     if (rc == RL_OK)
-        rc = find_nodes(auth, caller, request->target, &nodes, &count, err);
+        rc = find_node(auth, caller, request->target, &nodes, &count, err);
     if (rc == RL_OK) {
         struct holding h = {nodes[0]->metadata->name, reply};
         describe(nodes[0], reply);

@@ -10,6 +10,7 @@
 #include "fleet/join.h"
 #include "identity/identity.h"
 #include "people/invite.h"
+#include "people/listing.h"
 #include "people/login.h"
 #include "services/control.h"
 #include "sshcert/sshkey.h"
@@ -518,5 +519,21 @@ rl_code fixture_renew(struct party *party, EVP_PKEY *fresh, uint64_t generation,
     rl_code rc = rl_auth_renew(auth, &party->peer, &request, reply, &err);
     rl_buf_fini(&spki);
     rl_buf_fini(&proof);
+    return rc;
+}
+
+rl_code fixture_list_nodes(const struct rl_rpc_peer *peer, Pb__ListNodesRequest *request,
+                           Pb__ListNodesResponse *reply)
+{
+    struct rl_buf packed;
+    rl_buf_init(&packed, RL_RPC_MESSAGE_BYTES_MAX);
+    rl_code rc = rl_listing_pack(auth, peer, request, &packed, &err);
+    if (rc == RL_OK) {
+        Pb__ListNodesResponse *said = pb__list_nodes_response__unpack(NULL, packed.n, packed.p);
+        ck_assert_ptr_nonnull(said);
+        *reply = *said;
+        free(said);
+    }
+    rl_buf_fini(&packed);
     return rc;
 }

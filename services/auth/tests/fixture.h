@@ -96,6 +96,11 @@ void fixture_attach(struct party *node, struct party *broker, uint64_t epoch,
 void fixture_heartbeat(struct party *service);
 uint64_t fixture_next_epoch(struct party *broker, const char *agent_id);
 
+/** What a user sees, as the version before asked for it: nodes, not rows. The reply is filled on
+ * success only; by fixture_clear(). */
+rl_code fixture_list_nodes(const struct rl_rpc_peer *peer, Pb__ListNodesRequest *request,
+                           Pb__ListNodesResponse *reply);
+
 /** The next event of this type among those that wait; fails when there is none. */
 Pb__Event *fixture_event(const char *type);
 

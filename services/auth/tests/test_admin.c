@@ -82,7 +82,7 @@ static size_t nodes_of(const struct party *party, rl_code want)
 {
     INIT_REPLY(request, ListNodesRequest, list_nodes_request);
     INIT_REPLY(reply, ListNodesResponse, list_nodes_response);
-    refused(rl_session_list_nodes(auth, &party->peer, &request, &reply, &err), want);
+    refused(fixture_list_nodes(&party->peer, &request, &reply), want);
     size_t count = reply.n_nodes;
     fixture_clear(&reply.base);
     return count;
@@ -268,7 +268,7 @@ START_TEST(lists_show_what_the_roles_show)
                    true));
     INIT_REPLY(request, ListNodesRequest, list_nodes_request);
     INIT_REPLY(reply, ListNodesResponse, list_nodes_response);
-    ok(rl_session_list_nodes(auth, &alice.peer, &request, &reply, &err));
+    ok(fixture_list_nodes(&alice.peer, &request, &reply));
     ck_assert_uint_eq(reply.n_nodes, 1);
     ck_assert_str_eq(reply.nodes[0]->node->spec->name, "node-dev");
     ck_assert_uint_eq(reply.nodes[0]->n_logins, 1);

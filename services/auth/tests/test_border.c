@@ -89,7 +89,7 @@ static size_t listed(rl_code want, char *logins, size_t room)
 {
     INIT_REPLY(request, ListNodesRequest, list_nodes_request);
     INIT_REPLY(reply, ListNodesResponse, list_nodes_response);
-    refused(rl_session_list_nodes(auth, &peer, &request, &reply, &err), want);
+    refused(fixture_list_nodes(&peer, &request, &reply), want);
     size_t n = want == RL_OK ? reply.n_nodes : 0;
     if (logins)
         snprintf(logins, room, "%s",

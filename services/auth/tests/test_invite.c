@@ -155,14 +155,14 @@ START_TEST(a_reset_voids_certificates_and_password_and_invites_anew)
     ok(fixture_login(&stranger, "alice", fixture_password, code, &login));
     INIT_REPLY(list, ListNodesRequest, list_nodes_request);
     INIT_REPLY(nodes, ListNodesResponse, list_nodes_response);
-    ok(rl_session_list_nodes(auth, &stranger.peer, &list, &nodes, &err));
+    ok(fixture_list_nodes(&stranger.peer, &list, &nodes));
 
     INIT_REPLY(request, ResetUserRequest, reset_user_request);
     INIT_REPLY(issued, InvitationIssued, invitation_issued);
     char name[] = "alice";
     request.name = name;
     ok(rl_admin_reset_user(auth, &admin.peer, &request, &issued, &err));
-    refused(rl_session_list_nodes(auth, &stranger.peer, &list, &nodes, &err), RL_E_DENIED);
+    refused(fixture_list_nodes(&stranger.peer, &list, &nodes), RL_E_DENIED);
     ck_assert_ptr_nonnull(strstr(err.message, "run tsh login"));
     INIT_REPLY(again, LoginResponse, login_response);
     fixture_code(&secret, 1, code);
