@@ -109,4 +109,5 @@ void rl_db_disconnect(struct rl_db *db)
 {
     PQfinish(db->pg);
     db->pg = NULL;
+    rl_db_forget_statements(db);
 }

@@ -30,6 +30,10 @@ static const struct meaning meanings[] = {
     {"57P", RL_E_UNAVAILABLE, RETRY_LOST, "PostgreSQL is away"},
     {"25P03", RL_E_UNAVAILABLE, RETRY_LOST, "PostgreSQL closed an idle transaction"},
     {"08", RL_E_UNAVAILABLE, RETRY_LOST, "PostgreSQL is away"},
+    /* A prepared statement whose tables have changed, or that somebody took away: a new connection
+     * prepares it anew. */
+    {"0A000", RL_E_INTERNAL, RETRY_LOST, "PostgreSQL refused the statement"},
+    {"26000", RL_E_INTERNAL, RETRY_LOST, "PostgreSQL refused the statement"},
     {"58", RL_E_UNAVAILABLE, RETRY_NO, "PostgreSQL fails on its own files"},
     {"54", RL_E_EXHAUSTED, RETRY_NO, "a limit of PostgreSQL was reached"},
     {"P0", RL_E_PRECONDITION, RETRY_NO, "the database refused"},

@@ -8,6 +8,9 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+/* Of one connection: the server keeps a plan for each. */
+#define RL_STATEMENTS_MAX 128
+
 /* PostgreSQL cuts names at 63 bytes. */
 #define CONSTRAINT_BYTES 64
 
@@ -15,7 +18,7 @@
 enum retry {
     RETRY_NO,
     RETRY_RACE, /* lost against another transaction */
-    RETRY_LOST, /* the connection is gone */
+    RETRY_LOST, /* the connection is gone, or good for nothing more */
 };
 
 struct rl_db {
@@ -23,6 +26,10 @@ struct rl_db {
     PGconn *pg; /* NULL: not connected */
     enum retry retry;
     char constraint[CONSTRAINT_BYTES];
+    /* prepared.c */
+    struct rl_statement *statements[RL_STATEMENTS_MAX];
+    size_t statement_count;
+    uint64_t uses, last_number;
 };
 
 struct rl_store {
@@ -46,6 +53,23 @@ void rl_db_disconnect(struct rl_db *db);
 /* errors.c: what a failed result means; notes in db why. */
 rl_code rl_db_fail(struct rl_db *db, const PGresult *result, struct rl_error *err);
 rl_code rl_pg_away(PGconn *pg, struct rl_error *err);
+
+/* A statement with its parameters, as libpq takes them. */
+struct rl_call {
+    const char *sql;
+    size_t count;
+    const Oid *types;
+    const char *const *values;
+    const int *lengths, *formats;
+};
+
+/* prepared.c: both run it; rl_db_call() prepared, prepared when this connection has met it before.
+ * The result is the caller's.
+ */
+PGresult *rl_db_call_once(struct rl_db *db, const struct rl_call *call);
+PGresult *rl_db_call(struct rl_db *db, const struct rl_call *call);
+/* The connection that they were prepared on is gone. */
+void rl_db_forget_statements(struct rl_db *db);
 
 /* query.c: one or more statements that are literals of the program. */
 rl_code rl_db_script(struct rl_db *db, const char *sql, struct rl_error *err);

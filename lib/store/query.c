@@ -204,14 +204,17 @@ static rl_code wire_init(struct wire *wire, const struct rl_param *params, size_
 
 /* ---- statements ---- */
 
-static rl_code send(struct rl_db *db, const char *sql, const struct rl_param *params, size_t count,
-                    PGresult **out, struct rl_error *err)
+typedef PGresult *(*call_fn)(struct rl_db *db, const struct rl_call *call);
+
+static rl_code send(struct rl_db *db, call_fn fn, const char *sql, const struct rl_param *params,
+                    size_t count, PGresult **out, struct rl_error *err)
 {
     struct wire wire;
     rl_code rc = wire_init(&wire, params, count, err);
     if (rc == RL_OK) {
-        PGresult *result = PQexecParams(db->pg, sql, (int)count, wire.types, wire.values,
-                                        wire.lengths, wire.formats, 1);
+        const struct rl_call call = {sql,         count,        wire.types,
+                                     wire.values, wire.lengths, wire.formats};
+        PGresult *result = fn(db, &call);
         ExecStatusType status = PQresultStatus(result);
         if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK) {
             *out = result;
@@ -228,7 +231,17 @@ rl_code rl_query_params(struct rl_db *db, const char *sql, const struct rl_param
                         size_t count, struct rl_rows **rows, struct rl_error *err)
 {
     PGresult *result = NULL;
-    rl_code rc = send(db, sql, params, count, &result, err);
+    rl_code rc = send(db, rl_db_call, sql, params, count, &result, err);
+    if (rc == RL_OK)
+        *rows = rl_rows_create(result);
+    return rc;
+}
+
+rl_code rl_query_planned(struct rl_db *db, const char *sql, const struct rl_param *params,
+                         size_t count, struct rl_rows **rows, struct rl_error *err)
+{
+    PGresult *result = NULL;
+    rl_code rc = send(db, rl_db_call_once, sql, params, count, &result, err);
     if (rc == RL_OK)
         *rows = rl_rows_create(result);
     return rc;
@@ -238,7 +251,7 @@ rl_code rl_exec_params(struct rl_db *db, const char *sql, const struct rl_param 
                        size_t count, size_t *affected, struct rl_error *err)
 {
     PGresult *result = NULL;
-    rl_code rc = send(db, sql, params, count, &result, err);
+    rl_code rc = send(db, rl_db_call, sql, params, count, &result, err);
     if (rc != RL_OK)
         return rc;
     if (affected)

@@ -91,12 +91,17 @@ struct rl_param rl_param_ints(const int64_t *items, size_t count);              
 struct rl_param rl_param_bytes_list(const struct rl_span *items, size_t count); /* bytea[] */
 struct rl_param rl_param_null(void);
 
-/** Errors: RL_E_EXISTS (a unique constraint), RL_E_PRECONDITION (a foreign key), RL_E_INVAL (a
+/** A text that comes to a connection again is prepared there: keep texts few, values in `params`.
+ * Errors: RL_E_EXISTS (a unique constraint), RL_E_PRECONDITION (a foreign key), RL_E_INVAL (a
  * value that does not fit, a check), RL_E_DENIED (no privilege), RL_E_DEADLINE, RL_E_ABORTED,
  * RL_E_UNAVAILABLE, else RL_E_INTERNAL. After one the transaction is over: return it. To go on
  * where something is there already, say ON CONFLICT. Owns: *rows is the caller's. */
 rl_code rl_query_params(struct rl_db *db, const char *sql, const struct rl_param *params,
                         size_t count, struct rl_rows **rows, struct rl_error *err);
+/** As rl_query_params(), and planned for these values each time: for a query whose filters may be
+ * absent, where a plan that fits every value fits none. */
+rl_code rl_query_planned(struct rl_db *db, const char *sql, const struct rl_param *params,
+                         size_t count, struct rl_rows **rows, struct rl_error *err);
 /** For what gives no rows; `affected` may be NULL. */
 rl_code rl_exec_params(struct rl_db *db, const char *sql, const struct rl_param *params,
                        size_t count, size_t *affected, struct rl_error *err);

@@ -119,7 +119,7 @@ static rl_code list(struct rl_db *db, void *context, struct rl_error *err)
     };
     const char *sql = f->live_only ? SELECT LEASES WHERE " AND l.seen_ns >= $9" ORDER
                                    : SELECT "LEFT " LEASES WHERE ORDER;
-    rl_code rc = rl_query_params(db, sql, params, RL_COUNT(params), &rows, err);
+    rl_code rc = rl_query_planned(db, sql, params, RL_COUNT(params), &rows, err);
     if (rc == RL_OK)
         rc = take_all(rows, &listing->found, err);
     rl_rows_free(&rows);

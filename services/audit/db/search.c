@@ -99,10 +99,10 @@ static rl_code find_start(struct rl_db *db, void *context, struct rl_error *err)
     struct rl_rows *rows = NULL;
     put_filter(r->filter, params);
     params[FILTER_PARAMS] = rl_param_int(r->limit);
-    rl_code rc = rl_query_params(db,
-                                 "SELECT at_ns, uid FROM events WHERE" FILTER
-                                 " ORDER BY at_ns DESC, uid DESC OFFSET $11 LIMIT 1",
-                                 params, RL_COUNT(params), &rows, err);
+    rl_code rc = rl_query_planned(db,
+                                  "SELECT at_ns, uid FROM events WHERE" FILTER
+                                  " ORDER BY at_ns DESC, uid DESC OFFSET $11 LIMIT 1",
+                                  params, RL_COUNT(params), &rows, err);
     if (rc != RL_OK)
         return rc;
     r->more = rl_rows_count(rows) == 1;
@@ -181,7 +181,7 @@ static rl_code read_page(struct rl_db *db, void *context, struct rl_error *err)
     params[FILTER_PARAMS] = rl_param_text(r->place->uid);
     params[FILTER_PARAMS + 1] = rl_param_int(r->heads ? r->heads->began_ns : INT64_MAX);
     put_heads(&heads, params + FILTER_PARAMS + 2);
-    rl_code rc = rl_query_params(
+    rl_code rc = rl_query_planned(
         db,
         "SELECT packed, uid, at_ns FROM events e WHERE" FILTER " AND (at_ns, uid) > ($1, $11::uuid)"
         " AND (received_ns < $12 OR EXISTS (SELECT FROM unnest($13::text[]::uuid[], $14, $15)"
@@ -302,18 +302,18 @@ static rl_code query_news(struct rl_db *db, struct reading *r, struct rl_rows **
     params[2] = rl_param_int(least_ns);
     put_heads(&read, params + FILTER_PARAMS);
     put_heads(&now, params + FILTER_PARAMS + 3);
-    rl_code rc =
-        rl_query_params(db,
-                        "SELECT e.packed, e.uid, e.replica, e.received_ns, e.sequence"
-                        " FROM unnest($11::text[]::uuid[], $12, $13, $14::text[]::uuid[], $15, $16)"
-                        "  AS h (replica, read_ns, read_sequence, same, now_ns, now_sequence)"
-                        " CROSS JOIN LATERAL (SELECT * FROM events WHERE replica = h.replica"
-                        "  AND received_ns BETWEEN h.read_ns AND h.now_ns"
-                        "  AND (received_ns, sequence) > (h.read_ns, h.read_sequence)"
-                        "  AND (received_ns, sequence) <= (h.now_ns, h.now_sequence)"
-                        "  AND" FILTER " ORDER BY received_ns, sequence LIMIT 128) e"
-                        " ORDER BY e.received_ns, e.replica, e.sequence LIMIT 128",
-                        params, RL_COUNT(params), rows, err);
+    rl_code rc = rl_query_planned(
+        db,
+        "SELECT e.packed, e.uid, e.replica, e.received_ns, e.sequence"
+        " FROM unnest($11::text[]::uuid[], $12, $13, $14::text[]::uuid[], $15, $16)"
+        "  AS h (replica, read_ns, read_sequence, same, now_ns, now_sequence)"
+        " CROSS JOIN LATERAL (SELECT * FROM events WHERE replica = h.replica"
+        "  AND received_ns BETWEEN h.read_ns AND h.now_ns"
+        "  AND (received_ns, sequence) > (h.read_ns, h.read_sequence)"
+        "  AND (received_ns, sequence) <= (h.now_ns, h.now_sequence)"
+        "  AND" FILTER " ORDER BY received_ns, sequence LIMIT 128) e"
+        " ORDER BY e.received_ns, e.replica, e.sequence LIMIT 128",
+        params, RL_COUNT(params), rows, err);
     head_columns_fini(&read);
     head_columns_fini(&now);
     return rc;
