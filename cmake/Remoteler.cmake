@@ -67,6 +67,12 @@ function(rl_program name)
     target_link_libraries(${name} PRIVATE rl_flags ${deps})
 endfunction()
 
+# Those whose business threads are, with a target and a label for them: CI runs these under the
+# thread sanitizer, and all of them only `./dev test tsan`.
+set(RL_TESTS_OF_THREADS loop/loop loop/workers log/log rpc_grpc/grpc rpc_grpc/cross event/sender
+    journal/outbox)
+add_custom_target(threads)
+
 # rl_test(<module> tests/test_x.c DEPS ...): one Check binary, one ctest entry <module>/<x>.
 function(rl_test module source)
     if(RL_STATIC_AGENT)
@@ -85,6 +91,10 @@ function(rl_test module source)
     # Check's own 4 s for a test are few on a machine that does much else.
     set_tests_properties(unit/${module}/${short} PROPERTIES TIMEOUT 120 LABELS unit
         ENVIRONMENT CK_DEFAULT_TIMEOUT=60)
+    if(${module}/${short} IN_LIST RL_TESTS_OF_THREADS)
+        set_tests_properties(unit/${module}/${short} PROPERTIES LABELS "unit;threads")
+        add_dependencies(threads ${target})
+    endif()
 endfunction()
 
 # rl_fuzzer(<name> SOURCE x.c CORPUS dir DEPS ...): libFuzzer with RL_FUZZ, else a program that

@@ -11,12 +11,14 @@ build_dir() {
     fi
 }
 
+# rl_dev_build PRESET [TARGET...]: all of it, or so much.
 rl_dev_build() {
     local preset=${1:-release} dir only=()
     if [ "$preset" = agent ]; then
         agent_build "${@:2}"
         return
     fi
+    if [ $# -gt 1 ]; then only=(--target "${@:2}"); fi
     mkdir -p "$RL_RUN/log"
     # shellcheck disable=SC2086 # a list of words
     ensure_packages $RL_PACKAGES_BUILD

@@ -73,34 +73,47 @@ run_fuzzers() {
     done
 }
 
-# What runs in several threads, under the thread sanitizer. With more random bits than 28 its
-# runtime may find its own memory taken: setarch -R asks the kernel for none.
+# Under the thread sanitizer: all unit and integration tests, or as in CI those whose business
+# threads are. With more random bits than 28 its runtime may find its own memory taken: setarch -R
+# asks the kernel for none.
 run_tsan() {
-    local dir prefix=()
-    rl_dev_build tsan
+    local amount=$1 dir prefix=()
+    if [ "$amount" = all ]; then rl_dev_build tsan; else rl_dev_build tsan threads; fi
     dir=$(build_dir tsan)
     if [ "$(cat /proc/sys/vm/mmap_rnd_bits 2>/dev/null || echo 0)" -gt 28 ]; then prefix=(setarch -R); fi
     export TSAN_OPTIONS="suppressions=$RL_ROOT/tests/tsan.supp"
-    run_ctest unit "$dir" "${prefix[@]}"
-    run_ctest integration "$dir" "${prefix[@]}"
+    if [ "$amount" = all ]; then
+        run_ctest unit "$dir" "${prefix[@]}"
+        run_ctest integration "$dir" "${prefix[@]}"
+    else
+        run_ctest threads "$dir" "${prefix[@]}"
+    fi
     unset TSAN_OPTIONS
 }
 
-# The static agents that the end-to-end tests start, and a shell for a device that has nothing. Only
-# unpacked: as an installed package it would take the place of another busybox.
+# unpack_package PACKAGE FILE: a file of a package of Debian's, where it is only wanted to look at or
+# to try things with: unpacked beside the builds, not installed. Prints where, when it is there.
+unpack_package() {
+    local package=$1 file=$2 dir
+    dir=$(build_dir "$package")
+    if [ ! -x "$dir/$file" ]; then
+        mkdir -p "$dir"
+        (cd "$dir" && { apt-get -qq download "$package" || { apt-get -qq update && apt-get -qq download "$package"; }; } &&
+            dpkg-deb --extract "${package}"_*.deb . && rm -f "${package}"_*.deb) >"$RL_RUN/log/$package.log" 2>&1 ||
+            say "no $package; see $RL_RUN/log/$package.log"
+    fi
+    printf '%s\n' "$dir/$file"
+}
+
+# What the end-to-end tests want besides the programs: static agents, a shell for a device that has
+# nothing, and what reads Prometheus' rules.
 make_agents() {
-    local arch dir
+    local arch
     for arch in "$@"; do (agent_build --arch="$arch" >/dev/null); done
     RL_AGENTS=$(dirname "$(build_dir agent)")
-    dir=$(build_dir busybox)
-    if [ ! -x "$dir/bin/busybox" ]; then
-        mkdir -p "$dir"
-        (cd "$dir" && { apt-get -qq download busybox-static || { apt-get -qq update && apt-get -qq download busybox-static; }; } &&
-            dpkg-deb --extract busybox-static_*.deb .) >"$RL_RUN/log/busybox.log" 2>&1 ||
-            say "no static busybox; see $RL_RUN/log/busybox.log"
-    fi
-    RL_BUSYBOX=$dir/bin/busybox
-    export RL_AGENTS RL_BUSYBOX
+    RL_BUSYBOX=$(unpack_package busybox-static bin/busybox)
+    RL_PROMTOOL=$(unpack_package prometheus usr/bin/promtool)
+    export RL_AGENTS RL_BUSYBOX RL_PROMTOOL
 }
 
 # The stack of docker-compose.yml, on the machine's Docker Engine or on one of our own.
@@ -153,7 +166,7 @@ rl_dev_test() {
         run_ctest fuzz "$dir"
         run_fuzzers
         ;;
-    tsan) run_tsan ;;
+    tsan) run_tsan all ;;
     e2e)
         make_agents amd64
         run_e2e "$dir" e2e
@@ -174,6 +187,7 @@ rl_dev_test() {
         run_ctest fuzz "$dir"
         run_ctest memory "$dir"
         run_ctest integration "$dir"
+        run_tsan threads
         make_agents amd64
         run_e2e "$dir" e2e
         if [ "$suite" = all ]; then
@@ -184,7 +198,7 @@ rl_dev_test() {
             ensure_packages $RL_PACKAGES_STATIC
             make_agents arm64 armhf
             run_e2e "$dir" static
-            run_tsan
+            run_tsan all
             run_fuzzers
             run_containers
         fi
