@@ -15,6 +15,10 @@
 #define TOKENS_A_SECOND 20
 #define SUMMARY_EVERY_MS 10000
 #define READ_AT_ONCE 64 /* then other things have their turn */
+/* Whoever copies many files keeps two processors busy with them: the monitor, the agent and audit
+ * are not to be woken for each. What was said lies in the kernel meanwhile, whatever becomes of the
+ * process that said it. */
+#define REST_MS 20
 
 /* As it came. */
 struct told {
@@ -153,19 +157,34 @@ static bool read_one(struct monitor *m, struct session *x, struct rl_wire_messag
     return x->copying.fd >= 0;
 }
 
-static void read_some(struct monitor *m, struct session *x, unsigned most)
+/* True when there was no more. */
+static bool read_some(struct monitor *m, struct session *x, unsigned most)
 {
     struct told *t = rl_alloc(sizeof *t);
+    bool more = true;
     /* m->in is free here: a request is answered before the next thing is looked at. */
-    while (most-- && read_one(m, x, &m->in, t))
-        ;
+    while (most-- && more)
+        more = read_one(m, x, &m->in, t);
     free(t);
+    return !more;
+}
+
+int rl_copying_fd(const struct session *x, uint64_t *next_ms)
+{
+    const struct copying *c = &x->copying;
+    if (!x->is_used || c->fd < 0)
+        return -1;
+    if (rl_monitor_now_ms() >= c->rests_until_ms)
+        return c->fd;
+    if (c->rests_until_ms < *next_ms)
+        *next_ms = c->rests_until_ms;
+    return -1;
 }
 
 void rl_copying_ready(struct monitor *m, struct session *x)
 {
-    if (x->is_used && x->copying.fd >= 0)
-        read_some(m, x, READ_AT_ONCE);
+    if (x->is_used && x->copying.fd >= 0 && read_some(m, x, READ_AT_ONCE))
+        x->copying.rests_until_ms = rl_monitor_now_ms() + REST_MS;
 }
 
 void rl_copying_end(struct monitor *m, struct session *x)

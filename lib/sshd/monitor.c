@@ -256,7 +256,8 @@ static void watch_listeners(struct monitor *m, struct pollfd *p)
         }
 }
 
-static void watch_all(struct monitor *m, struct pollfd p[POLLED], bool reads_wire)
+static void watch_all(struct monitor *m, struct pollfd p[POLLED], bool reads_wire,
+                      uint64_t *next_ms)
 {
     p[WIRE] = (struct pollfd){reads_wire ? m->wire : -1, POLLIN, 0};
     p[CONTROL] = (struct pollfd){m->control, POLLIN, 0};
@@ -265,8 +266,7 @@ static void watch_all(struct monitor *m, struct pollfd p[POLLED], bool reads_wir
         p[FIRST_FORWARD + i] =
             (struct pollfd){m->forwards[i].is_used ? m->forwards[i].fd : -1, POLLIN, 0};
     for (size_t i = 0; i < RL_SSHD_SESSIONS_MAX; i++)
-        p[FIRST_COPYING + i] =
-            (struct pollfd){m->sessions[i].is_used ? m->sessions[i].copying.fd : -1, POLLIN, 0};
+        p[FIRST_COPYING + i] = (struct pollfd){rl_copying_fd(&m->sessions[i], next_ms), POLLIN, 0};
     watch_listeners(m, p + FIRST_LISTENER);
 }
 
@@ -291,7 +291,7 @@ static void wait_and_read(struct monitor *m, uint64_t next)
 {
     struct pollfd p[POLLED];
     uint32_t wait_ms = rl_request_wait_ms(m);
-    watch_all(m, p, wait_ms == 0);
+    watch_all(m, p, wait_ms == 0, &next);
     if (poll_open(p, timeout_ms(m, next, wait_ms)) < 0)
         return;
     /* What an SFTP server said before it ended, then the leaders' ends: a request to start may be

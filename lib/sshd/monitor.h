@@ -25,7 +25,8 @@
 
 /** What an SFTP session did that was not told one by one. */
 struct copying {
-    int fd; /* from the SFTP server; -1 */
+    int fd;                  /* from the SFTP server; -1 */
+    uint64_t rests_until_ms; /* what it says lies in its socket until then */
     uint32_t tokens;
     uint64_t filled_ms, summed_ms;
     uint64_t untold[RL_SFTP_KINDS];
@@ -170,6 +171,8 @@ void rl_listener_close_all(struct monitor *m);
 
 /* ---- copying.c: what an SFTP session does ---- */
 void rl_copying_start(struct session *x, int fd);
+/** What to wait at; -1: nothing, or not yet: `*next_ms` is then no later than when. */
+int rl_copying_fd(const struct session *x, uint64_t *next_ms);
 /** Tells what its server said. */
 void rl_copying_ready(struct monitor *m, struct session *x);
 /** Tells the rest. */

@@ -166,6 +166,7 @@ static bool read_client(struct channel *c)
             return true; /* nobody reads any more: dropped, or the window would close for good */
         c->to_sink.at = 0;
         c->to_sink.n = (size_t)n;
+        rl_channel_pump_in(c);
         return true;
     }
     if (!c->client_is_done && c->sink >= 0 && ssh_channel_is_eof(c->ssh) &&
