@@ -299,7 +299,8 @@ static bool write_net(struct relay *r)
     return sent != RL_TLS_FAILED;
 }
 
-/* All records that one system call brought. False when the connection broke. */
+/* All that is there, as long as it has room: OpenSSL itself finds out that one system call brought
+ * no more. How it ended is looked at when what came before is on its way. False when it broke. */
 static bool read_net(struct relay *r)
 {
     int n;
@@ -307,13 +308,12 @@ static bool read_net(struct relay *r)
     do {
         ERR_clear_error();
         n = SSL_read(r->c->ssl, r->down + r->down_n, (int)(sizeof r->down - r->down_n));
-        r->net_has_more = n > 0 && SSL_has_pending(r->c->ssl);
         r->down_n += n > 0 ? (size_t)n : 0;
-    } while (r->net_has_more && r->down_n < sizeof r->down);
-    if (n > 0)
-        return true;
-    int why = SSL_get_error(r->c->ssl, n);
-    if (why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE)
+    } while (n > 0 && r->down_n < sizeof r->down);
+    int why = n > 0 ? SSL_ERROR_NONE : SSL_get_error(r->c->ssl, n);
+    bool is_over = n <= 0 && why != SSL_ERROR_WANT_READ && why != SSL_ERROR_WANT_WRITE;
+    r->net_has_more = n > 0 || (is_over && r->down_n);
+    if (!is_over || r->down_n)
         return true;
     r->net_open = false;
     return why == SSL_ERROR_ZERO_RETURN;

@@ -9,6 +9,7 @@
 #include <libssh/callbacks.h>
 #include <libssh/libssh.h>
 #include <libssh/server.h>
+#include <poll.h>
 
 #define CHANNELS_MAX (RL_SSHD_SESSIONS_MAX + RL_SSHD_FORWARDS_MAX)
 #define MODES_BYTES_MAX 1024
@@ -94,6 +95,9 @@ bool rl_shim_is_authenticated(void);
 
 /* ---- network.c: reads ahead for libssh ---- */
 void rl_network_start(void);
+/** poll(), and what it says of the network is remembered for libssh. Our own calls come here by
+ * name: what the compiler makes of poll() when it checks sizes is not wrapped. */
+int rl_network_poll(struct pollfd *fds, nfds_t n, int timeout_ms);
 /** What was read and libssh has not asked for yet. */
 bool rl_network_has_more(void);
 

@@ -5,7 +5,6 @@
  */
 #include "internal.h"
 
-#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -70,7 +69,7 @@ static int ask_kernel(struct pollfd *fds, nfds_t n, nfds_t at, int timeout_ms)
 }
 
 /* What was read already is as good as readable, and asks no kernel when nothing else is wanted. */
-int __wrap_poll(struct pollfd *fds, nfds_t n, int timeout_ms)
+int rl_network_poll(struct pollfd *fds, nfds_t n, int timeout_ms)
 {
     nfds_t at = 0;
     while (at < n && !(fds[at].fd == RL_ROOM_FD_FIRST && fds[at].events & POLLIN))
@@ -89,4 +88,9 @@ int __wrap_poll(struct pollfd *fds, nfds_t n, int timeout_ms)
     ready += fds[at].revents ? 0 : 1;
     fds[at].revents |= POLLIN;
     return ready;
+}
+
+int __wrap_poll(struct pollfd *fds, nfds_t n, int timeout_ms)
+{
+    return rl_network_poll(fds, n, timeout_ms);
 }

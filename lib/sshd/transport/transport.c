@@ -10,7 +10,6 @@
 #include <malloc.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -169,7 +168,7 @@ static void loop(struct transport *t)
         }
         tell_active(t);
         watch_all(t, w);
-        if (poll(w->fds, w->n, any ? 0 : TICK_MS) < 0) {
+        if (rl_network_poll(w->fds, w->n, any ? 0 : TICK_MS) < 0) {
             if (errno != EINTR)
                 break; /* it would be refused again and again */
             continue;
@@ -188,7 +187,7 @@ static bool exchange_keys(struct transport *t)
     int rc;
     while ((rc = ssh_handle_key_exchange(t->session)) == SSH_AGAIN) {
         struct pollfd p = {RL_ROOM_FD_FIRST, POLLIN, 0};
-        poll(&p, 1, TICK_MS); /* the monitor's login time ends it */
+        rl_network_poll(&p, 1, TICK_MS); /* the monitor's login time ends it */
     }
     return rc == SSH_OK;
 }
