@@ -122,8 +122,11 @@ rl_code proxy_renewed(struct proxy *proxy, const struct proxy_identity *identity
         rc = web_set_authorities(proxy->web, identity->bundle, err);
     if (rc != RL_OK)
         return rc;
+    /* Most often it is another cluster that changed: what is open within this one stays. */
+    bool is_own = identity->own != proxy->own || identity->trust != proxy->trust;
     hold(proxy, identity);
-    upstream_renewed(proxy);
+    if (is_own)
+        upstream_renewed(proxy);
     connect_check_all(proxy); /* those whose cluster is trusted no more go */
     return RL_OK;
 }

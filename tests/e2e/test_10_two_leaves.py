@@ -118,15 +118,25 @@ def certificate_of(c):
     return shown[shown.index("-----BEGIN CERT"):shown.index("-----END CERT")]
 
 
-def test_an_auth_keeps_its_certificate_when_another_cluster_changes(c):
+def dialled(c):
+    """The proxy's connections to the broker, by their ports."""
+    port = next(line.split("=")[1] for line in (c.run_dir / "ports").read_text().split() if line.startswith("PORT_broker="))
+    return set(run(["ss", "-tnH", "state", "established", f"( dport = :{port} )"]).check().out.split()[2::4])
+
+
+def test_nothing_is_made_anew_within_a_cluster_when_another_changes(c):
     """Each change of a root's policy is one; and so is each leaf that comes or goes."""
-    before = [certificate_of(c), certificate_of(c.leaf)]
+    c.ssh("node-r1", "true").check()
+    before, open_before = [certificate_of(c), certificate_of(c.leaf)], dialled(c)
+    assert open_before
     lock = c.tctl("lock", "--user=nobody-at-all", "--ttl=1m", "--format=json").check().json["id"]
     until(10, "the leaf to have taken it over",
           lambda: f"dev/{lock}" in [row["id"] for row in c.leaf.tctl("locks", "ls", "--format=json").check().json])
     c.two.tctl("rm", "trusted_cluster/dev").check()
     until(15, "the root to have forgotten it", lambda: SECOND not in clusters(c))
+    c.ssh("node-r1", "true").check()
     assert [certificate_of(c), certificate_of(c.leaf)] == before
+    assert dialled(c) >= open_before, (dialled(c), open_before)
     c.tctl("locks", "rm", lock).check()
 
 

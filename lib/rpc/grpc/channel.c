@@ -195,6 +195,8 @@ rl_code rl_rpc_channel_reload_grpc(struct rl_rpc_channel *channel, struct rl_tls
                                    struct rl_trust *trust, struct rl_error *err)
 {
     struct rl_grpc_channel *ch = of_shared(channel);
+    if (identity == ch->identity && trust == ch->trust)
+        return RL_OK; /* something else was renewed */
     set_identity(ch, identity, trust);
     return connect_anew(ch, err);
 }
