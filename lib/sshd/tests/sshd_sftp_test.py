@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -133,6 +134,36 @@ def large(c, s):
         os.remove(back)
 
 
+def sftp_servers(s):
+    """Of this server alone: other tests may have theirs at the same time."""
+    said = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], stdout=subprocess.PIPE).stdout.decode(errors="replace")
+    running = [line.split(None, 2) for line in said.splitlines()]
+    ours = {str(s.process.pid)}
+    for pid, parent, _ in running * 4:  # as deep as they may lie
+        if parent in ours:
+            ours.add(pid)
+    return [int(pid) for pid, _, words in running if pid in ours and words.startswith("remoteler-sftp ")]
+
+
+def killed(c, s):
+    """What a server said is told, though it lay unread when the server was killed."""
+    last = s.place.path("home/killed-29")
+    told = s.log.count("path=" + last[:-2])
+    with subprocess.Popen(["sftp", "-b", "-", "-F", s.config, "-o", f"User={USER}", "n"], stdin=subprocess.PIPE,
+                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as client:
+        client.stdin.write("".join(f"mkdir killed-{i}\n" for i in range(30)).encode())
+        client.stdin.flush()
+        end = time.monotonic() + 20
+        while not os.path.exists(last) and time.monotonic() < end:
+            time.sleep(0.001)
+        for pid in sftp_servers(s):
+            os.kill(pid, signal.SIGKILL)
+        client.communicate(b"ls\n", timeout=20)
+        c.true("a killed server ends the client", client.returncode != 0, client.returncode)
+    s.wait(r"session\.end .*signal=KILL")
+    c.equal("all that it did is told", s.log.count("path=" + last[:-2]) - told, 30)
+
+
 def many(c, s):
     """A directory of 100,000 files; then more operations than are told one by one."""
     directory = s.place.path("home/many")
@@ -183,7 +214,7 @@ def main():
         os.chmod(place.path("home"), 0o711)
         s = Server(place, private_copy(place, sys.argv[1]), "--login=root", "--login=nobody", f"--login={USER}")
         try:
-            for part in (commands, refusals, names, trees, large, forced, not_sftp, many):
+            for part in (commands, refusals, names, trees, large, forced, not_sftp, killed, many):
                 c.run(part, s)
         finally:
             s.close()
