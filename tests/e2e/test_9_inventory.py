@@ -8,7 +8,7 @@ from cluster import run, until
 from respawn import command_of, end, environment_of, free_ports, pid_of, replace_flag, spawn
 
 SECONDS = 15
-TWIN, NODE = "auth-2", "node-x"
+TWIN, NODE, NODE_LABEL = "auth-2", "node-x", "env=test"
 AUTH_LISTENERS = ("listen", "proxied-listen", "control-listen", "health-listen")
 
 
@@ -56,7 +56,7 @@ def node_of(c, address):
     token.write_text(added["token"] + "\n")
     argv = command_of(pid_of(c, "node-a"))
     for flag, value in (("auth-server", address), ("token", f"@{token}"), ("nodename", NODE), ("data-dir", str(data)),
-                        ("labels", "env=test"), ("listen", f"127.0.0.1:{free_ports(1)[0]}")):
+                        ("labels", NODE_LABEL), ("listen", f"127.0.0.1:{free_ports(1)[0]}")):
         argv = replace_flag(argv, flag, value)
     child = spawn(c, NODE, argv, environment_of(pid_of(c, "node-a")))
     try:
@@ -97,7 +97,7 @@ def test_what_happened_at_one_auth_is_in_the_next_list_of_the_other(c):
             for _ in range(3):
                 assert listed(c, first) == listed(c, second)
             assert listed(c, first)[NODE] == ("online", {"env": "test"})
-            assert set(listed(c, first, "env=test")) == {NODE}
+            assert set(listed(c, first, NODE_LABEL)) == {NODE}
             assert set(listed(c, first, "--search=NODE-X")) == {NODE}
 
             children[-1].kill()
@@ -109,7 +109,8 @@ def test_what_happened_at_one_auth_is_in_the_next_list_of_the_other(c):
             until(2 * SECONDS, "it to be online again", lambda: listed(c, first)[NODE][0] == "online")
             assert listed(c, first) == listed(c, second)
 
-        c.tctl("rm", f"node/{NODE}").check()
+        gone = next(n["id"] for n in c.tsh("ls", NODE_LABEL, "--format=json").check().json)
+        c.tctl("rm", f"node/{gone}").check()
         assert NODE not in listed(c, first)
         assert NODE not in listed(c, second)
         assert NODE not in c.tsh("ls").check().out
