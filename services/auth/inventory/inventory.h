@@ -1,7 +1,7 @@
 /* inventory: all nodes in memory, so that a list of thousands costs neither PostgreSQL nor auth the
  * reading of each. It is never older than the question: whoever enters has what changed since the
  * last time asked of the database first. So any number of auth replicas, and whoever writes past
- * them, are seen alike. docs/decisions/0025.
+ * them, are seen alike. docs/decisions/0026.
  */
 #ifndef RL_AUTH_INVENTORY_H
 #define RL_AUTH_INVENTORY_H
