@@ -21,7 +21,7 @@
 #define RL_RPC_SEND_QUEUE_BYTES_MAX (8u << 20) /* a stream's unsent messages */
 #define RL_RPC_CONCURRENT_CALLS_MAX 10000      /* on one connection */
 #define RL_RPC_CONNECTIONS_MAX 16000           /* of one server */
-#define RL_RPC_HANDSHAKES_MAX 1024             /* half-open: then the oldest makes room */
+#define RL_RPC_HANDSHAKES_MAX 1024             /* half-open: then one of a second makes room */
 #define RL_RPC_HANDSHAKE_MS 10000
 #define RL_RPC_KEEPALIVE_MS 10000         /* a PING after this silence ... */
 #define RL_RPC_KEEPALIVE_TIMEOUT_MS 10000 /* ... and the connection is dead this long after it */
@@ -152,6 +152,7 @@ struct rl_rpc_listen {
     struct rl_trust *trust;
     /* h2: a PROXY v2 header signed by a proxy of this trust comes first; NULL: none may come. */
     struct rl_trust *proxied_by;
+    bool is_held; /* h2: whoever comes waits at the door until rl_rpc_server_let_in() */
 };
 rl_code rl_rpc_server_listen(struct rl_rpc_server *server, const struct rl_rpc_listen *listen,
                              uint16_t *port, struct rl_error *err);
@@ -160,6 +161,7 @@ void rl_rpc_server_drain(struct rl_rpc_server *server, uint32_t grace_ms,
                          void (*drained)(void *context), void *context);
 /** Closes everything at once; every open call gets `closed`. On the loop's thread. */
 void rl_rpc_server_free(struct rl_rpc_server **server);
+void rl_rpc_server_let_in(struct rl_rpc_server *server);
 /** h2: from now on the listeners behind the proxy believe the headers of this trust's proxies:
  * after a rotation of authorities. On the loop's thread. */
 void rl_rpc_server_trust_proxies(struct rl_rpc_server *server, struct rl_trust *trust);

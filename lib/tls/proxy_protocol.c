@@ -254,9 +254,82 @@ static rl_code check_signature(const struct rl_proxy_header *header, EVP_PKEY *k
                                    "connection");
 }
 
-rl_code rl_proxy_header_verify(const struct rl_proxy_header *header, const struct rl_trust *trust,
+/* ---- those who signed before ---- */
+
+static void forget_signer(struct rl_proxy_signer *signer)
+{
+    X509_free(signer->certificate);
+    signer->certificate = NULL;
+    rl_identity_unref(&signer->identity);
+    rl_buf_fini(&signer->der);
+}
+
+void rl_proxy_signers_fini(struct rl_proxy_signers *signers)
+{
+    for (size_t i = 0; i < RL_PROXY_SIGNERS_MAX; i++)
+        if (signers->list[i].certificate)
+            forget_signer(&signers->list[i]);
+    rl_trust_unref(&signers->trust);
+    signers->next = 0;
+}
+
+/* Still to be held against the clock. NULL: not one of them. */
+static const struct rl_proxy_signer *known_signer(const struct rl_proxy_signers *known,
+                                                  const struct rl_trust *trust, struct rl_span der,
+                                                  int64_t now_s)
+{
+    for (size_t i = 0; known && known->trust == trust && i < RL_PROXY_SIGNERS_MAX; i++) {
+        const struct rl_proxy_signer *signer = &known->list[i];
+        if (signer->certificate && rl_span_equal(rl_buf_span(&signer->der), der))
+            return now_s >= signer->identity->not_before_s && now_s <= signer->identity->not_after_s
+                       ? signer
+                       : NULL;
+    }
+    return NULL;
+}
+
+static void keep_signer(struct rl_proxy_signers *known, struct rl_trust *trust, struct rl_span der,
+                        X509 *certificate, const struct rl_identity *identity)
+{
+    if (!known || X509_up_ref(certificate) != 1)
+        return;
+    if (known->trust != trust) {
+        rl_proxy_signers_fini(known);
+        known->trust = rl_trust_ref(trust);
+    }
+    struct rl_proxy_signer *signer = &known->list[known->next];
+    known->next = (known->next + 1) % RL_PROXY_SIGNERS_MAX;
+    if (signer->certificate)
+        forget_signer(signer);
+    signer->certificate = certificate;
+    signer->identity = rl_identity_ref(identity);
+    rl_buf_init(&signer->der, RL_PROXY_HEADER_BYTES_MAX);
+    rl_buf_put_span(&signer->der, der);
+}
+
+/* Owns: *certificate by X509_free(), *who by rl_identity_unref(). */
+static rl_code read_signer(struct rl_span der, struct rl_trust *trust, int64_t now_s,
+                           struct rl_proxy_signers *known, X509 **certificate,
+                           struct rl_identity **who, struct rl_error *err)
+{
+    const struct rl_proxy_signer *signer = known_signer(known, trust, der, now_s);
+    if (signer && X509_up_ref(signer->certificate) == 1) {
+        *certificate = signer->certificate;
+        *who = rl_identity_ref(signer->identity);
+        return RL_OK;
+    }
+    if (rl_x509_from_der(der, certificate, err) != RL_OK)
+        return rl_fail(err, RL_E_UNAUTHENTICATED, "the PROXY header's signer can not be read");
+    rl_code code = check_signer(*certificate, trust, now_s, who, err);
+    if (code == RL_OK)
+        keep_signer(known, trust, der, *certificate, *who);
+    return code;
+}
+
+rl_code rl_proxy_header_verify(const struct rl_proxy_header *header, struct rl_trust *trust,
                                const uint8_t hello_random[32], int64_t now_s,
-                               struct rl_identity **signer, struct rl_error *err)
+                               struct rl_proxy_signers *known, struct rl_identity **signer,
+                               struct rl_error *err)
 {
     struct rl_identity *who = NULL;
     struct rl_cursor c = rl_cursor_of(header->signature_tlv);
@@ -272,9 +345,7 @@ rl_code rl_proxy_header_verify(const struct rl_proxy_header *header, const struc
     if (time_s < now_s - RL_PROXY_AGE_S_MAX || time_s > now_s + RL_PROXY_AGE_S_MAX)
         return rl_fail(err, RL_E_UNAUTHENTICATED,
                        "the PROXY header is not of this minute: is a clock wrong?");
-    if (rl_x509_from_der(der, &certificate, err) != RL_OK)
-        return rl_fail(err, RL_E_UNAUTHENTICATED, "the PROXY header's signer can not be read");
-    rl_code code = check_signer(certificate, trust, now_s, &who, err);
+    rl_code code = read_signer(der, trust, now_s, known, &certificate, &who, err);
     if (code == RL_OK)
         code = check_signature(header, X509_get0_pubkey(certificate), time_s, hello_random,
                                signature, err);

@@ -113,8 +113,16 @@ rl_code broker_listen_dial(struct broker *broker, const char *address, struct rl
 rl_code broker_listen_attach(struct broker *broker, const char *address, struct rl_tls_server *tls,
                              struct rl_trust *proxied_by, uint16_t *port, struct rl_error *err)
 {
-    struct rl_rpc_listen listen = {.address = address, .tls = tls, .proxied_by = proxied_by};
+    struct rl_rpc_listen listen = {.address = address,
+                                   .tls = tls,
+                                   .proxied_by = proxied_by,
+                                   .is_held = broker->config.is_held};
     return rl_rpc_server_listen(broker->attach_server, &listen, port, err);
+}
+
+void broker_let_in(struct broker *broker)
+{
+    rl_rpc_server_let_in(broker->attach_server);
 }
 
 void broker_identify(struct broker *broker, struct rl_tls_identity *own, struct rl_trust *trust)

@@ -32,6 +32,7 @@ struct broker_config {
     size_t agents_max;
     uint32_t attach_rate; /* a second */
     uint32_t stream_window_bytes;
+    bool is_held;                           /* agents wait for broker_let_in() */
     struct rl_health *health;               /* NULL: nothing is counted */
     const struct rl_http_proxy *http_proxy; /* on the way to roots; borrowed; NULL: straight */
     int64_t (*now_s)(void *context);        /* NULL: the wall clock */
@@ -46,6 +47,8 @@ rl_code broker_listen_dial(struct broker *broker, const char *address, struct rl
                            uint16_t *port, struct rl_error *err);
 rl_code broker_listen_attach(struct broker *broker, const char *address, struct rl_tls_server *tls,
                              struct rl_trust *proxied_by, uint16_t *port, struct rl_error *err);
+/** From now on agents are let in: with is_held they have waited at the door for that. */
+void broker_let_in(struct broker *broker);
 /** What the broker itself calls with, and whom of its own cluster it believes: at first, and when
  * they have changed. */
 void broker_identify(struct broker *broker, struct rl_tls_identity *own, struct rl_trust *trust);

@@ -7,12 +7,17 @@
 
 #include <stdlib.h>
 
+/* For auth's ticket keys, without which agents that come back could not resume their sessions and
+ * each would cost the broker several times as much. */
+#define HOLD_MS 2000
+
 struct program {
     struct broker_settings settings;
     struct rl_loop *loop;
     struct rl_member *member;
     struct rl_tls_server *dial_tls, *attach_tls;
     struct broker *broker;
+    struct rl_timer *hold;
     struct rl_http_proxy *http_proxy;
     char *dial_address, *attach_address;
 };
@@ -65,9 +70,17 @@ static void use_tickets(const struct program *p)
 static void on_changed(void *context, unsigned what)
 {
     const struct program *p = context;
-    if (what & RL_CONTROL_TICKET_KEYS)
+    if (what & RL_CONTROL_TICKET_KEYS) {
         use_tickets(p);
+        broker_let_in(p->broker);
+    }
     broker_control_changed(p->broker, what);
+}
+
+/* Auth is away: that is what agents are told then. */
+static void on_held_long(void *context)
+{
+    broker_let_in(((struct program *)context)->broker);
 }
 
 static void on_line(void *context, const char *message)
@@ -150,6 +163,7 @@ static rl_code start(struct program *p, struct rl_error *err)
         .agents_max = (size_t)p->settings.agents_max,
         .attach_rate = (uint32_t)p->settings.attach_rate,
         .stream_window_bytes = (uint32_t)p->settings.stream_window_bytes,
+        .is_held = true,
         .health = rl_member_health(p->member),
         .http_proxy = p->http_proxy,
     };
@@ -159,6 +173,8 @@ static rl_code start(struct program *p, struct rl_error *err)
     if (rc == RL_OK)
         rc = rl_member_start(p->member, err);
     if (rc == RL_OK) {
+        p->hold = rl_timer_create(p->loop, on_held_long, p);
+        rl_timer_arm(p->hold, HOLD_MS);
         broker_set_control(p->broker, rl_member_control(p->member));
         broker_identify(p->broker, rl_member_identity(p->member), rl_member_trust(p->member));
     }
@@ -177,6 +193,7 @@ static rl_code run(void *context, struct rl_error *err)
 static void finish(void *context)
 {
     struct program *p = context;
+    rl_timer_free(&p->hold);
     broker_free(&p->broker);
     rl_member_free(&p->member);
     rl_tls_server_unref(&p->dial_tls);

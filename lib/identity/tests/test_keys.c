@@ -58,6 +58,9 @@ START_TEST(rejects_public_keys_in_another_spelling)
         ck_assert_int_eq(rl_key_from_spki(RL_SPAN(whole.p, n), &again, NULL), RL_E_INVAL);
     rl_buf_put_u8(&buf, 0);
     ck_assert_int_eq(rl_key_from_spki(rl_buf_span(&buf), &again, NULL), RL_E_INVAL);
+    buf.n--;
+    buf.p[buf.n - 1] ^= 1; /* no point of the curve */
+    ck_assert_int_eq(rl_key_from_spki(rl_buf_span(&buf), &again, NULL), RL_E_INVAL);
     EVP_PKEY_set_utf8_string_param(key, "point-format", "compressed");
     rl_buf_clear(&buf);
     ck_assert_int_eq(rl_key_to_spki(key, &buf, NULL), RL_OK);

@@ -71,7 +71,8 @@ static void examine(struct rl_h2_arrival *arrival)
     struct rl_identity *proxy = NULL;
     if (hello_result == RL_HELLO_BAD ||
         rl_proxy_header_verify(&header, listener->proxied_by, hello.random,
-                               rl_h2_server_now_s(listener->server), &proxy, NULL) != RL_OK) {
+                               rl_h2_server_now_s(listener->server), &listener->signers, &proxy,
+                               NULL) != RL_OK) {
         rl_h2_arrival_free(arrival);
         return;
     }
@@ -117,6 +118,7 @@ void rl_h2_arrive(struct rl_h2_listener *listener, int fd)
     struct rl_loop *loop = rl_h2_server_loop(listener->server);
     arrival->listener = listener;
     arrival->fd = fd;
+    arrival->came_ms = rl_loop_now_ms(loop);
     rl_buf_init(&arrival->early, EARLY_BYTES_MAX);
     rl_h2_server_add_arrival(listener->server, arrival);
     if (rl_watch_start(loop, fd, RL_LOOP_READ, on_ready, arrival, &arrival->watch, NULL) != RL_OK) {

@@ -63,6 +63,7 @@ rl_code rl_h2_connection_create(const struct rl_h2_config *config, int fd, SSL *
     c->fd = fd;
     c->ssl = ssl;
     c->address = rl_strdup(address);
+    c->heard_ms = rl_loop_now_ms(config->loop);
     rl_code rc = rl_h2_io_start(c, err);
     if (rc != RL_OK) {
         rl_h2_io_stop(c);

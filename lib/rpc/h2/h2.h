@@ -10,6 +10,7 @@
 #include "clock/pace.h"
 #include "rpc/h2/window.h"
 #include "rpc/transport.h"
+#include "tls/proxy_protocol.h"
 
 #include <nghttp2/nghttp2.h>
 #include <sys/socket.h>
@@ -233,6 +234,8 @@ struct rl_h2_listener {
     struct rl_timer *pause; /* no descriptor was left: tried again later */
     struct rl_tls_server *tls;
     struct rl_trust *proxied_by;
+    struct rl_proxy_signers signers;
+    bool is_held; /* nobody is let in yet */
 };
 
 /** A socket was accepted: with a PROXY header first where one must come. Takes over `fd`. */
@@ -247,6 +250,7 @@ struct rl_h2_arrival {
     struct rl_h2_listener *listener;
     struct rl_h2_arrival *next, **link; /* the server's list */
     int fd;
+    uint64_t came_ms;
     struct rl_watch *watch;
     struct rl_timer *deadline;
     struct rl_buf early;

@@ -11,8 +11,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define ACCEPTS_MAX 64      /* in one turn */
-#define ACCEPT_PAUSE_MS 100 /* when the process has no descriptor left */
+#define ACCEPTS_MAX 64         /* in one turn */
+#define ACCEPT_PAUSE_MS 100    /* when the process has no descriptor left */
+#define CROWD_PAUSE_MS 5       /* when as many as there may be are in their handshakes */
+#define HANDSHAKE_SURE_MS 1000 /* that nobody who knocks takes from one who came before */
 
 struct rl_h2_server {
     struct rl_rpc_server base; /* first */
@@ -175,6 +177,29 @@ static void on_accept_pause_over(void *context)
     rl_watch_change(listener->watch, RL_LOOP_READ);
 }
 
+/* Of a thousand that come at once each is let finish what it began: to make room by dropping the
+ * oldest would undo work that is nearly done, and it comes again. Who only knocks keeps the others
+ * waiting for a second. */
+static bool is_crowded(const struct rl_h2_server *server)
+{
+    if (server->handshake_count + server->arrival_count < RL_RPC_HANDSHAKES_MAX)
+        return false;
+    const struct rl_h2_connection *c = server->handshakes;
+    const struct rl_h2_arrival *a = server->arrivals;
+    while (c && c->next)
+        c = c->next;
+    while (a && a->next)
+        a = a->next;
+    uint64_t sure_ms = rl_loop_now_ms(server->base.config.loop) - HANDSHAKE_SURE_MS;
+    return (!c || c->heard_ms > sure_ms) && (!a || a->came_ms > sure_ms);
+}
+
+static void pause_accepting(struct rl_h2_listener *listener, uint64_t ms)
+{
+    rl_watch_change(listener->watch, 0);
+    rl_timer_arm(listener->pause, ms);
+}
+
 static bool is_full(const struct rl_h2_server *server)
 {
     return server->connection_count + server->handshake_count + server->arrival_count >=
@@ -186,6 +211,10 @@ static void on_acceptable(void *context, int fd, unsigned events)
     (void)events;
     struct rl_h2_listener *listener = context;
     for (int i = 0; i < ACCEPTS_MAX; i++) {
+        if (is_crowded(listener->server)) {
+            pause_accepting(listener, CROWD_PAUSE_MS);
+            return;
+        }
         int accepted = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (accepted >= 0) {
             if (is_full(listener->server))
@@ -199,8 +228,7 @@ static void on_acceptable(void *context, int fd, unsigned events)
         if (errno == EAGAIN)
             return;
         /* The socket stays readable: without a pause the loop would spin. */
-        rl_watch_change(listener->watch, 0);
-        rl_timer_arm(listener->pause, ACCEPT_PAUSE_MS);
+        pause_accepting(listener, ACCEPT_PAUSE_MS);
         return;
     }
 }
@@ -213,6 +241,7 @@ static void free_listener(struct rl_h2_listener *listener)
         close(listener->fd);
     rl_tls_server_unref(&listener->tls);
     rl_trust_unref(&listener->proxied_by);
+    rl_proxy_signers_fini(&listener->signers);
     free(listener);
 }
 
@@ -223,15 +252,15 @@ static rl_code h2_listen(struct rl_rpc_server *base, const struct rl_rpc_listen 
     struct rl_h2_server *server = h2_server(base);
     struct rl_loop *loop = base->config.loop;
     struct rl_h2_listener *listener = rl_alloc(sizeof *listener);
-    *listener = (struct rl_h2_listener){.server = server, .fd = -1};
+    *listener = (struct rl_h2_listener){.server = server, .fd = -1, .is_held = listen->is_held};
     listener->tls = rl_tls_server_ref(listen->tls);
     if (listen->proxied_by)
         listener->proxied_by = rl_trust_ref(listen->proxied_by);
     listener->pause = rl_timer_create(loop, on_accept_pause_over, listener);
     rl_code rc = rl_listen(listen->address, &listener->fd, port, err);
     if (rc == RL_OK)
-        rc = rl_watch_start(loop, listener->fd, RL_LOOP_READ, on_acceptable, listener,
-                            &listener->watch, err);
+        rc = rl_watch_start(loop, listener->fd, listener->is_held ? 0 : RL_LOOP_READ, on_acceptable,
+                            listener, &listener->watch, err);
     if (rc != RL_OK) {
         free_listener(listener);
         return rc;
@@ -239,6 +268,16 @@ static rl_code h2_listen(struct rl_rpc_server *base, const struct rl_rpc_listen 
     listener->next = server->listeners;
     server->listeners = listener;
     return RL_OK;
+}
+
+void rl_rpc_server_let_in(struct rl_rpc_server *base)
+{
+    struct rl_h2_server *server = h2_server(base);
+    for (struct rl_h2_listener *l = server->listeners; l; l = l->next) {
+        if (l->is_held)
+            rl_watch_change(l->watch, RL_LOOP_READ);
+        l->is_held = false;
+    }
 }
 
 void rl_rpc_server_trust_proxies(struct rl_rpc_server *base, struct rl_trust *trust)

@@ -520,6 +520,21 @@ START_TEST(takes_no_more_connections_than_it_may)
 }
 END_TEST
 
+START_TEST(whoever_comes_before_the_door_is_opened_waits_there)
+{
+    struct rl_rpc_listen held = {.address = "127.0.0.1:0", .tls = w->tls_server, .is_held = true};
+    ck_assert_int_eq(rl_rpc_server_listen(w->server, &held, &w->port, NULL), RL_OK);
+    relay->target = w->port;
+    open_channel();
+    rl_rpc_channel_connect(w->channel);
+    world_turn_for(w, 200);
+    ck_assert_int_eq(w->up, 0);
+    rl_rpc_server_let_in(w->server);
+    TURN_UNTIL(w, w->up);
+    ck_assert_int_eq(say_code(w->channel), RL_OK);
+}
+END_TEST
+
 static int knock(void)
 {
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(w->port)};
@@ -700,6 +715,7 @@ int main(void)
     tcase_add_test(c, a_channel_may_be_freed_in_any_of_its_callbacks);
     tcase_add_test(c, ends_at_any_moment_leave_nothing_behind);
     tcase_add_test(c, takes_no_more_connections_than_it_may);
+    tcase_add_test(c, whoever_comes_before_the_door_is_opened_waits_there);
     tcase_add_test(c, those_who_only_knock_keep_nobody_out);
     tcase_add_test(c, calls_beyond_the_limit_wait);
     tcase_add_test(c, opening_and_cancelling_without_end_ends_the_connection);

@@ -14,7 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (rl_proxy_header_parse(RL_SPAN(data, size), &header, NULL) != RL_PROXY_WHOLE)
         return 0;
     RL_ASSERT(header.bytes <= size);
-    RL_ASSERT(rl_proxy_header_verify(&header, nobody, hello_random, 1800000000, NULL, NULL) !=
+    RL_ASSERT(rl_proxy_header_verify(&header, nobody, hello_random, 1800000000, NULL, NULL, NULL) !=
               RL_OK);
     return 0;
 }

@@ -42,6 +42,8 @@ static rl_code write_header(const char *source_ip, const char *destination_ip)
                                  hello_random, NOW_S, key, proxy, &header, NULL);
 }
 
+static struct rl_proxy_signers known;
+
 static void set_up(void)
 {
     services = authority_make(RL_IDENTITY_SERVICE, "main");
@@ -57,6 +59,7 @@ static void set_up(void)
 
 static void tear_down(void)
 {
+    rl_proxy_signers_fini(&known);
     authority_free(&services);
     authority_free(&hosts);
     rl_trust_unref(&trust);
@@ -72,7 +75,10 @@ static enum rl_proxy_result parse(struct rl_span bytes, struct rl_proxy_header *
 
 static rl_code verify_at(const struct rl_proxy_header *parsed, int64_t now_s)
 {
-    return rl_proxy_header_verify(parsed, trust, hello_random, now_s, NULL, NULL);
+    rl_code alone = rl_proxy_header_verify(parsed, trust, hello_random, now_s, NULL, NULL, NULL);
+    rl_code again = rl_proxy_header_verify(parsed, trust, hello_random, now_s, &known, NULL, NULL);
+    ck_assert_int_eq(alone, again); /* who signed before is believed no more than anybody */
+    return alone;
 }
 
 START_TEST(reads_and_believes_what_a_proxy_wrote)
@@ -214,6 +220,50 @@ START_TEST(a_broker_of_this_cluster_is_believed_as_a_proxy_is)
 }
 END_TEST
 
+START_TEST(a_known_signer_ends_with_its_certificate_and_with_the_trust)
+{
+    struct rl_proxy_header parsed;
+    const struct sockaddr_storage source = address("192.0.2.1", 1);
+    ck_assert_int_eq(parse(rl_buf_span(&header), &parsed), RL_PROXY_WHOLE);
+    ck_assert_int_eq(verify_at(&parsed, NOW_S), RL_OK);
+    ck_assert_ptr_nonnull(known.list[0].certificate);
+    rl_buf_clear(&header);
+    int64_t late_s = known.list[0].identity->not_after_s + 1;
+    ck_assert_int_eq(rl_proxy_header_write((const struct sockaddr *)&source,
+                                           (const struct sockaddr *)&source, hello_random, late_s,
+                                           key, proxy, &header, NULL),
+                     RL_OK);
+    ck_assert_int_eq(parse(rl_buf_span(&header), &parsed), RL_PROXY_WHOLE);
+    ck_assert_int_eq(verify_at(&parsed, late_s), RL_E_UNAUTHENTICATED);
+
+    ck_assert_int_eq(write_header("192.0.2.1", "198.51.100.2"), RL_OK);
+    ck_assert_int_eq(parse(rl_buf_span(&header), &parsed), RL_PROXY_WHOLE);
+    struct rl_trust *before = trust;
+    trust = rl_trust_create("main");
+    ck_assert_int_eq(authority_trust(trust, RL_IDENTITY_AGENT, "main", hosts.ca, NULL), RL_OK);
+    ck_assert_int_eq(verify_at(&parsed, NOW_S), RL_E_UNAUTHENTICATED);
+    rl_trust_unref(&before);
+}
+END_TEST
+
+START_TEST(more_signers_than_are_known_are_believed_all_the_same)
+{
+    struct rl_proxy_header parsed;
+    X509 *good = proxy, *signers[RL_PROXY_SIGNERS_MAX + 2];
+    for (size_t i = 0; i < RL_COUNT(signers); i++)
+        signers[i] = authority_issue(&services, UUID_A, "proxy", key);
+    for (size_t i = 0; i < 3 * RL_COUNT(signers); i++) {
+        proxy = signers[i % RL_COUNT(signers)];
+        ck_assert_int_eq(write_header("192.0.2.1", "198.51.100.2"), RL_OK);
+        ck_assert_int_eq(parse(rl_buf_span(&header), &parsed), RL_PROXY_WHOLE);
+        ck_assert_int_eq(verify_at(&parsed, NOW_S), RL_OK);
+    }
+    proxy = good;
+    for (size_t i = 0; i < RL_COUNT(signers); i++)
+        X509_free(signers[i]);
+}
+END_TEST
+
 START_TEST(a_header_without_a_signature_is_read_and_not_believed)
 {
     struct rl_proxy_header parsed;
@@ -318,6 +368,8 @@ int main(void)
     tcase_add_test(t, only_a_proxy_of_this_cluster_is_believed);
     tcase_add_test(t, a_broker_of_this_cluster_is_believed_as_a_proxy_is);
     tcase_add_test(t, a_header_without_a_signature_is_read_and_not_believed);
+    tcase_add_test(t, a_known_signer_ends_with_its_certificate_and_with_the_trust);
+    tcase_add_test(t, more_signers_than_are_known_are_believed_all_the_same);
     tcase_add_test(t, version_1_is_refused_by_name);
     tcase_add_test(t, refuses_headers_in_any_other_form);
     tcase_add_test(t, a_right_checksum_is_taken);
