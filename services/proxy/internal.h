@@ -29,6 +29,7 @@ struct proxy {
     struct rl_outbox *events;
     struct front *front;                  /* front.c */
     struct passage *passages;             /* passthrough.c */
+    size_t waiting;                       /* of them, for a broker */
     struct rl_splice_pipes pipes;         /* splice.c */
     struct user_connection *users;        /* connect.c */
     struct upstream *upstreams;           /* upstream.c */

@@ -4,6 +4,7 @@
  */
 #include "internal.h"
 
+#include "bytes/secret.h"
 #include "dial/dial.h"
 #include "tls/proxy_protocol.h"
 
@@ -13,6 +14,10 @@
 #define TRIES_MAX 4  /* replicas, for one connection */
 #define TRY_MS 2000  /* for each but the last, which has PROXY_UPSTREAM_MS */
 #define IDLE_MS 1000 /* without a byte: nobody waits for an answer */
+/* While no broker answers: one that restarts takes a second. Its agents wait here, each with the
+ * one connection that it made, where they would come again and again and keep it from starting. */
+#define WAIT_MS 2000
+#define AGAIN_MS 50 /* to twice that; spread */
 
 struct passage {
     struct proxy *proxy;
@@ -23,13 +28,24 @@ struct passage {
     uint64_t bytes_seen, seen_ms; /* passthrough_close_idle() */
     struct rl_buf first;          /* header and ClientHello, until they are written */
     struct rl_dial *dial;
+    uint64_t waits_until_ms; /* 0: it does not */
+    struct rl_timer *again;
     struct rl_socket *upstream;
     struct rl_splice *splice;
 };
 
+static void stop_waiting(struct passage *p)
+{
+    if (p->waits_until_ms)
+        p->proxy->waiting--;
+    p->waits_until_ms = 0;
+    rl_timer_free(&p->again);
+}
+
 static void forget(struct passage *p)
 {
     struct proxy *proxy = p->proxy;
+    stop_waiting(p);
     if (p->previous)
         p->previous->next = p->next;
     else
@@ -101,18 +117,51 @@ static void on_ready(void *context, bool readable, bool writable)
 
 static bool try_next(struct passage *p, struct rl_error *err);
 
+static void on_again(void *context)
+{
+    struct passage *p = context;
+    struct rl_error err;
+    p->address_next = 0;
+    if (!try_next(p, &err))
+        give_up(p, err.message);
+}
+
+/* False: not for this one, or not any longer. */
+static bool wait_for_broker(struct passage *p)
+{
+    struct proxy *proxy = p->proxy;
+    uint64_t now_ms = rl_loop_now_ms(proxy->config.loop);
+    if (p->arrival.route.kind != ROUTE_BROKER || proxy->is_draining)
+        return false;
+    if (!p->waits_until_ms) {
+        if (proxy->waiting >= PROXY_WAITING_MAX)
+            return false;
+        proxy->waiting++;
+        p->waits_until_ms = now_ms + WAIT_MS;
+        p->again = rl_timer_create(proxy->config.loop, on_again, p);
+    }
+    if (now_ms >= p->waits_until_ms)
+        return false;
+    uint16_t random;
+    rl_random(&random, sizeof random);
+    rl_timer_arm(p->again, AGAIN_MS + random % AGAIN_MS);
+    return true;
+}
+
 static void on_dialled(void *context, int fd, rl_code code, const char *message)
 {
     struct passage *p = context;
     struct rl_error err;
     if (code != RL_OK) {
-        rl_log_info("a service was not reached", RL_TEXT("client", p->arrival.address),
-                    RL_TEXT("sni", p->arrival.hello.sni), RL_TEXT("error", message));
+        if (!p->waits_until_ms) /* else it was said */
+            rl_log_info("a service was not reached", RL_TEXT("client", p->arrival.address),
+                        RL_TEXT("sni", p->arrival.hello.sni), RL_TEXT("error", message));
         rl_fail(&err, code, "%s", message);
-        if (!try_next(p, &err))
+        if (!try_next(p, &err) && !wait_for_broker(p))
             give_up(p, err.message);
         return;
     }
+    stop_waiting(p);
     if (rl_socket_create(p->proxy->config.loop, fd, NULL, on_ready, p, &p->upstream, &err) !=
         RL_OK) {
         close(fd);

@@ -23,6 +23,7 @@
 #define PROXY_BALANCERS_MAX 64
 #define PROXY_UNACKNOWLEDGED_BYTES_MAX (256u << 20) /* that are kept to be sent again */
 #define PROXY_LISTENERS_MAX 16
+#define PROXY_WAITING_MAX 4096 /* agents that wait here for a broker to come back */
 
 struct proxy_config {
     struct rl_loop *loop;

@@ -251,6 +251,78 @@ START_TEST(auth_is_reached_through_the_proxy_and_sees_the_clients_address)
 }
 END_TEST
 
+static void turn_for(uint64_t ms)
+{
+    for (uint64_t until_ms = rl_clock_boot_ms() + ms; rl_clock_boot_ms() < until_ms;)
+        rl_loop_turn(c->loop, 5);
+}
+
+/* A broker's listener for agents that does not listen yet. */
+static int broker_away(char address[64])
+{
+    struct sockaddr_in own = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof own;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&own, sizeof own), 0);
+    ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&own, &length), 0);
+    snprintf(address, 64, "127.0.0.1:%u", ntohs(own.sin_port));
+    return fd;
+}
+
+/* An agent that comes for it. */
+static struct rl_rpc_channel *come_for_broker(char *attach_address, struct rl_tls_client **tls)
+{
+    Pb__BrokerAddress broker = PB__BROKER_ADDRESS__INIT, *brokers[] = {&broker};
+    Pb__ControlUpdate update = PB__CONTROL_UPDATE__INIT;
+    broker.id = (char *)(uintptr_t)BROKER_ID;
+    broker.attach_address = attach_address;
+    update.revision = 2;
+    update.brokers = brokers;
+    update.n_brokers = 1;
+    update.brokers_changed = true;
+    TURN_UNTIL(c, c->watch);
+    auth_say(c, &update);
+    turn_for(100);
+    *tls = tls_client(c, c->proxy_id, "h2", "broker.main.remoteler.internal", "broker");
+    struct rl_rpc_channel *agent = channel(c, c->address, *tls);
+    rl_rpc_channel_connect(agent);
+    TURN_UNTIL(c, proxy_connections(c->proxy) == 1);
+    return agent;
+}
+
+START_TEST(an_agent_waits_at_the_proxy_for_a_broker_that_restarts)
+{
+    static const char magic[12] = "\r\n\r\n\0\r\nQUIT\n";
+    char address[64], first[12];
+    struct rl_tls_client *tls = NULL;
+    int broker = broker_away(address), fd = -1;
+    struct rl_rpc_channel *agent = come_for_broker(address, &tls);
+    turn_for(500);
+    ck_assert_uint_eq(proxy_connections(c->proxy), 1);
+    ck_assert_int_eq(listen(broker, 8), 0);
+    TURN_UNTIL(c, (fd = accept(broker, NULL, NULL)) >= 0);
+    TURN_UNTIL(c, recv(fd, first, sizeof first, MSG_DONTWAIT) == (ssize_t)sizeof first);
+    ck_assert_mem_eq(first, magic, sizeof magic);
+    close(fd);
+    close(broker);
+    rl_rpc_channel_free(&agent);
+    rl_tls_client_unref(&tls);
+}
+END_TEST
+
+START_TEST(whoever_waits_for_a_broker_in_vain_is_let_go)
+{
+    char address[64];
+    struct rl_tls_client *tls = NULL;
+    int broker = broker_away(address);
+    struct rl_rpc_channel *agent = come_for_broker(address, &tls);
+    TURN_UNTIL(c, proxy_connections(c->proxy) == 0);
+    close(broker);
+    rl_rpc_channel_free(&agent);
+    rl_tls_client_unref(&tls);
+}
+END_TEST
+
 static void on_drained(void *context)
 {
     ((struct cluster *)context)->is_drained = true;
@@ -293,6 +365,8 @@ int main(void)
     tcase_add_test(tests, a_listed_balancer_says_who_comes_and_has_to);
     tcase_add_loop_test(tests, auth_is_reached_through_the_proxy_and_sees_the_clients_address, 0,
                         2);
+    tcase_add_test(tests, an_agent_waits_at_the_proxy_for_a_broker_that_restarts);
+    tcase_add_test(tests, whoever_waits_for_a_broker_in_vain_is_let_go);
     tcase_add_test(tests, a_proxy_that_stops_takes_nobody_in_and_waits_a_while);
     Suite *suite = suite_create("front");
     suite_add_tcase(suite, tests);
