@@ -37,7 +37,7 @@ struct rl_reach {
 
 /** All that may be on its way is: up to `offset`. */
 void rl_reach_full(struct rl_reach *reach, uint64_t offset, uint64_t now_ms);
-/** Everything below `offset` has arrived. True: twice as much may be on its way; the wait for it
+/** Everything below `offset` has arrived. True: much more may be on its way; the wait for it
  * was as long as the path, and not a queue. */
 bool rl_reach_arrived(struct rl_reach *reach, uint64_t offset, uint64_t now_ms);
 

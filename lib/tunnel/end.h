@@ -22,7 +22,10 @@
 #include "tunnel/socket.h"
 #include "tunnel/tunnel.h"
 
-#define RL_TUNNEL_ACK_BYTES 131072    /* an ack after this much of the sink's progress ... */
+#define RL_TUNNEL_ACK_BYTES 131072 /* an ack after this much of the sink's progress ... */
+#define RL_TUNNEL_ACK_FIRST_BYTES                                                                  \
+    32768 /* (at the beginning, when little may be on its way: this) */
+#define RL_TUNNEL_ACK_FIRST_UNTIL (2u << 20)
 #define RL_TUNNEL_ACK_MS 100          /* ... or this long after any */
 #define RL_TUNNEL_LINGER_MS 30000     /* to hand the sink what came before the stream ended */
 #define RL_TUNNEL_RESET_MS 2000       /* for a reset to be sent; then the stream is cancelled */

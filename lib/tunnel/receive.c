@@ -11,7 +11,8 @@ static void delivered(struct rl_tunnel_end *end, size_t n)
     end->delivered += n;
     uint64_t behind = end->delivered - end->ack_sent;
     bool is_last = end->eof_received && end->delivered == end->received;
-    if (behind >= RL_TUNNEL_ACK_BYTES || is_last) {
+    bool is_early = end->delivered < RL_TUNNEL_ACK_FIRST_UNTIL;
+    if (behind >= (is_early ? RL_TUNNEL_ACK_FIRST_BYTES : RL_TUNNEL_ACK_BYTES) || is_last) {
         end->ack_due = true;
         rl_end_wake(end);
     } else if (!end->stream_closed && !rl_timer_is_armed(end->timer)) {

@@ -190,8 +190,11 @@ void rl_end_follow_acks(struct rl_tunnel_end *end, uint64_t acked)
     end->paced_bytes =
         rl_pace_follow(&end->pace, (size_t)(acked - end->acked), now_ms, end->paced_bytes,
                        (uint32_t)how->ring_bytes, (uint32_t)how->ring_bytes_max);
-    if (rl_reach_arrived(&end->reach, acked, now_ms) && end->reach_bytes <= how->ring_bytes_max / 2)
-        end->reach_bytes *= 2;
+    if (!rl_reach_arrived(&end->reach, acked, now_ms))
+        return;
+    /* What is on its way is the windows' to bound: this shall not be what they wait for. */
+    size_t wider = (size_t)end->reach_bytes * 4;
+    end->reach_bytes = (uint32_t)(wider < how->ring_bytes_max ? wider : how->ring_bytes_max);
 }
 
 /* A plain socket is read into the ring, where its bytes have to lie anyway: several frames by one

@@ -55,8 +55,10 @@ void rl_h2_config_set_defaults(struct rl_h2_config *config);
 struct rl_h2_round {
     bool is_running;
     uint32_t number, rest_ms;
+    uint32_t idle_count; /* rounds since the last that changed something */
     uint64_t ping_us, rests_until_ms;
     uint64_t before, received; /* bytes before it began, since it began */
+    uint64_t came_ms, gap_ms;  /* when something came last; the longest time that nothing did */
     struct rl_h2_stream *busiest;
 };
 

@@ -7,6 +7,8 @@
 /* Between rounds; doubled by each that changed nothing, so that a steady flow costs few PINGs. */
 #define REST_FIRST_MS 10
 #define REST_MAX_MS 200
+/* A shorter time in which nothing came is the machine's, not the path's. */
+#define GAP_MS_MIN 4
 
 static void set_connection_window(struct rl_h2_connection *c)
 {
@@ -109,9 +111,23 @@ static void begin(struct rl_h2_connection *c)
     struct rl_h2_round *round = &c->round;
     round->is_running = true;
     round->number++;
-    round->received = round->before = 0;
+    round->received = round->before = round->gap_ms = 0;
+    round->came_ms = rl_loop_now_ms(c->config->loop);
     rl_h2_keepalive_ping(c, c->config->keepalive_timeout_ms);
     round->ping_us = c->ping_us;
+}
+
+static void note_gap(struct rl_h2_connection *c)
+{
+    uint64_t now_ms = rl_loop_now_ms(c->config->loop), gap_ms = now_ms - c->round.came_ms;
+    if (gap_ms > c->round.gap_ms)
+        c->round.gap_ms = gap_ms;
+    c->round.came_ms = now_ms;
+}
+
+static uint64_t gap_us(const struct rl_h2_connection *c)
+{
+    return c->round.gap_ms < GAP_MS_MIN ? 0 : c->round.gap_ms * 1000;
 }
 
 void rl_h2_round_count(struct rl_h2_connection *c, struct rl_h2_stream *stream, size_t n)
@@ -124,6 +140,7 @@ void rl_h2_round_count(struct rl_h2_connection *c, struct rl_h2_stream *stream, 
         return;
     }
     round->received += n;
+    note_gap(c);
     if (!stream)
         return;
     if (stream->round != round->number) {
@@ -139,29 +156,43 @@ static void grow_stream(struct rl_h2_stream *stream, uint64_t rtt_us, uint64_t l
 {
     struct rl_h2_connection *c = stream->connection;
     uint32_t size = own_window(stream);
-    uint32_t wanted = rl_h2_window_after_round(size, c->config->stream_window_bytes_max,
-                                               stream->round_received, rtt_us, least_rtt_us);
+    uint32_t wanted =
+        rl_h2_window_after_round(size, c->config->stream_window_bytes_max, stream->round_received,
+                                 rtt_us, least_rtt_us, gap_us(c));
     uint32_t granted = rl_h2_window_borrow(wanted - size);
     if (granted == 0)
         return;
     stream->borrowed += granted;
     stream->window_bytes = size + granted;
-    c->round.rest_ms = 0;
+    c->round.rest_ms = c->round.idle_count = 0;
     uint32_t alone = c->alone_who == stream ? c->alone_borrowed : 0;
     set_stream_window(stream, stream->window_bytes + alone);
 }
 
 static void grow_connection(struct rl_h2_connection *c, uint64_t rtt_us)
 {
-    uint32_t wanted = rl_h2_window_after_round(c->window_bytes, RL_H2_CONNECTION_WINDOW_BYTES_MAX,
-                                               c->round.received, rtt_us, c->least_rtt_us);
+    uint32_t wanted =
+        rl_h2_window_after_round(c->window_bytes, RL_H2_CONNECTION_WINDOW_BYTES_MAX,
+                                 c->round.received, rtt_us, c->least_rtt_us, gap_us(c));
     uint32_t granted = rl_h2_window_borrow(wanted - c->window_bytes);
     if (granted == 0)
         return;
     c->borrowed += granted;
     c->window_bytes += granted;
-    c->round.rest_ms = 0;
+    c->round.rest_ms = c->round.idle_count = 0;
     set_connection_window(c);
+}
+
+/* Not after the first that changed nothing: it may have ended before what the last one granted
+ * came. */
+static void rest_longer(struct rl_h2_round *round)
+{
+    if (round->idle_count++ == 0)
+        round->rest_ms = 0;
+    else
+        round->rest_ms = round->rest_ms ? 2 * round->rest_ms : REST_FIRST_MS;
+    if (round->rest_ms > REST_MAX_MS)
+        round->rest_ms = REST_MAX_MS;
 }
 
 void rl_h2_round_end(struct rl_h2_connection *c, uint64_t ping_us, uint64_t rtt_us)
@@ -174,9 +205,8 @@ void rl_h2_round_end(struct rl_h2_connection *c, uint64_t ping_us, uint64_t rtt_
         round->busiest = NULL;
         return;
     }
-    round->rest_ms = round->rest_ms ? 2 * round->rest_ms : REST_FIRST_MS;
-    if (round->rest_ms > REST_MAX_MS)
-        round->rest_ms = REST_MAX_MS;
+    rest_longer(round);
+    note_gap(c);
     if (round->busiest)
         grow_stream(round->busiest, rtt_us, c->least_rtt_us);
     grow_connection(c, rtt_us);

@@ -5,8 +5,20 @@
 
 static _Atomic uint32_t borrowed_bytes;
 
+/* A sender who has used his window up waits. What came before that, in a part of the round, could
+ * have gone on coming for all of it: so many times as much. */
+#define UNUSED_MAX 4
+
+static uint64_t times_unused(uint32_t size, uint64_t received, uint64_t rtt_us, uint64_t gap_us)
+{
+    if (received < size / 2 || gap_us < rtt_us / 2)
+        return 1;
+    uint64_t busy_us = gap_us < rtt_us ? rtt_us - gap_us : 0;
+    return busy_us * UNUSED_MAX <= rtt_us ? UNUSED_MAX : rtt_us / busy_us;
+}
+
 uint32_t rl_h2_window_after_round(uint32_t size, uint32_t max, uint64_t received, uint64_t rtt_us,
-                                  uint64_t least_rtt_us)
+                                  uint64_t least_rtt_us, uint64_t gap_us)
 {
     if (size >= max || rtt_us == 0 || least_rtt_us == 0)
         return size;
@@ -17,6 +29,7 @@ uint32_t rl_h2_window_after_round(uint32_t size, uint32_t max, uint64_t received
      * window back by halves, so that a limited sender uses between a half and all of it: a window
      * of 8/3 leaves room to find out whether there is more, and is not passed when there is not. */
     uint64_t wanted = received * least_rtt_us / rtt_us * 8 / 3;
+    wanted *= times_unused(size, received, rtt_us, gap_us);
     if (wanted <= size)
         return size;
     return wanted < max ? (uint32_t)wanted : max;

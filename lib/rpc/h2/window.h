@@ -17,9 +17,10 @@
 #define RL_H2_WINDOW_BUDGET_BYTES (64u << 20)
 
 /** The size after a round trip in which `received` bytes came. Never smaller than `size`.
- * `rtt_us` of this round, `least_rtt_us` of all so far. */
+ * `rtt_us` of this round, `least_rtt_us` of all so far; `gap_us` the longest time within it that
+ * nothing came. */
 uint32_t rl_h2_window_after_round(uint32_t size, uint32_t max, uint64_t received, uint64_t rtt_us,
-                                  uint64_t least_rtt_us);
+                                  uint64_t least_rtt_us, uint64_t gap_us);
 
 /* One busy stream: nobody's bytes wait behind its own, and larger windows spare the hops on the way
  * half of their work. So while it is alone they follow its pace. Not in the first moment: a reader

@@ -8,7 +8,7 @@
 
 static uint32_t after(uint32_t size, uint64_t received, uint64_t rtt_us, uint64_t least_us)
 {
-    return rl_h2_window_after_round(size, 16 * MIB, received, rtt_us, least_us);
+    return rl_h2_window_after_round(size, 16 * MIB, received, rtt_us, least_us, 0);
 }
 
 START_TEST(grows_while_the_sender_is_limited_by_it)
@@ -65,6 +65,30 @@ START_TEST(settles_at_what_the_path_holds)
     }
     ck_assert_uint_ge(size, path);
     ck_assert_uint_le(size, 3 * path);
+}
+END_TEST
+
+START_TEST(a_sender_who_waits_most_of_the_round_gets_more_at_once)
+{
+    enum { RTT = 50000, SIZE = 256 * 1024 };
+    static const struct {
+        uint64_t received, gap_us, times;
+    } cases[] = {
+        {SIZE, 0, 1},           {SIZE, RTT / 2 - 1, 1},
+        {SIZE, RTT / 2, 2},     {SIZE, RTT * 7 / 10, 3},
+        {SIZE, RTT - 1, 4}, /* no more, however short it was */
+        {SIZE, RTT, 4},         {SIZE, 2 * RTT, 4},
+        {SIZE / 2, RTT - 1, 4}, {SIZE / 2 - 1, RTT - 1, 1}, /* he did not use it up */
+    };
+    for (size_t i = 0; i < RL_COUNT(cases); i++) {
+        uint64_t wanted = cases[i].received * 8 / 3 * cases[i].times;
+        ck_assert_uint_eq(
+            rl_h2_window_after_round(SIZE, 64 * MIB, cases[i].received, RTT, RTT, cases[i].gap_us),
+            wanted > SIZE ? wanted : SIZE);
+    }
+    ck_assert_uint_eq(rl_h2_window_after_round(SIZE, 64 * MIB, SIZE, 2 * RTT + 1, RTT, RTT), SIZE);
+    ck_assert_uint_eq(rl_h2_window_after_round(3, MIB, 3, 1, 1, 1), 32); /* all of it at once */
+    ck_assert_uint_eq(rl_h2_window_after_round(SIZE, 2 * SIZE, SIZE, RTT, RTT, RTT), 2 * SIZE);
 }
 END_TEST
 
@@ -173,6 +197,7 @@ int main(void)
     tcase_add_test(c, never_passes_its_maximum_and_never_shrinks);
     tcase_add_test(c, knows_nothing_before_a_round_was_measured);
     tcase_add_test(c, settles_at_what_the_path_holds);
+    tcase_add_test(c, a_sender_who_waits_most_of_the_round_gets_more_at_once);
     tcase_add_test(c, the_budget_is_the_whole_processes);
     tcase_add_test(c, a_stream_is_alone_when_it_brought_much_for_a_while_and_no_other_anything);
     tcase_add_test(c, a_burst_is_no_run);
