@@ -91,7 +91,7 @@ static void ask(struct epochs *e)
     if (!e->first)
         e->end = &e->first;
     request.broker_id = (char *)(uintptr_t)e->broker->config.id;
-    request.agent_id = ids[0];
+    request.agent_id = e->asked[0]->agent_id;
     request.agent_ids = ids;
     request.n_agent_ids = e->asked_count;
     rl_rpc_unary(rl_control_channel(e->broker->control), &pb__control__descriptor, "NextEpoch",
