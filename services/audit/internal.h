@@ -37,11 +37,32 @@ struct rl_audit {
 
 /** The time that things are received and filed at. Any thread. */
 int64_t audit_now_ns(const struct rl_audit *audit);
-/** May this user `verb` resources of `kind`? Asks auth; on the loop's thread. False: auth is not
- * known yet, and `done` is not called. */
-bool audit_ask_auth(struct rl_audit *audit, const struct rl_identity *caller, const char *address,
-                    const char *kind, const char *verb, rl_rpc_done_fn done, void *context,
-                    struct rl_rpc_call **out);
+enum audit_answer {
+    AUDIT_ALLOWED,
+    AUDIT_DENIED,
+    AUDIT_UNKNOWN, /* auth could not be asked */
+};
+
+/* decide.c: whether somebody may read, as auth said last. The owner stays until `asking` is NULL.
+ */
+struct audit_permission {
+    struct rl_audit *audit;
+    void (*answered)(void *context, enum audit_answer answer, const char *reason);
+    void *context;
+    struct rl_rpc_call *asking; /* NULL: auth is not asked now */
+    bool own_only;
+    unsigned unknown;            /* how often auth could not be asked, one time after the other */
+    uint64_t answered_ms, stops; /* when it was; 0: never */
+};
+
+/** Asks whether he may `verb` resources of `kind`; on the loop's thread. The answer may come before
+ * this returns. */
+void audit_permission_ask(struct audit_permission *permission, const struct rl_identity *caller,
+                          const char *address, const char *kind, const char *verb);
+/** It was not asked for yet, or too long ago, or locks have changed since. */
+bool audit_permission_is_due(const struct audit_permission *permission);
+/** May what was allowed go on for a while, although auth cannot be asked? */
+bool audit_permission_lasts(struct audit_permission *permission);
 /** What a caller may be told of a database that failed; the rest is for the log. */
 void audit_explain_fault(rl_code rc, const struct rl_error *fault, struct rl_error *err);
 /** Says in the log why a writer was refused, once a second at most. */

@@ -6,7 +6,6 @@
 #include "clock/clock.h"
 #include "db/ledger.h"
 #include "log/log.h"
-#include "remoteler/v1/control.pb-c.h"
 
 #include <stdlib.h>
 
@@ -14,8 +13,8 @@
 
 struct reader {
     struct rl_audit *audit;
-    struct rl_rpc_call *call;     /* NULL: it is over */
-    struct rl_rpc_call *decision; /* under way */
+    struct rl_rpc_call *call; /* NULL: it is over */
+    struct audit_permission permission;
     struct rl_identity *caller;
     char *address;
     struct rl_timer *timer;
@@ -28,7 +27,7 @@ struct reader {
 
 static void release(struct reader *r)
 {
-    if (r->call || r->decision || r->is_working)
+    if (r->call || r->permission.asking || r->is_working)
         return;
     r->audit->searches--;
     if (r->message)
@@ -99,19 +98,14 @@ static void on_read(void *context)
 
 /* ---- may it? ---- */
 
-static void on_decision(void *context, rl_code code, const char *message,
-                        const ProtobufCMessage *reply)
+static void on_answer(void *context, enum audit_answer answer, const char *reason)
 {
     struct reader *r = context;
-    r->decision = NULL;
-    if (!r->call) {
+    if (!r->call)
         release(r);
-        return;
-    }
-    const Pb__DecideResponse *decision = (const Pb__DecideResponse *)reply;
-    if (code != RL_OK)
-        end(r, code, message);
-    else if (!decision->is_allowed || decision->own_only)
+    else if (answer == AUDIT_UNKNOWN)
+        end(r, RL_E_UNAVAILABLE, reason);
+    else if (answer == AUDIT_DENIED || r->permission.own_only)
         end(r, RL_E_DENIED,
             "the log is proven as a whole: your roles do not let you read all of it");
     else
@@ -130,6 +124,7 @@ void audit_ledger_opened(struct rl_rpc_call *call, void *context)
     struct reader *r = rl_alloc(sizeof *r);
     r->audit = audit;
     r->call = call;
+    r->permission = (struct audit_permission){.audit = audit, .answered = on_answer, .context = r};
     r->caller = rl_identity_ref(rl_rpc_peer(call)->identity);
     r->address = rl_strdup(rl_rpc_peer(call)->address);
     r->timer = rl_timer_create(audit->config.loop, read_on, r);
@@ -145,9 +140,7 @@ static void on_message(struct rl_rpc_call *call, const ProtobufCMessage *message
     if (!r || r->is_asked)
         return;
     r->is_asked = true;
-    if (!audit_ask_auth(r->audit, r->caller, r->address, "event", "list", on_decision, r,
-                        &r->decision))
-        end(r, RL_E_UNAVAILABLE, "auth cannot be asked whether you may: it is not known yet");
+    audit_permission_ask(&r->permission, r->caller, r->address, "event", "list");
 }
 
 static void on_half_closed(struct rl_rpc_call *call, void *context)
@@ -176,8 +169,8 @@ static void on_closed(struct rl_rpc_call *call, rl_code code, const char *messag
         return;
     r->call = NULL;
     rl_timer_disarm(r->timer);
-    if (r->decision)
-        rl_rpc_cancel(r->decision);
+    if (r->permission.asking)
+        rl_rpc_cancel(r->permission.asking);
     release(r);
 }
 

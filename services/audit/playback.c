@@ -6,7 +6,6 @@
 
 #include "clock/clock.h"
 #include "log/log.h"
-#include "remoteler/v1/control.pb-c.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,9 +14,9 @@
 #define LIST_BYTES_MAX (512u << 10)
 #define FOLLOW_MS 250
 #define CROWDED_MS 100
-#define UNDECIDED_MAX 10 /* times that auth may be away while somebody reads */
 
 static void take_step(void *context);
+static void on_answer(void *context, enum audit_answer answer, const char *reason);
 
 /* ---- life ---- */
 
@@ -34,7 +33,7 @@ static void leave(struct reading *r)
 
 static void release(struct reading *r)
 {
-    if (r->call || r->decision || r->is_working)
+    if (r->call || r->permission.asking || r->is_working)
         return;
     leave(r);
     r->audit->readings--;
@@ -57,6 +56,7 @@ static void open_reading(struct rl_rpc_call *call, struct rl_audit *audit, enum 
     r->audit = audit;
     r->kind = kind;
     r->call = call;
+    r->permission = (struct audit_permission){.audit = audit, .answered = on_answer, .context = r};
     r->caller = rl_identity_ref(rl_rpc_peer(call)->identity);
     r->address = rl_strdup(rl_rpc_peer(call)->address);
     r->timer = rl_timer_create(audit->config.loop, take_step, r);
@@ -85,8 +85,8 @@ static void on_closed(struct rl_rpc_call *call, rl_code code, const char *messag
         return;
     r->call = NULL;
     rl_timer_disarm(r->timer);
-    if (r->decision)
-        rl_rpc_cancel(r->decision);
+    if (r->permission.asking)
+        rl_rpc_cancel(r->permission.asking);
     release(r);
 }
 
@@ -99,18 +99,6 @@ static void end(struct reading *r, rl_code code, const char *message)
 
 /* ---- may it? ---- */
 
-static void on_undecided(struct reading *r, const char *message)
-{
-    if (r->step == STEP_PARTS && ++r->undecided < UNDECIDED_MAX) {
-        r->decided_ms = rl_loop_now_ms(r->audit->config.loop);
-        take_step(r);
-        return;
-    }
-    char *text = rl_sprintf("auth cannot be asked whether you may: %s", message);
-    end(r, RL_E_UNAVAILABLE, text);
-    free(text);
-}
-
 /* Who was refused is written down too, but for a mere list. */
 static void on_denied(struct reading *r, const char *reason)
 {
@@ -120,49 +108,28 @@ static void on_denied(struct reading *r, const char *reason)
         return;
     }
     r->step = STEP_DENIED;
-    r->decided_ms = rl_loop_now_ms(r->audit->config.loop);
     take_step(r);
 }
 
-static void on_decision(void *context, rl_code code, const char *message,
-                        const ProtobufCMessage *reply)
+static void on_answer(void *context, enum audit_answer answer, const char *reason)
 {
     struct reading *r = context;
-    r->decision = NULL;
-    if (!r->call) {
+    if (!r->call)
         release(r);
-        return;
-    }
-    const Pb__DecideResponse *decision = (const Pb__DecideResponse *)reply;
-    if (code == RL_E_DENIED || code == RL_E_UNAUTHENTICATED) {
-        on_denied(r, message);
-    } else if (code != RL_OK) {
-        on_undecided(r, message);
-    } else if (!decision->is_allowed) {
-        on_denied(r, decision->reason);
-    } else {
-        r->own_only = decision->own_only;
-        r->undecided = 0;
-        r->decided_ms = rl_loop_now_ms(r->audit->config.loop);
-        take_step(r);
-    }
+    else if (answer == AUDIT_DENIED)
+        on_denied(r, reason);
+    else if (answer == AUDIT_ALLOWED ||
+             (r->step == STEP_PARTS && audit_permission_lasts(&r->permission)))
+        take_step(r); /* one that reads goes on for a while without auth */
+    else
+        end(r, RL_E_UNAVAILABLE, reason);
 }
 
-static void decide(struct reading *r)
+static void ask(struct reading *r)
 {
     static const char *const verbs[] = {
         [READING_LIST] = "list", [READING_PLAY] = "read", [READING_JOIN] = "join"};
-    r->decided_stops = r->audit->stops;
-    if (!audit_ask_auth(r->audit, r->caller, r->address, "session", verbs[r->kind], on_decision, r,
-                        &r->decision))
-        on_undecided(r, "it is not known yet");
-}
-
-static bool must_decide(const struct reading *r)
-{
-    uint64_t now_ms = rl_loop_now_ms(r->audit->config.loop);
-    return !r->decided_ms || r->decided_stops != r->audit->stops ||
-           now_ms - r->decided_ms >= r->audit->config.decide_again_ms;
+    audit_permission_ask(&r->permission, r->caller, r->address, "session", verbs[r->kind]);
 }
 
 /* ---- sending ---- */
@@ -252,7 +219,8 @@ static void on_writable(struct rl_rpc_call *call, void *context)
 {
     (void)context;
     struct reading *r = rl_rpc_data(call);
-    if (!r || r->is_working || r->decision || rl_timer_is_armed(r->timer) || !r->found.count)
+    if (!r || r->is_working || r->permission.asking || rl_timer_is_armed(r->timer) ||
+        !r->found.count)
         return;
     if (r->kind == READING_LIST)
         send_list(r);
@@ -313,10 +281,10 @@ static void work(void *context)
 static void take_step(void *context)
 {
     struct reading *r = context;
-    if (!r->call || r->is_working || r->decision)
+    if (!r->call || r->is_working || r->permission.asking)
         return;
-    if (must_decide(r)) {
-        decide(r);
+    if (audit_permission_is_due(&r->permission)) {
+        ask(r);
         return;
     }
     r->is_working = true;

@@ -14,13 +14,11 @@ enum reading_step { STEP_FIND, STEP_PARTS, STEP_DENIED };
 struct reading {
     struct rl_audit *audit;
     enum reading_kind kind;
-    struct rl_rpc_call *call;     /* NULL: it is over */
-    struct rl_rpc_call *decision; /* under way */
+    struct rl_rpc_call *call; /* NULL: it is over */
+    struct audit_permission permission;
     struct rl_identity *caller;
     char *address;
-    bool is_asked, own_only, is_working;
-    unsigned undecided;
-    uint64_t decided_ms, decided_stops;
+    bool is_asked, is_working;
     struct rl_timer *timer; /* for the next step */
     /* what was asked for */
     char session_id[RL_UUID_TEXT_BYTES];

@@ -93,7 +93,7 @@ void playback_tell_left(struct reading *r)
 static rl_code find(struct reading *r, struct rl_error *err)
 {
     struct rl_audit_recordings_filter filter = r->filter;
-    if (r->own_only) {
+    if (r->permission.own_only) {
         filter.own_user = r->caller->name;
         filter.own_cluster = r->caller->cluster;
     }

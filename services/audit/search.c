@@ -10,27 +10,23 @@
 #include "db/search.h"
 #include "log/log.h"
 #include "query.h"
-#include "remoteler/v1/control.pb-c.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 #define MESSAGE_BYTES_MAX (512u << 10) /* but for one event that is larger */
 #define CROWDED_MS 100                 /* until a place among the searchers is tried for again */
-#define UNDECIDED_MAX 10               /* times that auth may be away while a search follows */
 
 enum step { STEP_FIND, STEP_PAGE, STEP_NEWS };
 
 struct search {
     struct rl_audit *audit;
-    struct rl_rpc_call *call;     /* NULL: it is over */
-    struct rl_rpc_call *decision; /* under way */
+    struct rl_rpc_call *call; /* NULL: it is over */
+    struct audit_permission permission;
     struct rl_identity *caller;
     char *address;
     struct rl_audit_query query;
-    bool is_asked, own_only, is_working;
-    unsigned undecided;
-    uint64_t decided_ms, decided_stops;
+    bool is_asked, is_working;
     struct rl_timer *timer; /* for the next step */
 
     enum step step;
@@ -46,12 +42,13 @@ struct search {
 };
 
 static void take_step(void *context);
+static void on_answer(void *context, enum audit_answer answer, const char *reason);
 
 /* ---- life ---- */
 
 static void release(struct search *search)
 {
-    if (search->call || search->decision || search->is_working)
+    if (search->call || search->permission.asking || search->is_working)
         return;
     search->audit->searches--;
     rl_metric_add(search->audit->metrics.following, -1);
@@ -74,6 +71,8 @@ void audit_search_opened(struct rl_rpc_call *call, void *context)
     struct search *search = rl_alloc(sizeof *search);
     search->audit = audit;
     search->call = call;
+    search->permission =
+        (struct audit_permission){.audit = audit, .answered = on_answer, .context = search};
     search->caller = rl_identity_ref(rl_rpc_peer(call)->identity);
     search->address = rl_strdup(rl_rpc_peer(call)->address);
     search->timer = rl_timer_create(audit->config.loop, take_step, search);
@@ -94,8 +93,8 @@ static void on_closed(struct rl_rpc_call *call, rl_code code, const char *messag
         return;
     search->call = NULL;
     rl_timer_disarm(search->timer);
-    if (search->decision)
-        rl_rpc_cancel(search->decision);
+    if (search->permission.asking)
+        rl_rpc_cancel(search->permission.asking);
     release(search);
 }
 
@@ -118,59 +117,25 @@ static void end_by_fault(struct search *search)
 
 /* ---- may it? ---- */
 
-static void on_undecided(struct search *search, const char *message)
-{
-    /* One that follows goes on for a while without auth, with what it was allowed last. */
-    if (search->step == STEP_NEWS && ++search->undecided < UNDECIDED_MAX) {
-        search->decided_ms = rl_loop_now_ms(search->audit->config.loop);
-        take_step(search);
-        return;
-    }
-    char *text = rl_sprintf("auth cannot be asked whether you may: %s", message);
-    end(search, RL_E_UNAVAILABLE, text);
-    free(text);
-}
-
-static void on_decision(void *context, rl_code code, const char *message,
-                        const ProtobufCMessage *reply)
+static void on_answer(void *context, enum audit_answer answer, const char *reason)
 {
     struct search *search = context;
-    search->decision = NULL;
     if (!search->call) {
         release(search);
-        return;
-    }
-    const Pb__DecideResponse *decision = (const Pb__DecideResponse *)reply;
-    if (code == RL_E_DENIED || code == RL_E_UNAUTHENTICATED) {
-        end(search, RL_E_DENIED, message);
-    } else if (code != RL_OK) {
-        on_undecided(search, message);
-    } else if (!decision->is_allowed) {
-        end(search, RL_E_DENIED,
-            *decision->reason ? decision->reason : "you may not read the audit log");
+    } else if (answer == AUDIT_DENIED) {
+        end(search, RL_E_DENIED, *reason ? reason : "you may not read the audit log");
+    } else if (answer == AUDIT_ALLOWED ||
+               (search->step == STEP_NEWS && audit_permission_lasts(&search->permission))) {
+        take_step(search); /* one that follows goes on for a while without auth */
     } else {
-        search->own_only = decision->own_only;
-        search->undecided = 0;
-        search->decided_ms = rl_loop_now_ms(search->audit->config.loop);
-        take_step(search);
+        end(search, RL_E_UNAVAILABLE, reason);
     }
 }
 
-static void decide(struct search *search)
+/* Auth itself need not ask: lib/access lets no other service in. */
+static bool must_ask(const struct search *search)
 {
-    search->decided_stops = search->audit->stops;
-    if (!audit_ask_auth(search->audit, search->caller, search->address, "event", "list",
-                        on_decision, search, &search->decision))
-        on_undecided(search, "it is not known yet");
-}
-
-static bool must_decide(const struct search *search)
-{
-    if (search->caller->kind != RL_IDENTITY_USER)
-        return false; /* auth itself: lib/access lets no other service in */
-    uint64_t now_ms = rl_loop_now_ms(search->audit->config.loop);
-    return !search->decided_ms || search->decided_stops != search->audit->stops ||
-           now_ms - search->decided_ms >= search->audit->config.decide_again_ms;
+    return search->caller->kind == RL_IDENTITY_USER && audit_permission_is_due(&search->permission);
 }
 
 /* ---- sending ---- */
@@ -218,7 +183,7 @@ static void on_writable(struct rl_rpc_call *call, void *context)
 static struct rl_audit_filter filter_of(const struct search *search)
 {
     struct rl_audit_filter filter = search->query.filter;
-    if (search->own_only) {
+    if (search->permission.own_only) {
         filter.own_user = search->caller->name;
         filter.own_cluster = search->caller->cluster;
     }
@@ -304,10 +269,10 @@ static void work(void *context)
 static void take_step(void *context)
 {
     struct search *search = context;
-    if (!search->call || search->is_working || search->decision)
+    if (!search->call || search->is_working || search->permission.asking)
         return;
-    if (must_decide(search)) {
-        decide(search);
+    if (must_ask(search)) {
+        audit_permission_ask(&search->permission, search->caller, search->address, "event", "list");
         return;
     }
     search->is_working = true;
