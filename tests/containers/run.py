@@ -12,10 +12,10 @@ import shutil
 import sys
 import tempfile
 import time
-import traceback
 
 import stack as s
 from stack import Failed, Session, Skip, Stack, docker, run, until
+from verdicts import run_one, say_counts, tests_of
 
 FIGURES = {}
 TAGS = []  # each is in a command that was run, and has to be in the log
@@ -535,27 +535,6 @@ def test_prometheus_sees_every_service(stack):
 # ---- running them ----
 
 
-def tests_of(chosen):
-    for name, value in list(globals().items()):
-        if name.startswith("test_") and (not chosen or name in chosen):
-            yield name, value
-
-
-def run_one(stack, name, test):
-    start = time.monotonic()
-    try:
-        test(stack)
-        verdict = "ok"
-    except Skip as reason:
-        print(f"{name} skipped: {reason}", flush=True)
-        return "skipped"
-    except Exception as problem:  # a test's own bug fails it like the product's
-        verdict = "FAILED"
-        print(problem if isinstance(problem, Failed) else traceback.format_exc())
-    print(f"{name} ({time.monotonic() - start:.1f} s) {verdict}", flush=True)
-    return verdict
-
-
 def take_tools(directory):
     """tsh for the host, out of the image."""
     tag = os.environ.get("REMOTELER_TAG", "dev")
@@ -572,8 +551,8 @@ def main():
     counts = {"ok": 0, "FAILED": 0, "skipped": 0}
     try:
         take_tools(directory)
-        for name, test in tests_of(chosen | {"test_from_nothing_to_the_first_ssh"} if chosen else None):
-            counts[run_one(stack, name, test)] += 1
+        for name, test in tests_of(globals(), chosen | {"test_from_nothing_to_the_first_ssh"} if chosen else None):
+            counts[run_one(name, test, stack)] += 1
             if counts["FAILED"] and name == "test_from_nothing_to_the_first_ssh":
                 break
         if counts["FAILED"]:
@@ -584,7 +563,7 @@ def main():
         shutil.rmtree(directory, ignore_errors=True)
     for what, figure in FIGURES.items():
         print(f"figure: {what}: {figure}")
-    print(f"e2e: {counts['ok']} passed, {counts['FAILED']} failed, {counts['skipped']} skipped")
+    say_counts(counts)
     return 1 if counts["FAILED"] or not counts["ok"] else 0
 
 

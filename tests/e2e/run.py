@@ -14,10 +14,10 @@ import pathlib
 import re
 import subprocess
 import sys
-import time
 import traceback
 
-from cluster import Cluster, Failed, Skip
+from cluster import Cluster
+from verdicts import run_one, say_counts, tests_of
 
 HERE = pathlib.Path(__file__).parent
 CLUSTERS = int(os.environ.get("RL_E2E_CLUSTERS", "3"))
@@ -27,25 +27,8 @@ COUNTS = re.compile(r"^e2e: (\d+) passed, (\d+) failed, (\d+) skipped$", re.MULT
 # ---- one module, over its cluster ----
 
 
-def tests_of(module, chosen):
-    for name, value in list(vars(importlib.import_module(module)).items()):
-        if name.startswith("test_") and callable(value) and (not chosen or name in chosen):
-            yield name, value
-
-
-def run_one(cluster, module, name, test):
-    start = time.monotonic()
-    try:
-        test(cluster)
-        verdict = "ok"
-    except Skip as reason:
-        print(f"{module}.{name} skipped: {reason}", flush=True)
-        return "skipped"
-    except Exception as problem:  # a test's own bug fails it like the product's
-        verdict = "FAILED"
-        print(problem if isinstance(problem, Failed) else traceback.format_exc())
-    print(f"{module}.{name} ({time.monotonic() - start:.1f} s) {verdict}", flush=True)
-    return verdict
+def tests_in(module, chosen):
+    return tests_of(vars(importlib.import_module(module)), chosen)
 
 
 def run_module(module, chosen):
@@ -54,8 +37,8 @@ def run_module(module, chosen):
     try:
         cluster.up(getattr(importlib.import_module(module), "NEEDS_LEAF", False))
         cluster.login().check()
-        for name, test in tests_of(module, chosen):
-            counts[run_one(cluster, module, name, test)] += 1
+        for name, test in tests_in(module, chosen):
+            counts[run_one(f"{module}.{name}", test, cluster)] += 1
         if counts["FAILED"]:
             print(cluster.logs())
     except Exception:
@@ -64,7 +47,7 @@ def run_module(module, chosen):
         print(cluster.logs())
     finally:
         cluster.down()
-    print(f"e2e: {counts['ok']} passed, {counts['FAILED']} failed, {counts['skipped']} skipped")
+    say_counts(counts)
     return 1 if counts["FAILED"] else 0
 
 
@@ -78,7 +61,7 @@ def modules_of(suite, chosen):
     tests = {word for word in chosen if word not in names}
     wanted = [name for name in names if name in chosen or not chosen]
     if tests:
-        wanted += [name for name in names if name not in wanted and list(tests_of(name, tests))]
+        wanted += [name for name in names if name not in wanted and list(tests_in(name, tests))]
     return [(name, sorted(tests) if name not in chosen else []) for name in wanted]
 
 
