@@ -12,7 +12,7 @@
 #define RL_TRUST_ID_BYTES 16
 /* A TrustBundle, packed: eight certificates of each kind, and no more. Services are told those of
  * all clusters in one message: a few that are padded must not fill it. */
-#define RL_PEER_TRUST_BYTES_MAX (16u << 10)
+#define RL_PEER_TRUST_BYTES_MAX (32u << 10)
 
 /* ---- roots ---- */
 

@@ -208,7 +208,7 @@ START_TEST(authorities_that_are_padded_do_not_fill_what_services_are_told)
     pad(&offered->service_cas[0], snapshot->authorities->service.key, 1024);
     ok(take(RL_PEER_LEAF));
     pad(&offered->host_cas[0], snapshot->authorities->host_x509.key, RL_PEER_TRUST_BYTES_MAX);
-    refuse(RL_PEER_LEAF, "more than 16384 bytes");
+    refuse(RL_PEER_LEAF, "more than 32768 bytes");
 }
 END_TEST
 
