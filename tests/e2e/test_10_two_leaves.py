@@ -86,6 +86,10 @@ def test_a_leaf_and_its_sibling_are_nothing_to_each_other(c):
     assert {row["name"] for row in c.two.tsh("clusters", "--format=json", home=second_home(c)).check().json} == {SECOND}
     c.two.ssh("node-b.leaf", "true", home=second_home(c)).check(255)
     c.two.tsh("ls", "--cluster=leaf", home=second_home(c)).check(1)
+    # nor does the root's user get from one to the other, or to an address there
+    for target in (f"node-b.{SECOND}.leaf", "127.0.0.1.leaf", f"cluster/{SECOND}.leaf", "localhost.leaf"):
+        refused = c.tsh("proxy", "ssh", f"{target}:22")
+        assert refused.code != 0 and refused.out == "" and refused.err, (target, refused.code, refused.out)
 
 
 def second_home(c):
