@@ -525,8 +525,8 @@ START_TEST(auth_is_reached_behind_a_header_that_this_broker_signs)
                }));
     ck_assert_int_eq(memcmp(got + header.bytes, hello.p, hello.n), 0);
     struct rl_identity *signer = NULL;
-    ck_assert_int_eq(rl_proxy_header_verify(&header, c->trust, hello.p + 11, NOW_S, &signer, NULL),
-                     RL_OK);
+    ck_assert_int_eq(
+        rl_proxy_header_verify(&header, c->trust, hello.p + 11, NOW_S, NULL, &signer, NULL), RL_OK);
     ck_assert_str_eq(signer->name, BROKER_ID);
     rl_identity_unref(&signer);
     ck_assert_int_eq(write(fd, "answer", 6), 6);
