@@ -168,3 +168,29 @@ class Server:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.reader.join(10)
+
+
+def over_one_server(c, place, program, flags, parts):
+    """The parts of a test that share a server; it says nothing of its own, under the sanitizers neither."""
+    s = Server(place, program, *flags)
+    try:
+        for part in parts:
+            c.run(part, s)
+    finally:
+        s.close()
+        c.true("the server says nothing of its own", "ERROR" not in s.log and "runtime error" not in s.log, s.log[-2000:])
+
+
+def run_in_place(tests):
+    """A test program's exit status, of `tests(checks, place)`."""
+    if why_not():
+        print("skipped:", why_not())
+        return 77
+    c = Checks()
+    place = Place()
+    try:
+        tests(c, place)
+    finally:
+        place.close()
+    print(f"{c.failed} failed")
+    return 1 if c.failed else 0

@@ -11,7 +11,7 @@ import termios
 import threading
 import time
 
-from ssh_fixture import UID, USER, Checks, Place, Server, private_copy, why_not
+from ssh_fixture import UID, USER, Server, over_one_server, private_copy, run_in_place
 from terminal import Terminal
 
 
@@ -289,28 +289,13 @@ def not_root(c, place, program):
         s.close()
 
 
-def main():
-    if why_not():
-        print("skipped:", why_not())
-        return 77
-    c = Checks()
-    place = Place()
-    try:
-        program = private_copy(place, sys.argv[1])
-        s = Server(place, program, "--login=root", f"--login={USER}", "--agent", f"--motd={place.path('motd')}")
-        try:
-            for part in (remote, cancelled, unix_sockets, agents, terminals, x11):
-                c.run(part, s)
-        finally:
-            s.close()
-            c.true("the server says nothing of its own", "ERROR" not in s.log and "runtime error" not in s.log, s.log)
-        for part in (refused, not_root):
-            c.run(part, place, program)
-    finally:
-        place.close()
-    print(f"{c.failed} failed")
-    return 1 if c.failed else 0
+def all_parts(c, place):
+    program = private_copy(place, sys.argv[1])
+    over_one_server(c, place, program, ("--login=root", f"--login={USER}", "--agent", f"--motd={place.path('motd')}"),
+                    (remote, cancelled, unix_sockets, agents, terminals, x11))
+    for part in (refused, not_root):
+        c.run(part, place, program)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_in_place(all_parts))

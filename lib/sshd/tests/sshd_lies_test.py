@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 
-from ssh_fixture import USER, Checks, Place, Server, why_not
+from ssh_fixture import USER, Server, run_in_place
 
 LIES = {
     "session-before-login": '"start" is not asked now',
@@ -116,29 +116,19 @@ def forbidden_call(c, place, program, name):
         s.close()
 
 
-def main():
+def all_parts(c, place):
     program = os.path.abspath(sys.argv[1])
-    if why_not():
-        print("skipped:", why_not())
-        return 77
-    c = Checks()
-    place = Place()
-    try:
-        s = Server(place, program, "--login=root", env=order(place, "record"))
-        c.equal("the honest one works", s.out("echo RAN"), "RAN\n")
-        c.true("and its messages were kept", os.path.getsize(place.path("sign")) and os.path.getsize(place.path("verify")))
-        s.close()
-        for name, why in LIES.items():
-            c.run(lie, place, program, name, why)
-        for name, (flags, why) in IN_VAIN.items():
-            c.run(in_vain, place, program, name, flags, why)
-        for name in FORBIDDEN_CALLS if "sanitized" not in sys.argv else ():
-            c.run(forbidden_call, place, program, name)
-    finally:
-        place.close()
-    print(f"{c.failed} failed")
-    return 1 if c.failed else 0
+    s = Server(place, program, "--login=root", env=order(place, "record"))
+    c.equal("the honest one works", s.out("echo RAN"), "RAN\n")
+    c.true("and its messages were kept", os.path.getsize(place.path("sign")) and os.path.getsize(place.path("verify")))
+    s.close()
+    for name, why in LIES.items():
+        c.run(lie, place, program, name, why)
+    for name, (flags, why) in IN_VAIN.items():
+        c.run(in_vain, place, program, name, flags, why)
+    for name in FORBIDDEN_CALLS if "sanitized" not in sys.argv else ():
+        c.run(forbidden_call, place, program, name)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_in_place(all_parts))

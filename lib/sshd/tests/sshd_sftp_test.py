@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 
-from ssh_fixture import UID, USER, Checks, Place, Server, private_copy, why_not
+from ssh_fixture import UID, USER, over_one_server, private_copy, run_in_place
 
 MB = 1 << 20
 
@@ -204,26 +204,11 @@ def not_sftp(c, s):
     c.true("what is not SFTP ends it, in words", p.returncode == 1 and b"a request of 4294967295 bytes" in p.stderr, p)
 
 
-def main():
-    if why_not():
-        print("skipped:", why_not())
-        return 77
-    c = Checks()
-    place = Place()
-    try:
-        os.chmod(place.path("home"), 0o711)
-        s = Server(place, private_copy(place, sys.argv[1]), "--login=root", "--login=nobody", f"--login={USER}")
-        try:
-            for part in (commands, refusals, names, trees, large, forced, not_sftp, killed, many):
-                c.run(part, s)
-        finally:
-            s.close()
-            c.true("the server says nothing of its own", "ERROR" not in s.log and "runtime error" not in s.log, s.log[-2000:])
-    finally:
-        place.close()
-    print(f"{c.failed} failed")
-    return 1 if c.failed else 0
+def all_parts(c, place):
+    os.chmod(place.path("home"), 0o711)
+    over_one_server(c, place, private_copy(place, sys.argv[1]), ("--login=root", "--login=nobody", f"--login={USER}"),
+                    (commands, refusals, names, trees, large, forced, not_sftp, killed, many))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_in_place(all_parts))
