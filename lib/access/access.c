@@ -160,7 +160,7 @@ rl_code rl_access_check(const char *cluster, const char *service, const char *me
         return rl_fail(err, RL_E_UNAUTHENTICATED, "%s/%s needs a certificate", service, method);
     if (caller->is_retired && !is_renewal(row))
         return rl_fail(err, RL_E_UNAUTHENTICATED,
-                       "the authority of this certificate was rotated away: renew it");
+                       "this certificate is over, or its authority was rotated away: renew it");
     unsigned bit = caller_bit(cluster, caller);
     bool is_allowed =
         (row->callers & bit) || ((row->callers & RL_CALLER_ANONYMOUS) && bit && !is_foreign(bit));

@@ -22,7 +22,8 @@ enum {
 /** `cluster`: the callee's own. A certificate of another cluster is refused but where
  * a row names its kind; the callee sees to it that the cluster is a leaf, or a root, of its own.
  * Errors: RL_E_UNAUTHENTICATED without a certificate where one is needed, RL_E_DENIED for the wrong
- * kind. Who shows a certificate of an authority that was rotated away may renew it, no more. */
+ * kind. Who shows a certificate that is over, or of an authority that was rotated away, may
+ * renew it, no more. */
 rl_code rl_access_check(const char *cluster, const char *service, const char *method,
                         const struct rl_identity *caller, struct rl_error *err);
 

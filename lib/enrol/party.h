@@ -33,6 +33,7 @@ struct rl_enrol {
     int64_t renew_at_s;
     uint64_t refused_boot_ms; /* renewed because of a refusal; 0: never */
     uint32_t failures;        /* in a row */
+    bool clock_was_set;       /* while a renewal was under way that may fail for that */
     bool is_kept, is_closing;
 };
 

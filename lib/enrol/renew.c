@@ -261,6 +261,7 @@ rl_code rl_enrol_return(struct rl_enrol *enrol, uint32_t timeout_ms, struct rl_e
 
 void rl_enrol_look_again(struct rl_enrol *enrol)
 {
+    enrol->clock_was_set = enrol->channel != NULL;
     if (enrol->is_kept && !enrol->channel)
         sleep_until_due(enrol);
 }
@@ -277,5 +278,8 @@ void rl_enrol_on_timer(void *context)
 
 void rl_enrol_on_hang_up(void *context)
 {
-    rl_enrol_disconnect(context);
+    struct rl_enrol *enrol = context;
+    rl_enrol_disconnect(enrol);
+    if (enrol->clock_was_set)
+        rl_enrol_look_again(enrol);
 }

@@ -176,10 +176,26 @@ static rl_code take_hashes(X509 *leaf, X509 *authority, struct rl_identity *iden
     return is_good ? RL_OK : rl_fail_crypto(err, "hashing a certificate");
 }
 
-static rl_code check_leaf(const struct rl_authority *issuer, X509 *leaf, bool purpose_server,
-                          int64_t now_s, struct rl_identity *identity, struct rl_error *err)
+/* What was off for longer than its certificate lives may come and ask for another one: for so long
+ * after its end, if it is one of our own agents. */
+static void allow_return(const struct rl_trust *trust, const struct rl_spiffe *id, int64_t now_s,
+                         struct rl_identity *identity)
+{
+    int64_t grace_s = rl_trust_return_grace_s(trust);
+    bool is_ours =
+        id->kind == RL_IDENTITY_AGENT && strcmp(id->cluster, rl_trust_cluster(trust)) == 0;
+    if (!is_ours || now_s <= identity->not_after_s || now_s - identity->not_after_s > grace_s)
+        return;
+    identity->is_retired = true;
+    identity->not_after_s += grace_s;
+}
+
+static rl_code check_leaf(const struct rl_trust *trust, const struct rl_authority *issuer,
+                          X509 *leaf, bool purpose_server, int64_t now_s,
+                          struct rl_identity *identity, struct rl_error *err)
 {
     struct rl_spiffe id;
+    identity->is_retired = issuer->is_retired;
     rl_code code = read_name(leaf, &id, err);
     if (code == RL_OK)
         code = check_authority(issuer, leaf, &id, now_s, err);
@@ -187,6 +203,8 @@ static rl_code check_leaf(const struct rl_authority *issuer, X509 *leaf, bool pu
         code = check_usage(leaf, id.kind, purpose_server, err);
     if (code == RL_OK)
         code = rl_certificate_times(leaf, &identity->not_before_s, &identity->not_after_s, err);
+    if (code == RL_OK && !purpose_server)
+        allow_return(trust, &id, now_s, identity);
     if (code == RL_OK)
         code = rl_certificate_check_time("the certificate", identity->not_before_s,
                                          identity->not_after_s, now_s, err);
@@ -199,7 +217,6 @@ static rl_code check_leaf(const struct rl_authority *issuer, X509 *leaf, bool pu
     if (code != RL_OK)
         return code;
     identity->kind = id.kind;
-    identity->is_retired = issuer->is_retired;
     identity->cluster = rl_strdup(id.cluster);
     identity->name = rl_strdup(id.name);
     identity->service = id.kind == RL_IDENTITY_SERVICE ? rl_strdup(id.service) : NULL;
@@ -220,7 +237,7 @@ rl_code rl_identity_check(const struct rl_trust *trust, STACK_OF(X509) * chain, 
         return refuse_issuer(chain, err);
     struct rl_identity *identity = rl_alloc(sizeof *identity);
     identity->refs = 1;
-    rl_code code = check_leaf(issuer, leaf, purpose_server, now_s, identity, err);
+    rl_code code = check_leaf(trust, issuer, leaf, purpose_server, now_s, identity, err);
     if (code == RL_OK)
         *out = identity;
     else

@@ -35,7 +35,8 @@ struct rl_identity {
     uint8_t fingerprint[32];      /* SHA-256 of the certificate in DER */
     uint8_t key_sha256[32];       /* of its SubjectPublicKeyInfo in DER */
     uint8_t authority_sha256[32]; /* of the certificate, in DER, of the authority that signed it */
-    bool is_retired;              /* which vouches for nothing but a renewal */
+    bool is_retired;              /* by an authority that was rotated away, or after its end:
+                                     good for nothing but a renewal */
     unsigned refs;                /* atomic */
 };
 struct rl_identity *rl_identity_ref(const struct rl_identity *identity);
@@ -63,6 +64,9 @@ rl_code rl_trust_add_retired(struct rl_trust *trust, enum rl_identity_kind kind,
 rl_code rl_trust_add_again(struct rl_trust *trust, const struct rl_trust *before,
                            enum rl_identity_kind kind, const char *cluster, struct rl_span ca_der,
                            struct rl_error *err);
+/** The cluster's own agents, as clients, are recognised for so long after their certificate's end,
+ * as is_retired; not_after_s is then the end of that. Before it is shared. */
+void rl_trust_set_return_grace(struct rl_trust *trust, uint64_t grace_s);
 /** Is the authority that signed this one's certificate still among them, for its kind and cluster?
  * A connection may be older than what is believed now. */
 bool rl_trust_vouches(const struct rl_trust *trust, const struct rl_identity *identity);

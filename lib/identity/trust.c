@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define AUTHORITIES_MAX 1024
+#define RETURN_GRACE_S_MAX (100ull * 366 * 86400)
 #define KEY_X_BYTES 48 /* of P-384, the longer one */
 
 struct rl_trust {
@@ -20,7 +21,8 @@ struct rl_trust {
     struct rl_authority **authorities; /* each may be in other lists too */
     size_t count, room;
     size_t known_next; /* after the one that was last found in an earlier list */
-    unsigned refs;     /* atomic */
+    uint64_t return_grace_s;
+    unsigned refs; /* atomic */
 };
 
 struct rl_trust *rl_trust_create(const char *cluster)
@@ -66,6 +68,16 @@ void rl_trust_unref(struct rl_trust **trust)
 const char *rl_trust_cluster(const struct rl_trust *trust)
 {
     return trust->cluster;
+}
+
+void rl_trust_set_return_grace(struct rl_trust *trust, uint64_t grace_s)
+{
+    trust->return_grace_s = grace_s < RETURN_GRACE_S_MAX ? grace_s : RETURN_GRACE_S_MAX;
+}
+
+int64_t rl_trust_return_grace_s(const struct rl_trust *trust)
+{
+    return (int64_t)trust->return_grace_s;
 }
 
 size_t rl_trust_count(const struct rl_trust *trust)
@@ -230,7 +242,8 @@ bool rl_trust_vouches(const struct rl_trust *trust, const struct rl_identity *id
 
 bool rl_trust_is_same(const struct rl_trust *a, const struct rl_trust *b)
 {
-    bool is_same = a->count == b->count && strcmp(a->cluster, b->cluster) == 0;
+    bool is_same = a->count == b->count && strcmp(a->cluster, b->cluster) == 0 &&
+                   a->return_grace_s == b->return_grace_s;
     for (size_t i = 0; is_same && i < a->count; i++) {
         const struct rl_authority *x = a->authorities[i], *y = b->authorities[i];
         is_same = x == y || (x->kind == y->kind && x->is_retired == y->is_retired &&

@@ -19,6 +19,7 @@ struct rl_authority {
 };
 
 size_t rl_trust_count(const struct rl_trust *trust);
+int64_t rl_trust_return_grace_s(const struct rl_trust *trust);
 const struct rl_authority *rl_trust_at(const struct rl_trust *trust, size_t i);
 
 #endif

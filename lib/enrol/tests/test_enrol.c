@@ -315,6 +315,41 @@ START_TEST(who_was_off_for_longer_than_its_certificate_joins_again_under_its_old
 }
 END_TEST
 
+START_TEST(who_was_off_for_longer_than_its_certificate_renews_when_it_is_back)
+{
+    ck_assert(open_agent());
+    join_well();
+    rl_enrol_close(&enrol);
+    rl_trust_set_return_grace(auth.trust, 86400);
+    auth.now_s = NOW_S + CERTIFICATE_LIFE_S + 86400 - 60;
+    ck_assert(!open_agent());
+    ck_assert(rl_enrol_has_expired(enrol));
+    struct rl_error err;
+    ck_assert_msg(rl_enrol_return(enrol, PATIENCE_MS, &err) == RL_OK, "%s", err.message);
+    ck_assert(!rl_enrol_has_expired(enrol));
+    ck_assert_str_eq(rl_enrol_id(enrol), UUID_A);
+    ck_assert_uint_eq(rl_enrol_generation(enrol), 2);
+    ck_assert_int_eq(auth.joins, 1);
+}
+END_TEST
+
+START_TEST(who_was_off_for_too_long_is_told_so)
+{
+    struct rl_error err;
+    ck_assert(open_agent());
+    join_well();
+    rl_enrol_close(&enrol);
+    rl_trust_set_return_grace(auth.trust, 86400);
+    auth.now_s = NOW_S + CERTIFICATE_LIFE_S + 86400 + 2;
+    ck_assert(!open_agent());
+    ck_assert_int_eq(rl_enrol_return(enrol, PATIENCE_MS, &err), RL_E_UNAUTHENTICATED);
+    ck_assert_msg(strstr(err.message, "expired") != NULL, "%s", err.message);
+    rl_enrol_keep(enrol); /* and tries again, now and then */
+    TURN_UNTIL(troubles == 1);
+    ck_assert_int_eq(auth.renewals, 0);
+}
+END_TEST
+
 /* ---- the state on disk ---- */
 
 static void expect_not_opened(const struct rl_enrol_config *config, const char *words)
@@ -663,6 +698,8 @@ int main(void)
     tcase_add_test(t, an_answer_that_does_not_hold_together_is_not_used);
     tcase_add_test(t, joins_again_under_its_old_id_and_key);
     tcase_add_test(t, who_was_off_for_longer_than_its_certificate_joins_again_under_its_old_id);
+    tcase_add_test(t, who_was_off_for_longer_than_its_certificate_renews_when_it_is_back);
+    tcase_add_test(t, who_was_off_for_too_long_is_told_so);
     tcase_add_test(t, a_state_of_another_kind_or_cluster_is_refused);
     tcase_add_test(t, a_damaged_state_is_refused_and_not_replaced);
     tcase_add_test(t, a_file_of_the_owners_own_is_kept_beside_it);

@@ -384,6 +384,40 @@ START_TEST(rejects_before_and_after_its_time_and_accepts_on_the_bounds)
 }
 END_TEST
 
+START_TEST(recognises_an_agent_of_its_own_for_a_while_after_its_end)
+{
+    const int64_t grace_s = 86400, until_s = NOW_S + 3600;
+    struct authority foreign = authority_make(RL_IDENTITY_AGENT, "leaf.example");
+    ck_assert_int_eq(authority_trust(trust, RL_IDENTITY_AGENT, "leaf.example", foreign.ca, NULL),
+                     RL_OK);
+    rl_trust_set_return_grace(trust, (uint64_t)grace_s);
+    X509 *agent = authority_issue(&hosts, UUID_A, NULL, key);
+    X509 *others[] = {authority_issue(&services, UUID_B, "proxy", key), alice(),
+                      authority_issue(&foreign, UUID_B, NULL, key)};
+    struct rl_identity *identity = NULL;
+    ck_assert_int_eq(check_chain(&agent, 1, false, until_s, &identity, NULL), RL_OK);
+    ck_assert(!identity->is_retired);
+    ck_assert_int_eq(identity->not_after_s, until_s);
+    rl_identity_unref(&identity);
+    static const int64_t after_s[] = {1, 86400};
+    for (size_t i = 0; i < RL_COUNT(after_s); i++) {
+        ck_assert_int_eq(check_chain(&agent, 1, false, until_s + after_s[i], &identity, NULL),
+                         RL_OK);
+        ck_assert(identity->is_retired);
+        ck_assert_int_eq(identity->not_after_s, until_s + grace_s);
+        rl_identity_unref(&identity);
+    }
+    expect_refused_at(agent, false, until_s + grace_s + 1, "expired");
+    expect_refused_at(agent, true, until_s + 1, "expired");
+    for (size_t i = 0; i < RL_COUNT(others); i++) {
+        expect_refused_at(others[i], false, until_s + 1, "expired");
+        X509_free(others[i]);
+    }
+    X509_free(agent);
+    authority_free(&foreign);
+}
+END_TEST
+
 START_TEST(rejects_what_an_expired_authority_signed)
 {
     X509 *leaf = alice();
@@ -512,6 +546,7 @@ static void add_checks(TCase *t)
     tcase_add_test(t, rejects_an_extension_that_is_there_twice);
     tcase_add_test(t, rejects_keys_that_are_not_p256);
     tcase_add_test(t, rejects_before_and_after_its_time_and_accepts_on_the_bounds);
+    tcase_add_test(t, recognises_an_agent_of_its_own_for_a_while_after_its_end);
     tcase_add_test(t, rejects_what_an_expired_authority_signed);
     tcase_add_test(t, rejects_missing_and_unreadable_claims);
     tcase_add_test(t, rejects_claims_that_are_too_long);

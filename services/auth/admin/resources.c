@@ -1,6 +1,7 @@
 /* admin_resources: documents read, written and removed. One row for each kind says how. */
 #include "admin/kind.h"
 
+#include "authority/issue.h"
 #include "clock/clock.h"
 #include "db/cluster.h"
 #include "db/instances.h"
@@ -253,6 +254,10 @@ static rl_code check_config(struct rl_putting *p, Pb__PutResourceResponse *reply
         return rl_fail(err, RL_E_INVAL, "cluster_config has no spec");
     if (spec->policy_max_age_s < 300)
         return rl_fail(err, RL_E_INVAL, "policy_max_age is at least 5m");
+    uint64_t ttl_s = spec->node_certificate_ttl_s;
+    if (ttl_s && (ttl_s < RL_INSTANCE_TTL_S_MIN || ttl_s > RL_INSTANCE_TTL_S_MAX))
+        return rl_fail(err, RL_E_INVAL, "node_certificate_ttl is %d seconds to %llu days",
+                       RL_INSTANCE_TTL_S_MIN, RL_INSTANCE_TTL_S_MAX / 86400);
     char *host = NULL;
     uint16_t port = 0;
     rl_code rc = RL_OK;

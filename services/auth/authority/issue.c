@@ -296,6 +296,16 @@ static Pb__IdentityClaims *instance_claims(const char *cluster, const struct rl_
     return claims;
 }
 
+uint64_t rl_node_certificate_ttl_s(const Pb__ClusterConfigSpec *config)
+{
+    return config->node_certificate_ttl_s ? config->node_certificate_ttl_s : RL_INSTANCE_TTL_S;
+}
+
+uint64_t rl_node_return_grace_s(const Pb__ClusterConfigSpec *config)
+{
+    return config->node_return_grace_s ? config->node_return_grace_s : RL_RETURN_GRACE_S;
+}
+
 static rl_code issue_instance_x509(const struct rl_snapshot *snapshot, const char *cluster,
                                    const struct rl_instance *instance, int64_t now_ns,
                                    char *const *addresses, size_t address_count,
@@ -324,7 +334,7 @@ static rl_code issue_instance_x509(const struct rl_snapshot *snapshot, const cha
         .subject = subject,
         .claims = claims,
         .now_s = now_ns / 1000000000,
-        .ttl_s = RL_INSTANCE_TTL_S,
+        .ttl_s = is_agent ? rl_node_certificate_ttl_s(snapshot->config->spec) : RL_INSTANCE_TTL_S,
         .addresses = (const char *const *)names,
         .address_count = n,
     };
@@ -353,7 +363,7 @@ static rl_code issue_host_ssh(const struct rl_snapshot *snapshot, const char *cl
         .principals = principals,
         .principals_n = *instance->name ? 4 : 2,
         .valid_after_s = now_s - RL_IDENTITY_BACKDATE_S,
-        .valid_before_s = now_s + RL_INSTANCE_TTL_S,
+        .valid_before_s = now_s + rl_node_certificate_ttl_s(snapshot->config->spec),
     };
     rl_code rc = issue_ssh(&request, snapshot->authorities->host_ssh.key, out, err);
     free(id_in_cluster);

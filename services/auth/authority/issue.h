@@ -11,6 +11,13 @@
 #define RL_USER_TTL_S (12ull * 3600)
 #define RL_USER_TTL_S_MIN 60
 #define RL_INSTANCE_TTL_S (30ull * 86400)
+#define RL_INSTANCE_TTL_S_MIN 10 /* to see what happens */
+#define RL_INSTANCE_TTL_S_MAX (366ull * 86400)
+#define RL_RETURN_GRACE_S (90ull * 86400)
+
+/** How long an agent's certificate lives, and after its end may still be renewed. */
+uint64_t rl_node_certificate_ttl_s(const Pb__ClusterConfigSpec *config);
+uint64_t rl_node_return_grace_s(const Pb__ClusterConfigSpec *config);
 /** The principal of a user who may log in nowhere: no login can be called that. */
 #define RL_NO_LOGIN_PRINCIPAL "-no-login"
 

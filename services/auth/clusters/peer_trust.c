@@ -1,5 +1,6 @@
 #include "clusters/peer_trust.h"
 
+#include "authority/issue.h"
 #include "db/peers.h"
 #include "log/log.h"
 #include "message.h"
@@ -262,6 +263,7 @@ rl_code rl_peer_listeners_trust(const struct rl_snapshot *snapshot, const struct
     rl_code rc = rl_authorities_trust(snapshot->authorities, out, err);
     if (rc != RL_OK)
         return rc;
+    rl_trust_set_return_grace(*out, rl_node_return_grace_s(snapshot->config->spec));
     size_t left_out =
         rl_peers_add_to_trust(*out, before, snapshot->clusters, snapshot->cluster_count);
     if (left_out)

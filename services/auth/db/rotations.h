@@ -23,7 +23,7 @@ rl_code rl_authorities_remove(struct rl_db *db, const char *kind, const char *ph
                               struct rl_error *err);
 /** What remains of keys that retire: the public half, by which whoever was off is recognised. */
 rl_code rl_authorities_retire(struct rl_db *db, const char *kind, struct rl_error *err);
-/** Forgets what retired longer ago than a certificate lives. */
+/** Forgets what retired longer ago than somebody may come with a certificate of it. */
 rl_code rl_authorities_prune(struct rl_db *db, uint64_t certificate_life_s, struct rl_error *err);
 
 #endif

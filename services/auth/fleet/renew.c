@@ -153,6 +153,8 @@ static void tell_renewed(struct renewing *r, const struct rl_rpc_peer *peer)
     rl_auth_event_resource(event,
                            strcmp(r->instance->kind, "agent") == 0 ? "node" : r->instance->kind,
                            r->instance->id, r->instance->name);
+    if (r->identity->is_retired)
+        rl_event_detail(event, "returned", "true");
     rl_auth_tell(r->auth, &event);
 }
 

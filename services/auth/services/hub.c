@@ -142,7 +142,7 @@ static void tell_view(struct rl_auth_hub *hub, bool is_same_snapshot)
             continue; /* hundreds of leaves are not written out each second to be compared */
         Pb__ControlUpdate *update = rl_message_create(&pb__control_update__descriptor);
         rl_view_fill(hub->view, s, update);
-        bool is_trust = s == RL_SECTION_TRUST || s == RL_SECTION_CLUSTERS;
+        bool is_trust = s == RL_SECTION_TRUST || s == RL_SECTION_CLUSTERS || s == RL_SECTION_CONFIG;
         if (tell_section(hub, s, update) && is_trust && hub->config.trust_changed)
             hub->config.trust_changed(hub->config.context);
         pb__control_update__free_unpacked(update, NULL);
@@ -216,6 +216,21 @@ static rl_code renew_own_lease(struct rl_db *db, void *context, struct rl_error 
     return rl_leases_renew(db, &lease, RL_AUTH_LEASE_S, err);
 }
 
+/* As long as somebody may come and show a certificate of theirs. */
+static rl_code prune_authorities(struct rl_db *db, struct rl_error *err)
+{
+    Pb__ClusterConfig *config = NULL;
+    rl_code rc = rl_cluster_config(db, &config, err);
+    if (rc != RL_OK)
+        return rc;
+    uint64_t life_s = rl_node_certificate_ttl_s(config->spec);
+    if (life_s < RL_INSTANCE_TTL_S)
+        life_s = RL_INSTANCE_TTL_S; /* it was lowered meanwhile */
+    rc = rl_authorities_prune(db, life_s + rl_node_return_grace_s(config->spec), err);
+    pb__cluster_config__free_unpacked(config, NULL);
+    return rc;
+}
+
 static rl_code prune(struct rl_db *db, void *context, struct rl_error *err)
 {
     (void)context;
@@ -228,7 +243,7 @@ static rl_code prune(struct rl_db *db, void *context, struct rl_error *err)
     if (rc == RL_OK)
         rc = rl_failures_prune(db, RL_LOGIN_WINDOW_S, err);
     if (rc == RL_OK)
-        rc = rl_authorities_prune(db, RL_INSTANCE_TTL_S, err);
+        rc = prune_authorities(db, err);
     if (rc == RL_OK)
         rc = rl_policy_prune(db, &removed, err);
     if (rc == RL_OK && removed)

@@ -25,7 +25,8 @@ struct rl_hub_config {
     /* Told on the loop's thread with each new view. */
     void (*audit_known)(void *context, const char *control_address, const char *direct_address);
     void (*revision_changed)(void *context, const struct rl_snapshot *snapshot);
-    /* Authorities rotate, another cluster comes or goes; not for the first view. */
+    /* Authorities rotate, another cluster comes or goes, the cluster's settings change; not for the
+     * first view. */
     void (*trust_changed)(void *context);
     void (*statement_signed)(void *context, const Pb__SignedStatement *statement);
     void *context;

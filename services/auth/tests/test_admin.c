@@ -378,6 +378,43 @@ START_TEST(a_token_is_checked_before_it_is_made)
 }
 END_TEST
 
+static rl_code put_node_settings(const char *settings)
+{
+    INIT_REPLY(done, PutResourceResponse, put_resource_response);
+    char *yaml = rl_sprintf("{kind: cluster_config, version: v1, metadata: {name: cluster}, "
+                            "spec: {policy_max_age: 7d, %s}}",
+                            settings);
+    rl_code rc = put(yaml, true, &done);
+    free(yaml);
+    fixture_clear(&done.base);
+    return rc;
+}
+
+static int64_t life_of_a_new(const char *kind, const char *type)
+{
+    struct party party;
+    INIT_REPLY(reply, JoinResponse, join_response);
+    char *token = fixture_token(type, 1);
+    party_init(&party);
+    ok(fixture_join(&party, kind, "", token, &reply));
+    int64_t life_s = party.identity->not_after_s - party.identity->not_before_s;
+    rl_token_free(&token);
+    fixture_clear(&reply.base);
+    party_fini(&party);
+    return life_s - RL_IDENTITY_BACKDATE_S;
+}
+
+START_TEST(the_cluster_says_how_long_a_nodes_certificate_lives)
+{
+    ck_assert_int_eq(life_of_a_new("agent", "node"), 30 * 86400);
+    refused(put_node_settings("node_certificate_ttl: 9s"), RL_E_INVAL);
+    refused(put_node_settings("node_certificate_ttl: 367d"), RL_E_INVAL);
+    ok(put_node_settings("node_certificate_ttl: 10m, node_return_grace: 1h"));
+    ck_assert_int_eq(life_of_a_new("agent", "node"), 600);
+    ck_assert_int_eq(life_of_a_new("proxy", "proxy"), 30 * 86400); /* a service's is not meant */
+}
+END_TEST
+
 int main(void)
 {
     TCase *t = tcase_create("admin");
@@ -396,5 +433,6 @@ int main(void)
     tcase_add_test(t, every_call_of_an_administrator_needs_its_rule);
     tcase_add_test(t, the_clusters_settings_reach_the_policy);
     tcase_add_test(t, a_token_is_checked_before_it_is_made);
+    tcase_add_test(t, the_cluster_says_how_long_a_nodes_certificate_lives);
     return fixture_main("admin", t);
 }
