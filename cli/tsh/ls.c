@@ -143,7 +143,7 @@ static rl_code print_table(const struct tsh_nodes *nodes, const enum cell *cells
     const char *shown[RL_COUNT(titles)];
     for (size_t i = 0; i < count; i++)
         shown[i] = titles[cells[i]];
-    struct rl_table *table = rl_table_create(shown, count);
+    struct rl_table *table = rl_table_create(shown, count, nodes->count);
     for (size_t i = 0; i < nodes->count; i++)
         for (size_t k = 0; k < count; k++)
             put_cell(table, &nodes->items[i], cluster, cells[k]);

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #define CONFIG_BYTES_MAX (8u << 20)
+#define NODE_BYTES 64 /* of one, about: its id and a name */
 
 static void put_line(struct rl_buf *to, const char *name)
 {
@@ -30,6 +31,8 @@ rl_code tsh_sshconfig_keep_nodes(const struct tsh_profile *profile, const struct
 {
     struct rl_buf list;
     rl_buf_init(&list, CONFIG_BYTES_MAX);
+    if (nodes->count < CONFIG_BYTES_MAX / NODE_BYTES)
+        (void)rl_buf_reserve(&list, nodes->count * NODE_BYTES);
     for (size_t i = 0; i < nodes->count; i++) {
         if (rl_name_check_node(nodes->items[i].name, NULL) == RL_OK)
             put_line(&list, nodes->items[i].name);
@@ -133,12 +136,13 @@ static rl_code read_nodes(struct hosts *h, struct rl_error *err)
     free(path);
     if (rc == RL_E_NOT_FOUND)
         rc = RL_OK;
+    (void)rl_buf_reserve(&h->names, list.n);
+    (void)rl_buf_text(&list); /* with a NUL behind the last one */
     char *save = NULL;
-    char *text = rl_strdup(rl_buf_text(&list));
-    for (char *name = strtok_r(text, "\n", &save); name; name = strtok_r(NULL, "\n", &save))
+    for (char *name = strtok_r((char *)list.p, "\n", &save); name;
+         name = strtok_r(NULL, "\n", &save))
         if (rl_name_check_node(name, NULL) == RL_OK || rl_name_is_uuid(name))
             put_line(&h->names, name);
-    free(text);
     rl_buf_fini(&list);
     return rc;
 }

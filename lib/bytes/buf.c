@@ -61,8 +61,8 @@ static bool refuse(struct rl_buf *b)
 static bool grow(struct rl_buf *b, size_t need)
 {
     size_t cap = b->cap ? b->cap : FIRST_CAPACITY;
-    while (cap < need)
-        cap = cap > SIZE_MAX / 2 ? need : cap * 2;
+    if (cap < need) /* who asks for much at once has said how much it will be */
+        cap = cap > need / 2 ? cap * 2 : need;
     uint8_t *p = OPENSSL_clear_realloc(b->p, b->cap, cap);
     if (!p)
         return refuse(b);

@@ -10,8 +10,21 @@
 
 #define STEP_BYTES 16384
 
+/* Room for all of it at once, where it is known how much that is; it may grow or shrink meanwhile.
+ */
+static void make_room(int fd, struct rl_buf *out)
+{
+    struct stat st;
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size <= 0)
+        return;
+    size_t wanted = (size_t)st.st_size + STEP_BYTES;
+    size_t room = out->max - out->n;
+    (void)rl_buf_reserve(out, wanted < room ? wanted : room);
+}
+
 rl_code rl_file_read_fd(int fd, const char *path, struct rl_buf *out, struct rl_error *err)
 {
+    make_room(fd, out);
     for (;;) {
         uint8_t beyond = 0;
         size_t room = out->max - out->n;

@@ -26,8 +26,8 @@ rl_code rl_output_table(FILE *to, enum rl_format format, json_t *array,
 
 /** The same table for people, cell by cell, for lists of thousands: no value is built. */
 struct rl_table;
-/** Borrows the titles until it is freed. */
-struct rl_table *rl_table_create(const char *const *titles, size_t count);
+/** `lines`: about how many will come; more may. */
+struct rl_table *rl_table_create(const char *const *titles, size_t count, size_t lines);
 /** Adds to the current cell; what it is in the end is made printable, "-" when it is empty. */
 void rl_table_put(struct rl_table *table, const char *text);
 /** Ends the current cell; the last of a line ends the line. */

@@ -1,5 +1,5 @@
 /* table: cells one behind the other in one buffer, each with a NUL behind it, so that thousands of
- * lines cost no allocation each; printed when the widths of the columns are known, in one write.
+ * lines cost no allocation each; printed when the widths of the columns are known.
  */
 #include "output/internal.h"
 
@@ -12,6 +12,8 @@
 
 #define GAP 2
 #define TABLE_BYTES_MAX (256u << 20)
+#define CELL_BYTES 24           /* about */
+#define WRITE_BYTES (32u << 10) /* at once */
 
 struct rl_table {
     size_t columns, column;
@@ -21,7 +23,7 @@ struct rl_table {
     bool is_ascii;      /* so far: each byte is a column wide */
 };
 
-struct rl_table *rl_table_create(const char *const *titles, size_t count)
+struct rl_table *rl_table_create(const char *const *titles, size_t count, size_t lines)
 {
     RL_ASSERT(count > 0);
     struct rl_table *table = rl_alloc(sizeof *table);
@@ -29,6 +31,8 @@ struct rl_table *rl_table_create(const char *const *titles, size_t count)
     table->is_ascii = true;
     table->widths = rl_alloc_array(count, sizeof *table->widths);
     rl_buf_init(&table->cells, TABLE_BYTES_MAX);
+    if (lines < TABLE_BYTES_MAX / CELL_BYTES / count)
+        (void)rl_buf_reserve(&table->cells, lines * count * CELL_BYTES);
     for (size_t i = 0; i < count; i++) {
         rl_table_put(table, titles[i]);
         rl_table_next(table);
@@ -116,19 +120,24 @@ static void put_padding(struct rl_buf *to, size_t n)
 }
 
 /* The last column is not padded: no line ends in spaces. */
-static void lay_out(const struct rl_table *table, struct rl_buf *to)
+static const char *lay_out_line(const struct rl_table *table, const char *cell, struct rl_buf *to)
 {
-    const char *cell = (const char *)table->cells.p;
-    for (size_t line = 0; line < table->lines; line++)
-        for (size_t i = 0; i < table->columns; i++) {
-            size_t n = strlen(cell);
-            rl_buf_put(to, cell, n);
-            if (i + 1 < table->columns)
-                put_padding(to, table->widths[i] - (table->is_ascii ? n : width_of(cell, n)) + GAP);
-            else
-                rl_buf_put_u8(to, '\n');
-            cell += n + 1;
-        }
+    for (size_t i = 0; i < table->columns; i++) {
+        size_t n = strlen(cell);
+        rl_buf_put(to, cell, n);
+        if (i + 1 < table->columns)
+            put_padding(to, table->widths[i] - (table->is_ascii ? n : width_of(cell, n)) + GAP);
+        else
+            rl_buf_put_u8(to, '\n');
+        cell += n + 1;
+    }
+    return cell;
+}
+
+static void write_out(FILE *to, struct rl_buf *text)
+{
+    fwrite(text->p, 1, text->n, to);
+    rl_buf_clear(text);
 }
 
 rl_code rl_table_print(FILE *to, struct rl_table *table, const char *empty, struct rl_error *err)
@@ -136,15 +145,20 @@ rl_code rl_table_print(FILE *to, struct rl_table *table, const char *empty, stru
     RL_ASSERT(table->column == 0 || table->cells.failed);
     struct rl_buf text;
     rl_buf_init(&text, 2 * TABLE_BYTES_MAX);
-    if (table->lines > 1)
-        lay_out(table, &text);
-    else if (empty)
+    const char *cell = (const char *)table->cells.p;
+    bool is_whole = !table->cells.failed;
+    for (size_t line = 0; is_whole && table->lines > 1 && line < table->lines; line++) {
+        cell = lay_out_line(table, cell, &text);
+        is_whole = !text.failed;
+        if (text.n > WRITE_BYTES)
+            write_out(to, &text);
+    }
+    if (table->lines == 1 && empty)
         rl_buf_printf(&text, "%s\n", empty);
-    rl_code rc = RL_OK;
-    if (table->cells.failed || text.failed)
-        rc = rl_fail(err, RL_E_EXHAUSTED, "the table is too large to be shown; use --format=json");
-    else
-        fwrite(text.p, 1, text.n, to);
+    write_out(to, &text);
     rl_buf_fini(&text);
-    return rc == RL_OK ? rl_output_finish(to, err) : rc;
+    if (!is_whole)
+        return rl_fail(err, RL_E_EXHAUSTED,
+                       "the table is too large to be shown; use --format=json");
+    return rl_output_finish(to, err);
 }

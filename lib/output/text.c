@@ -83,7 +83,7 @@ rl_code rl_text_print_table(FILE *to, json_t *array, const struct rl_column *col
     const char **titles = rl_alloc_array(count, sizeof *titles);
     for (size_t i = 0; i < count; i++)
         titles[i] = columns[i].title;
-    struct rl_table *table = rl_table_create(titles, count);
+    struct rl_table *table = rl_table_create(titles, count, json_array_size(array));
     struct rl_buf raw;
     rl_buf_init(&raw, CELL_BYTES_MAX);
     for (size_t line = 0; line < json_array_size(array); line++)

@@ -292,11 +292,13 @@ static rl_code set_up_log(const struct rl_auth_settings *settings, struct rl_err
 }
 
 /* A list of thousands of nodes is many small pieces beside a few large ones: with fast bins glibc
- * goes through all of them at each large one. */
+ * goes through all of them at each large one; and one that is given back to the kernel each time
+ * costs as much as filling it. */
 static void keep_heap(void)
 {
     mallopt(M_MXFAST, 0);
     mallopt(M_TRIM_THRESHOLD, HEAP_KEPT_BYTES);
+    mallopt(M_MMAP_THRESHOLD, HEAP_KEPT_BYTES);
 }
 
 int rl_run_main(int argc, char **argv)

@@ -59,6 +59,42 @@ START_TEST(lets_no_escape_reach_the_terminal)
 }
 END_TEST
 
+START_TEST(a_table_of_cells_is_the_same_and_may_be_larger_than_was_said)
+{
+    static const char *const titles[] = {"NAME", "LABELS"};
+    struct rl_table *cells = rl_table_create(titles, 2, 1);
+    for (int i = 0; i < 3000; i++) {
+        rl_table_put(cells, i == 1 ? "Z\xC3\xBCrich" : "a");
+        rl_table_put(cells, i == 2 ? "\x1B[2J" : "");
+        rl_table_next(cells);
+        rl_table_put(cells, i ? "" : "env=dev");
+        rl_table_next(cells);
+    }
+    ck_assert_int_eq(rl_table_print(to, cells, "No nodes.", NULL), RL_OK);
+    rl_table_free(&cells);
+    fclose(to);
+    static const char begins[] = "NAME    LABELS\n"
+                                 "a       env=dev\n"
+                                 "Z\xC3\xBCrich  -\n"
+                                 "a?[2J   -\n"
+                                 "a       -\n";
+    ck_assert_int_eq(strncmp(printed, begins, sizeof begins - 1), 0);
+    ck_assert_uint_eq(printed_bytes, sizeof begins - 1 + 2996 * strlen("a       -\n"));
+}
+END_TEST
+
+START_TEST(an_empty_table_of_cells_says_so)
+{
+    static const char *const titles[] = {"NAME"};
+    struct rl_table *cells = rl_table_create(titles, 1, 0);
+    ck_assert_int_eq(rl_table_print(to, cells, "No nodes.", NULL), RL_OK);
+    rl_table_free(&cells);
+    rl_table_free(&cells);
+    fclose(to);
+    ck_assert_str_eq(printed, "No nodes.\n");
+}
+END_TEST
+
 START_TEST(says_when_there_is_nothing)
 {
     table(RL_FORMAT_TEXT, "[]");
@@ -309,6 +345,8 @@ int main(void)
     tcase_add_checked_fixture(t, set_up, tear_down);
     tcase_add_test(t, prints_a_table_with_columns_in_line);
     tcase_add_test(t, lets_no_escape_reach_the_terminal);
+    tcase_add_test(t, a_table_of_cells_is_the_same_and_may_be_larger_than_was_said);
+    tcase_add_test(t, an_empty_table_of_cells_says_so);
     tcase_add_test(t, says_when_there_is_nothing);
     tcase_add_test(t, says_nothing_as_an_empty_list_in_json);
     tcase_add_test(t, says_nothing_as_an_empty_list_in_yaml);

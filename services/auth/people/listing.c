@@ -172,6 +172,7 @@ static void put_varint(struct rl_buf *to, uint64_t number)
 }
 
 #define ROWS_TAG (2 << 3 | PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED)
+#define ROW_BYTES 128      /* of one, about */
 #define STATE_BYTES_MAX 32 /* a class, whether it is online, when it was seen: packed */
 
 /* A message is what its parts are one behind the other: what of a row does not change from list to
@@ -218,10 +219,12 @@ static rl_code pack_rows(struct listing *l, struct rl_buf *out, struct rl_error 
         .next = PB__NODE_PLACE__INIT,
     };
     page.rest.classes = page.class_list;
+    if (l->view->node_count < RL_LISTING_PAGE_BYTES / ROW_BYTES)
+        (void)rl_buf_reserve(out, l->view->node_count * ROW_BYTES);
     for (size_t i = first_node(l); i < l->view->node_count && !page.rest.next; i++) {
         if (!is_listed(l, l->view->nodes[i]))
             continue;
-        if (out->n - page.begins + page.class_bytes < RL_LISTING_PAGE_BYTES)
+        if (!page.last || out->n - page.begins + page.class_bytes < RL_LISTING_PAGE_BYTES)
             tell_row(l, &page, l->view->nodes[i]);
         else
             tell_next(&page);

@@ -22,10 +22,8 @@ static struct rl_rpc_peer peer;
 static void set_up(void)
 {
     static char cluster[] = CLUSTER, name[] = "alice";
-    struct rl_buf secret;
     fixture_set_up();
-    fixture_add_user("alice", "access", "root", &secret);
-    rl_buf_fini(&secret);
+    fixture_sql("INSERT INTO users (name, roles, traits) VALUES ('alice', '{access}', '')");
     claims = rl_message_create(&pb__identity_claims__descriptor);
     rl_message_text(&claims->cluster, cluster);
     rl_message_text(&claims->user, name);
