@@ -109,11 +109,12 @@ def check_audit(c, load, seconds=20):
         known = {e["command"] for e in events_since(c, load.since, "session.command")}
         return [a.command for a in load.successes() if a.command not in known]
 
-    until(seconds, "every command to be in audit", lambda: not missing())
-    try:
-        until(seconds, "every session's end to be in audit", lambda: not unfinished(c, load.since))
-    except Failed as problem:
-        raise Failed(f"{problem}: {unfinished(c, load.since)}") from problem
+    waits = (("every command", missing), ("every session's end", lambda: unfinished(c, load.since)))
+    for what, ask in waits:
+        try:
+            until(seconds, f"{what} to be in audit", lambda ask=ask: not ask())
+        except Failed as problem:
+            raise Failed(f"{problem}: {ask()}") from problem
     assert load.successes(), "no session worked at all"
 
 
