@@ -94,7 +94,10 @@ void policy_keeper_fill_hello(struct policy_keeper *keeper, Pb__Hello *hello)
         hello->policy_version = rl_policy_version(keeper->policy);
         hello->policy_sha256 = (ProtobufCBinaryData){sizeof keeper->hash, keeper->hash};
     }
-    if (!keeper->floor_version)
+    /* Who has not heard the time from auth yet wants it now: the statement of the minute, which
+     * comes with the next connection, is up to a minute old, and so were what is told of that one.
+     */
+    if (!keeper->floor_version || rl_trusted_clock_age_s(&keeper->agent->clock) < 0)
         hello->policy_nonce = (ProtobufCBinaryData){sizeof keeper->nonce, keeper->nonce};
 }
 

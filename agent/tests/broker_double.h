@@ -34,6 +34,7 @@ struct world {
     struct rl_tls_server *tls;
     struct rl_rpc_server *server;
     struct rl_rpc_call *attach, *carry; /* the last of each; NULL: it is over */
+    bool has_heard_no_time;
     int challenges, hellos, refusals, carries;
     bool holds_on;          /* it does not let an agent go that wants to */
     bool lies_about_itself; /* its challenges are in another broker's name */
@@ -340,7 +341,10 @@ static inline void agent_open(void)
     w->attach = NULL;
     w->helds = 0;
     w->agent.loop = w->auth.loop;
-    rl_trusted_clock_learn(&w->agent.clock, NOW_S * SECOND);
+    if (w->has_heard_no_time)
+        rl_trusted_clock_init(&w->agent.clock, NOW_S * SECOND);
+    else
+        rl_trusted_clock_learn(&w->agent.clock, NOW_S * SECOND);
     join();
     w->agent.policy = policy_keeper_create(&w->agent);
     w->agent.admission = admission_create(&w->agent);

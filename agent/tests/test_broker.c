@@ -285,6 +285,21 @@ START_TEST(an_older_policy_is_refused_and_also_after_a_restart)
 }
 END_TEST
 
+/* The statement of the minute may be a minute old: what it tells audit would be, too. */
+START_TEST(who_has_just_started_wants_a_policy_of_now)
+{
+    give_policy(5);
+    agent_close();
+    w->has_heard_no_time = true;
+    agent_open();
+    ck_assert_uint_eq(version_held(), 5);
+    ck_assert_uint_eq(w->policy_nonce_n, 16);
+    send_policy((struct policy_of){.version = 5, .with_nonce = true});
+    TURN_UNTIL(w->helds == 1);
+    ck_assert_int_ge(rl_trusted_clock_age_s(&w->agent.clock), 0);
+}
+END_TEST
+
 START_TEST(a_ticket_is_a_proxys_for_this_agent_of_this_minute_and_good_once)
 {
     give_policy(1);
@@ -452,6 +467,7 @@ int main(void)
     tcase_add_test(t, a_proxy_that_was_started_again_ends_what_it_carried_before);
     tcase_add_test(t, a_session_is_resumed_by_its_own_proxy_for_its_own_user_only);
     tcase_add_test(t, a_policy_is_auths_for_this_agent_and_answers_its_nonce);
+    tcase_add_test(t, who_has_just_started_wants_a_policy_of_now);
     tcase_add_test(t, an_older_policy_is_refused_and_also_after_a_restart);
     tcase_add_test(t, a_ticket_is_a_proxys_for_this_agent_of_this_minute_and_good_once);
     tcase_add_test(t, a_forged_client_address_breaks_the_ticket);

@@ -43,14 +43,14 @@ def test_a_jumping_clock_of_a_node_changes_nothing(c):
 
 def test_an_audit_with_a_wrong_clock_loses_nothing(c):
     """And files nothing under another time: check_audit() looks where it belongs."""
-    for start in ("0", f"{2 * HOUR}", f"-{2 * HOUR}"):
+    for start in ("0", f"{2 * HOUR}"):  # before its certificate was made it could not begin
         with own_clock(c, "audit", start) as clock:
             with Load(c) as load:
-                for what in (start, f"{HOUR}", f"-{HOUR}", f"{YEAR}", YEAR_1970, "0"):
+                for what in (start, f"{HOUR}", f"-{HOUR}", YEAR_1970, "0"):
                     clock.set(what)
                     load.wait_for_recovery(20)
             assert not load.failures(), load.failures()
-            # By a clock that is years off its own certificate was over.
+            # By a clock that is years off no certificate was good.
             until(40, "audit to be found again", lambda: c.tctl("audit", "search", "--limit=1").code == 0)
             check_audit(c, load)
 
