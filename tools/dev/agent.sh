@@ -100,6 +100,11 @@ agent_build() {
             die "the build failed; all of it: $log"
         }
     agent_strip "$triplet-strip" "$dir/bin/remoteler" "$dir/remoteler"
+    # Where the tests are: an image is built without them.
+    if [ -e "$RL_ROOT/tests/hardening/agent_file.py" ] && command -v python3 >/dev/null; then
+        python3 -B "$RL_ROOT/tests/hardening/agent_file.py" "$dir" >"$RL_RUN/log/agent-$arch-hardening.log" ||
+            die "the agent for $arch is not hardened as it should be: $(cat "$RL_RUN/log/agent-$arch-hardening.log")"
+    fi
     say "the agent for $arch: $(stat -c %s "$dir/remoteler") bytes"
     printf '%s\n' "$dir/remoteler"
 }
