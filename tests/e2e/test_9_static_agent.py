@@ -35,7 +35,7 @@ def is_recorded(c, node):
     t.expect(mark)
     t.send("exit 3\n")
     assert t.wait() == 3
-    r = the_recording(c, lambda r: r["node_name"] == node and r["status"] == "complete")
+    r = the_recording(c, lambda r: r["node_name"] == node and r["interactive"] and r["status"] == "complete")
     assert mark in play(c, r["session_id"], "--format=text").check().out
 
 
