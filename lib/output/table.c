@@ -136,7 +136,8 @@ static const char *lay_out_line(const struct rl_table *table, const char *cell, 
 
 static void write_out(FILE *to, struct rl_buf *text)
 {
-    fwrite(text->p, 1, text->n, to);
+    if (text->n) /* when memory was refused there is not even a place */
+        fwrite(text->p, 1, text->n, to);
     rl_buf_clear(text);
 }
 
