@@ -13,6 +13,7 @@ import time
 
 from pairs import AT_MOST, Failed, compare, written_down
 from peers.grpc_core import GrpcCore
+from peers.remoteler import respawn
 from peers.tcp import listens, resident_kib, start, stop, until
 
 COUNT = int(os.environ.get("RL_BENCH_AGENTS", "3000"))
@@ -63,6 +64,7 @@ class Subject:
 
     def __init__(self, bench):
         self.bench, self.remoteler = bench, bench.remoteler
+        self.broker = None  # of ours
 
     def pid(self):
         return self.remoteler.pid("broker")
@@ -79,13 +81,17 @@ class Subject:
             ))
 
     def restart(self):
-        """When it was killed."""
-        pid, at_ms = self.pid(), now_ms()
-        os.kill(pid, 9)
+        """When it was killed. It is started again at once and as it was, as whoever supervises it does."""
+        cluster, pid = self.remoteler.cluster, self.pid()
+        command, environment = respawn.command_of(pid), respawn.environment_of(pid)
+        at_ms = now_ms()
+        os.kill(pid, signal.SIGKILL)
         # Of its threads the first may be gone before the last has let go of the sockets.
         own = [port for name, port in self.remoteler.ports.items() if name.startswith("broker")]
         until(30, "the dead broker's ports", lambda: not any(listens(port) for port in own))
-        self.remoteler.cluster.dev("start", "broker").check()
+        if self.broker:
+            self.broker.wait()
+        self.broker = respawn.spawn(cluster, "broker", command, environment)
         return at_ms
 
     @contextlib.contextmanager

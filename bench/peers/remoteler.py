@@ -12,6 +12,7 @@ from . import package_version
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tests" / "e2e"))
 import cluster as e2e  # noqa: E402 - the harness of the end-to-end tests brings clusters up
+import respawn  # noqa: E402,F401 - and starts their processes again
 
 
 class Remoteler:
