@@ -13,6 +13,7 @@
 #include "sshd/sshd.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -444,6 +445,7 @@ _Noreturn void node_child_main(struct agent *agent, const Pb__Ticket *ticket,
     struct visit visit = {.agent = agent, .ticket = ticket, .fds = *fds};
     keep_fds(&visit.fds);
     sigprocmask(SIG_SETMASK, &none, NULL);
+    malloc_trim(0); /* what the agent has free would become this process's own, page by page */
     address_without_port(client_address(ticket), visit.client_ip);
     struct rl_error err;
     rl_code rc = serve(&visit, &err);
